@@ -1,0 +1,161 @@
+"""Parallel questions → question-translation pairs: the question in a source language, then in the target.
+
+1. Load the training questions of all languages, aligned by id.
+2. Refuse (or drop) those that are test items too, on either side.
+3. Draw, render both sides with the code that renders the evaluation prompts, and add the instruction.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+
+from spillover.build.arms import apply_arm
+from spillover.core.config import BuildConfig
+from spillover.core.errors import ConfigError, DataError
+from spillover.core.files import hash_files, read_jsonl, write_jsonl
+from spillover.core.languages import known_languages, language, reference_language, select_languages
+from spillover.core.runs import Run
+from spillover.core.types import Example, Task, TrainingPair
+from spillover.tasks.examples import language_files, load_parallel, read_examples
+from spillover.tasks.overlap import overlapping
+from spillover.tasks.paper import read_array
+from spillover.tasks.prompts import question
+from spillover.tasks.wording import load_task
+
+INSTRUCTION = "\nTranslate the input from {source} to {target}:\n"
+READY_MADE = re.compile(r"Translate the input from (?P<source>.+) to (?P<target>.+):\s*$")
+
+
+def build_pairs(
+    task: str, *, languages: Sequence[str], data: str = "demo", seed: int = 0, config: BuildConfig | None = None
+) -> list[TrainingPair]:
+    """Shuffled pairs from `languages` into the target (the reference language unless set), the same items for each.
+
+    DataError lists training questions that are test items, unless `config.overlap` is "drop".
+    """
+    config = config or BuildConfig()
+    rng = np.random.default_rng(seed)
+    if config.files:
+        pairs = [pair for path in config.files for pair in read_ready_made(Path(path), config.pairs)]
+    else:
+        pairs = _translate(load_task(task), languages, data, config, rng)
+    pairs = apply_arm(config.arm, pairs, rng)
+    return [pairs[i] for i in rng.permutation(len(pairs))]
+
+
+def _translate(
+    task: Task, languages: Sequence[str], data: str, config: BuildConfig, rng: np.random.Generator
+) -> list[TrainingPair]:
+    target = config.target or reference_language()
+    files = language_files(data, task, "train")
+    sources = select_languages(languages, files, where=f"training questions of {task.name} in {data}")
+    if target in sources:
+        raise ConfigError(f"build.sources: {target!r} is the target too", hint="leave it out of --source")
+    questions = load_parallel(data, task, "train", [*sources, target], missing_items="refuse")
+    tests = {
+        code: read_examples(path, task, code)
+        for code, path in language_files(data, task, "test").items()
+        if code in questions
+    }
+    questions = _without_test_items(task, questions, tests, config.overlap)
+    ids = [example.id for example in questions[target]]
+    n = len(ids) if config.pairs is None else config.pairs
+    if n > len(ids):
+        raise ConfigError(
+            f"build.pairs: {n} wanted, {len(ids)} questions are there", hint=f"--pairs {len(ids)} or fewer"
+        )
+    chosen = rng.permutation(len(ids))[:n]
+    return [translation_pair(task, questions[source][i], questions[target][i]) for source in sources for i in chosen]
+
+
+def translation_pair(task: Task, source: Example, target: Example) -> TrainingPair:
+    """The pair of one item: both sides up to where the answer would stand, and no answer."""
+    names = {"source": language(source.language).name, "target": language(target.language).name}
+    return TrainingPair(
+        id=f"{source.id}:{source.language}-{target.language}",
+        source=source.language,
+        target=target.language,
+        prompt=question(task, source) + INSTRUCTION.format(**names),
+        completion=question(task, target),
+    )
+
+
+def _without_test_items(
+    task: Task, questions: dict[str, list[Example]], tests: Mapping[str, Sequence[Example]], rule: str
+) -> dict[str, list[Example]]:
+    found = {
+        question_id: f"{code} {question_id} = {item_id}"
+        for code, rows in questions.items()
+        for question_id, item_id in overlapping(rows, tests.get(code, ()))
+    }
+    if found and rule == "refuse":
+        rows = list(found.values())
+        more = f" and {len(rows) - 20} more" if len(rows) > 20 else ""
+        raise DataError(
+            f"{len(rows)} training questions of {task.name} are test items: {', '.join(rows[:20])}{more}",
+            hint="--overlap drop leaves them out",
+        )
+    return {code: [row for row in rows if row.id not in found] for code, rows in questions.items()}
+
+
+def read_ready_made(path: Path, limit: int | None) -> list[TrainingPair]:
+    """Pairs from the paper's own training files: a JSON array of {input, answer}, the instruction at input's end."""
+    names = {language(code).name: code for code in known_languages()}
+    pairs = []
+    for number, (line, row) in enumerate(read_array(path), start=1):
+        text, completion = row.get("input"), row.get("answer")
+        match = READY_MADE.search(text) if isinstance(text, str) else None
+        if not match or not isinstance(text, str) or not isinstance(completion, str) or not completion.strip():
+            raise DataError(
+                f"{path}:{line}: not a pair",
+                hint='expected {"input": "... Translate the input from X to Y:", "answer": "..."}',
+            )
+        unknown = [name for name in match.groups() if name not in names]
+        if unknown:
+            raise DataError(f"{path}:{line}: language {unknown[0]!r} is not known", hint=", ".join(names))
+        source, target = names[match["source"]], names[match["target"]]
+        pairs.append(TrainingPair(f"{path.stem}-{number:05}:{source}-{target}", source, target, text, completion))
+        if limit and len(pairs) == limit:
+            break
+    return pairs
+
+
+def write_pairs(path: Path, pairs: Sequence[TrainingPair]) -> None:
+    """Write pairs as JSON lines."""
+    write_jsonl(path, map(asdict, pairs))
+
+
+def read_pairs(path: Path) -> list[TrainingPair]:
+    """Pairs from JSON lines. DataError with file:line for a row that is none."""
+    pairs = []
+    keys = set(TrainingPair.__dataclass_fields__)
+    for line, row in read_jsonl(path):
+        if set(row) != keys or not all(isinstance(value, str) and value for value in row.values()):
+            raise DataError(f"{path}:{line}: not a training pair", hint=f"each row has {', '.join(sorted(keys))}")
+        pairs.append(TrainingPair(**row))
+    return pairs
+
+
+def build(run: Run, config: BuildConfig, *, data: str, seed: int) -> list[TrainingPair]:
+    """The build stage: `<run>/build/pairs.jsonl`, made once."""
+    path = run.path / "build" / "pairs.jsonl"
+    if config.files:
+        inputs = hash_files(map(Path, config.files)) if all(Path(file).is_file() for file in config.files) else ""
+    else:
+        files = language_files(data, load_task(config.task), "train")
+        inputs = hash_files(files.values())
+    settings = config.model_dump() | {"data": inputs, "seed": seed}
+    if not config.files:
+        settings["wording"] = load_task(config.task).fingerprint
+    with run.stage("build", settings) as stage:
+        if stage.finished and path.exists():
+            return read_pairs(path)
+        pairs = build_pairs(config.task, languages=config.sources, data=data, seed=seed, config=config)
+        write_pairs(path, pairs)
+        stage.facts |= {"pairs": len(pairs), "languages": sorted({pair.source for pair in pairs})}
+    return pairs

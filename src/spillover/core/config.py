@@ -1,0 +1,211 @@
+"""What one run does: a section per stage, read from YAML, with every mistake reported at once.
+
+Order of precedence: defaults here < the file < `--set a.b=c` < flags (which `cli.py` passes as overrides too).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from spillover.core.errors import ConfigError, DataError
+from spillover.core.files import read_yaml
+
+Share = Annotated[float, Field(ge=0, lt=1)]
+Count = Annotated[int, Field(ge=1)]
+Positive = Annotated[float, Field(gt=0)]
+Languages = str | list[str]
+
+
+class Section(BaseModel):
+    """Unknown keys are mistakes, and nothing is changed after it was checked."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ModelConfig(Section):
+    """Which model, and how it is loaded. `name`: smollm2-135m, a Hugging Face id or a path."""
+
+    name: str = "smollm2-135m"
+    revision: str | None = None
+    adapter: str | None = None
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    device: str = "auto"
+    load_in_4bit: bool = False
+    trust_remote_code: bool = False
+
+
+class AuditConfig(Section):
+    """`stop`: an error found in the data ends the run before anything is computed."""
+
+    stop: bool = True
+
+
+class BuildConfig(Section):
+    """Question-translation pairs. `pairs`: per source language, null for all. `files`: ready-made pairs instead."""
+
+    task: str = "sentiment"
+    sources: list[str] = ["es", "de"]
+    target: str | None = None
+    pairs: Count | None = None
+    arm: Literal["translation", "shuffled", "copy"] = "translation"
+    overlap: Literal["refuse", "drop"] = "refuse"
+    files: list[str] = []
+
+
+class TrainConfig(Section):
+    """LoRA tuning. `batch` is the effective batch; what does not fit in `micro_batch` is accumulated.
+
+    `chat_template`: wrap each pair in the model's own chat template. `keep_merged`: also write the merged weights.
+    """
+
+    rank: Count = 8
+    alpha: Positive = 16
+    dropout: Share = 0.0
+    targets: list[str] | Literal["all-linear"] = ["q_proj", "v_proj"]
+    learning_rate: Positive = 5e-5
+    schedule: Literal["cosine", "linear", "constant_with_warmup"] = "cosine"
+    warmup: Share = 0.1
+    epochs: Positive = 3
+    batch: Count = 16
+    micro_batch: Count = 16
+    max_tokens: Count = 2048
+    validation: Share = 0.05
+    checkpoint_steps: Count = 50
+    end_of_text: bool = True
+    chat_template: bool = False
+    report_to: list[str] = []
+    keep_merged: bool = True
+
+
+class EvaluateConfig(Section):
+    """`labels`: native, english or another label set of the task. `shots`: own, or the language of all shots."""
+
+    labels: str = "english"
+    shots: str = "own"
+    batch_tokens: Count = 4096
+    prefix_cache: bool = True
+    missing_items: Literal["refuse", "intersection"] = "refuse"
+    disagreeing_labels: Literal["refuse", "keep"] = "refuse"
+
+
+class CompareConfig(Section):
+    """`draws`: bootstrap resamples. `level`: coverage of the intervals."""
+
+    draws: Count = 2000
+    level: Annotated[float, Field(gt=0, lt=1)] = 0.95
+    missing_items: Literal["refuse", "intersection"] = "refuse"
+
+
+class ProbeConfig(Section):
+    """Which items the lens and the PCA look at. null: the first task, all languages."""
+
+    task: str | None = None
+    languages: Languages = "all"
+    items: Count = 24
+
+
+class ReportConfig(Section):
+    """`title`: the page's heading, null for the run's name."""
+
+    title: str | None = None
+
+
+class RunConfig(Section):
+    """Everything one run does. `data`: demo or a folder in our format. `limit`: items per language, null for all."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")] = "run"
+    seed: Annotated[int, Field(ge=0)] = 0
+    data: str = "demo"
+    tasks: Annotated[list[str], Field(min_length=1)] = ["sentiment"]
+    languages: Languages = "all"
+    limit: Count | None = None
+    model: ModelConfig = ModelConfig()
+    audit: AuditConfig = AuditConfig()
+    build: BuildConfig = BuildConfig()
+    train: TrainConfig = TrainConfig()
+    evaluate: EvaluateConfig = EvaluateConfig()
+    compare: CompareConfig = CompareConfig()
+    probe: ProbeConfig = ProbeConfig()
+    report: ReportConfig = ReportConfig()
+
+
+def load_config(path: Path | None = None, overrides: Iterable[str] = (), **flags: Any) -> RunConfig:
+    """A checked config from a file, `a.b=c` overrides and flags (`build__task="nli"` sets build.task; None is unset).
+
+    ConfigError lists every unknown key, wrong type and impossible value at once.
+    """
+    try:
+        values = dict(read_yaml(path)) if path else {}
+    except DataError as error:
+        raise ConfigError(error.message, hint=error.hint) from None
+    problems: list[str] = []
+    for override in overrides:
+        _apply_override(values, override, problems)
+    for flag, value in flags.items():
+        if value is not None:
+            put(values, flag.split("__"), value, problems)
+    return check_config(values, source=str(path or "options"), problems=problems)
+
+
+def check_config(values: Mapping[str, Any], *, source: str, problems: list[str]) -> RunConfig:
+    """`values` as a config; ConfigError lists `problems` and everything that the checks add."""
+    try:
+        config = RunConfig.model_validate(dict(values))
+    except ValidationError as error:
+        problems = problems + [_describe(row, source) for row in error.errors()]
+    if problems:
+        raise ConfigError(problems, hint="`spillover run --help-config` lists every key with its default")
+    return config
+
+
+def _apply_override(values: dict[str, Any], override: str, problems: list[str]) -> None:
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
+    key, equals, text = override.partition("=")
+    if not equals or not key.strip():
+        problems.append(f"--set {override}: expected key=value, as in --set train.rank=16")
+        return
+    try:
+        value = YAML(typ="safe", pure=True).load(text)
+    except YAMLError:
+        problems.append(f"--set {override}: the value is not YAML")
+        return
+    put(values, key.strip().split("."), value, problems)
+
+
+def put(values: dict[str, Any], keys: list[str], value: Any, problems: list[str]) -> None:
+    """Set a nested key, copying the sections on the way; what cannot be set is added to `problems`."""
+    place = values
+    for key in keys[:-1]:
+        inner = place.setdefault(key, {})
+        if not isinstance(inner, dict):
+            problems.append(f"{'.'.join(keys)}: {key!r} is not a section")
+            return
+        place[key] = place = dict(inner)
+    place[keys[-1]] = value
+
+
+def _describe(row: Any, source: str) -> str:
+    """One of pydantic's errors as `source: key: what is wrong, with the value`."""
+    place = ".".join(str(part) for part in row["loc"])
+    if row["type"] == "extra_forbidden":
+        return f"{source}: unknown key {place!r}"
+    return f"{source}: {place}: {row['msg'][:1].lower()}{row['msg'][1:]}, found {row['input']!r}"
+
+
+def config_lines(section: type[BaseModel] = RunConfig, prefix: str = "") -> list[tuple[str, str, str]]:
+    """(key, default, what the section says of it) for every key there is, for `--help-config` and the docs."""
+    lines = []
+    for name, field in section.model_fields.items():
+        if isinstance(field.default, Section):
+            lines += config_lines(type(field.default), f"{prefix}{name}.")
+        else:
+            default = "null" if field.default is None else str(field.default)
+            kind = str(field.annotation).replace("typing.", "").replace("<class '", "").replace("'>", "")
+            lines.append((prefix + name, default, kind))
+    return lines

@@ -1,0 +1,49 @@
+"""The errors a person can cause, each with a message (what, which value, where) and a hint (the mend)."""
+
+from __future__ import annotations
+
+
+class SpilloverError(Exception):
+    """A mistake in what was given, not a bug here. `cli.py` prints it in one line and exits with `exit_code`."""
+
+    exit_code = 2
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message} ({self.hint})" if self.hint else self.message
+
+
+class ConfigError(SpilloverError):
+    """Options or a config file that cannot be used; `problems` lists all of them at once."""
+
+    def __init__(self, problems: str | list[str], *, hint: str = "") -> None:
+        self.problems = [problems] if isinstance(problems, str) else list(problems)
+        super().__init__("\n".join(self.problems), hint=hint)
+
+
+class DataError(SpilloverError):
+    """Text on disk that cannot be used; the message starts with file:line wherever a line is to blame."""
+
+    exit_code = 3
+
+
+class ModelError(SpilloverError):
+    """A model, tokenizer or adapter that cannot be loaded, or that answers with numbers that are none."""
+
+    exit_code = 3
+
+
+class RunError(SpilloverError):
+    """A run folder that is missing something or belongs to something else."""
+
+    exit_code = 3
+
+
+class MissingExtra(SpilloverError):
+    """A package that only some stages need is not installed."""
+
+    exit_code = 4

@@ -1,0 +1,72 @@
+"""Languages are data: `languages.yaml` gives script and family, `langcodes` gives the names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from functools import cache
+
+from spillover.core.errors import ConfigError
+from spillover.core.files import read_yaml, resources
+from spillover.core.types import Language
+
+
+@cache
+def _table() -> dict[str, dict[str, str]]:
+    return dict(read_yaml(resources() / "languages.yaml")["languages"])
+
+
+def reference_language() -> str:
+    """The language the bundled tasks were written in, and the default target of question translation."""
+    return str(read_yaml(resources() / "languages.yaml")["reference"])
+
+
+def known_languages() -> tuple[str, ...]:
+    """Codes of the bundled languages, in the paper's order."""
+    return tuple(_table())
+
+
+@cache
+def language(code: str) -> Language:
+    """The language of a BCP-47 code, bundled or not. ConfigError when the code names no language."""
+    import langcodes
+
+    row = _table().get(code, {})
+    try:
+        tag = langcodes.Language.get(code)
+        valid = tag.is_valid()
+    except langcodes.LanguageTagError:
+        valid = False
+    if not valid:
+        raise ConfigError(
+            f"language {code!r} is not a BCP-47 code",
+            hint=f"bundled: {' '.join(known_languages())}; `spillover ls languages` shows their names",
+        )
+    script = row.get("script") or tag.maximize().script or ""
+    return Language(code, tag.display_name(), tag.autonym(), script, row.get("family", ""))
+
+
+def select_languages(
+    wanted: str | Sequence[str], available: Iterable[str], *, seen: Iterable[str] = (), where: str = "languages"
+) -> tuple[str, ...]:
+    """`wanted` as codes in the order of `available`: "all", "seen", "unseen", "zh,de" or a list of these.
+
+    ConfigError names a code that is no language, or that `available` lacks.
+    """
+    available, seen = list(available), set(seen)
+    words = wanted.replace(",", " ").split() if isinstance(wanted, str) else list(wanted)
+    groups = {
+        "all": available,
+        "seen": [code for code in available if code in seen],
+        "unseen": [code for code in available if code not in seen],
+    }
+    chosen: set[str] = set()
+    for word in words:
+        if word not in groups and word not in available:
+            language(word)
+            raise ConfigError(
+                f"{where}: {word!r} is not here", hint=f"choose from {' '.join(available)}, all, seen or unseen"
+            )
+        chosen.update(groups.get(word, [word]))
+    if not chosen:
+        raise ConfigError(f"{where}: {wanted!r} names no language", hint=f"choose from {' '.join(available)}")
+    return tuple(code for code in available if code in chosen)

@@ -1,0 +1,170 @@
+"""A run folder: its manifest, which stages are finished and from what, and its log.
+
+run.json      versions, host, seed, git, hashes, and the state of every stage
+config.yaml   the resolved config of a `spillover run`
+log.jsonl     one event a line
+
+A stage is recorded with a key, the hash of everything it was made from. The same key again means: finished, skip.
+Another key under the same name means: this folder holds something else, and nothing is touched.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import platform
+import subprocess
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from spillover.core.errors import RunError
+from spillover.core.files import hash_of, read_json, write_json
+
+MANIFEST = "run.json"
+PACKAGES = ("spillover", "torch", "transformers", "peft", "accelerate", "numpy", "pandas", "scipy", "pyarrow")
+
+
+@dataclass
+class Stage:
+    """One stage of a run while it works. `facts` goes into the manifest when it is finished."""
+
+    name: str
+    finished: bool
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run folder. Make it with `open_run`."""
+
+    path: Path
+
+    def manifest(self) -> dict[str, Any]:
+        """run.json as it stands now."""
+        return dict(read_json(self.path / MANIFEST))
+
+    def update(self, **values: Any) -> None:
+        """Set keys of the manifest, atomically."""
+        write_json(self.path / MANIFEST, self.manifest() | values)
+
+    def log(self, event: str, **facts: Any) -> None:
+        """Append one event to log.jsonl."""
+        row = {"time": _now(), "event": event} | facts
+        with (self.path / "log.jsonl").open("a", encoding="utf-8") as file:
+            file.write(json.dumps(row, ensure_ascii=False, default=str) + "\n")
+
+    def check_settings(self, stage: str, settings: Mapping[str, Any]) -> str:
+        """The key of these settings. RunError when the folder holds this stage made with others."""
+        key = hash_of(settings)
+        held = self.manifest()["stages"].get(stage)
+        if held and held["key"] != key:
+            raise RunError(
+                f"{self.path}: holds {stage!r} made with other settings: {_difference(held['settings'], settings)}",
+                hint="choose another folder, or delete this one",
+            )
+        return key
+
+    @contextlib.contextmanager
+    def stage(self, name: str, settings: Mapping[str, Any]) -> Iterator[Stage]:
+        """Work on a stage; `finished` says that it is done already. When the block ends well, it is recorded."""
+        key = self.check_settings(name, settings)
+        held = self.manifest()["stages"].get(name, {})
+        stage = Stage(name, finished=held.get("state") == "done", facts=dict(held.get("facts", {})))
+        if stage.finished:
+            yield stage
+            return
+        started = time.monotonic()
+        record = {"key": key, "settings": dict(settings), "state": "started", "started": _now()}
+        self._record(name, record)
+        self.log("started", stage=name)
+        yield stage
+        seconds = round(time.monotonic() - started, 1)
+        self._record(name, record | {"state": "done", "seconds": seconds, "facts": stage.facts})
+        self.log("done", stage=name, seconds=seconds, **stage.facts)
+
+    def _record(self, name: str, record: Mapping[str, Any]) -> None:
+        self.update(stages=self.manifest()["stages"] | {name: dict(record)})
+
+
+def open_run(path: Path | str) -> Run:
+    """The run in a folder, new or existing. RunError when the folder holds something that is no run."""
+    path = Path(path)
+    if path.exists() and not path.is_dir():
+        raise RunError(f"{path}: is a file, not a run folder", hint="choose another --out")
+    if not (path / MANIFEST).exists():
+        others = sorted(item.name for item in path.iterdir()) if path.exists() else []
+        if others:
+            raise RunError(
+                f"{path}: not empty and not a run folder (it holds {', '.join(others[:3])})",
+                hint="choose another --out",
+            )
+        path.mkdir(parents=True, exist_ok=True)
+        write_json(path / MANIFEST, _birth())
+    return Run(path)
+
+
+def existing_run(path: Path | str) -> Run:
+    """The run in a folder that must hold one already."""
+    if not (Path(path) / MANIFEST).is_file():
+        raise RunError(f"{path}: no run here ({MANIFEST} is missing)", hint="`spillover ls runs` lists the runs")
+    return Run(Path(path))
+
+
+def _birth() -> dict[str, Any]:
+    return {
+        "schema": 1,
+        "created": _now(),
+        "versions": _versions(),
+        "host": {
+            "python": platform.python_version(),
+            "system": platform.system(),
+            "machine": platform.machine(),
+            "cores": os.cpu_count(),
+        },
+        "git": _git_commit(),
+        "stages": {},
+    }
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for package in PACKAGES:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            found[package] = metadata.version(package)
+    return found
+
+
+def _git_commit() -> str | None:
+    """The commit of the folder that the command was run from, if it is a checkout."""
+    command = ["git", "rev-parse", "HEAD"]
+    try:
+        answer = subprocess.run(command, capture_output=True, text=True, check=False, timeout=5)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return answer.stdout.strip() or None if answer.returncode == 0 else None
+
+
+def _difference(held: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
+    """The settings that differ, as `rank: 8 → 16`; nested ones by dotted key."""
+    before, after = _flat(held), _flat(json.loads(json.dumps(wanted, default=str)))
+    changed = [key for key in before | after if before.get(key) != after.get(key)]
+    return ", ".join(f"{key}: {before.get(key)} → {after.get(key)}" for key in changed[:5]) or "none that can be shown"
+
+
+def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
+    if not isinstance(value, Mapping):
+        return {prefix: value}
+    flat: dict[str, Any] = {}
+    for key, item in value.items():
+        flat |= _flat(item, f"{prefix}.{key}" if prefix else str(key))
+    return flat
+
+
+def _now() -> str:
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")

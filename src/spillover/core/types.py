@@ -1,0 +1,178 @@
+"""The nouns that all stages share: what a language, a task, an item, a prompt and a score are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Provenance = Literal[
+    "machine-translated",
+    "machine-translated and reviewed",
+    "written",
+    "written and reviewed by a native speaker",
+]
+
+
+@dataclass(frozen=True)
+class Language:
+    """One language: BCP-47 code, English name, own name, ISO 15924 script, family ("" when not known)."""
+
+    code: str
+    name: str
+    endonym: str
+    script: str
+    family: str
+
+
+@dataclass(frozen=True)
+class Wording:
+    """One task in one language: template words, label words and shots, by name, label id and shot id."""
+
+    language: str
+    provenance: Provenance
+    words: Mapping[str, str]
+    labels: Mapping[str, str]
+    shots: Mapping[str, Mapping[str, str]]
+
+
+@dataclass(frozen=True)
+class Task:
+    """A classification task in all its languages. `labels` are language-free ids, in the order of all score columns.
+
+    `label_sets` maps a set's name to label words by label id; the set `native` is each wording's own words.
+    `shots` maps shot ids to their gold label id, in the order in which they stand in the prompt.
+    `fingerprint` is a hash of every file the task was read from.
+    """
+
+    name: str
+    version: int
+    description: str
+    fields: tuple[str, ...]
+    labels: tuple[str, ...]
+    template: str
+    label_sets: Mapping[str, Mapping[str, str]]
+    shots: Mapping[str, str]
+    wordings: Mapping[str, Wording]
+    fingerprint: str
+
+
+@dataclass(frozen=True)
+class Example:
+    """One item in one language. The same id is the same item in every language. `label` is None for a bare question."""
+
+    id: str
+    language: str
+    fields: Mapping[str, str]
+    label: str | None = None
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """One item as text. `prefix` (the few-shot block) is the same for a whole language; `answers` are the label words
+    in the order of `Task.labels`, each to be scored directly after `text`."""
+
+    example_id: str
+    language: str
+    prefix: str
+    body: str
+    answers: tuple[str, ...]
+    gold: str | None = None
+
+    @property
+    def text(self) -> str:
+        return self.prefix + self.body
+
+
+@dataclass(frozen=True)
+class TrainingPair:
+    """A question in `source` with its instruction, and what the model shall write: the question in `target`."""
+
+    id: str
+    source: str
+    target: str
+    prompt: str
+    completion: str
+
+
+@dataclass(frozen=True)
+class LabelScores:
+    """Log-probability of every label for every item of one language; natural log, ≤ 0, not normalised over the labels.
+
+    logprobs: [n, labels] float32. gold: [n] index into `labels`. tokens: [n] prompt length.
+    label_tokens: [n, labels] number of tokens each label's log-probability is the sum of.
+    """
+
+    language: str
+    labels: tuple[str, ...]
+    example_ids: tuple[str, ...]
+    gold: NDArray[np.int64]
+    logprobs: NDArray[np.float32]
+    tokens: NDArray[np.int32]
+    label_tokens: NDArray[np.int32]
+
+
+@dataclass(frozen=True)
+class ModelRef:
+    """Which weights: name or path, revision, adapter path, and a hash of what was loaded."""
+
+    name: str
+    revision: str | None
+    adapter: str | None
+    fingerprint: str
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One model on one task with one label set: scores by language. `key` hashes everything that went into it."""
+
+    model: ModelRef
+    task: str
+    label_set: str
+    key: str
+    scores: Mapping[str, LabelScores]
+
+
+@dataclass(frozen=True)
+class ScoredBatch:
+    """What an engine yields: positions in the list of prompts it was given, and what it found for them.
+
+    index: [b]. logprobs: [b, labels] float32. tokens: [b]. label_tokens: [b, labels].
+    """
+
+    index: tuple[int, ...]
+    logprobs: NDArray[np.float32]
+    tokens: NDArray[np.int32]
+    label_tokens: NDArray[np.int32]
+
+
+class Engine(Protocol):
+    """Anything that scores label words. `skip` holds batch numbers that need not be computed again."""
+
+    def score(
+        self, prompts: Sequence[Prompt], skip: frozenset[int] = frozenset()
+    ) -> Iterator[tuple[int, ScoredBatch]]: ...
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One fault that an audit found: which check, how bad, where, and how the next person sees it too."""
+
+    check: str
+    severity: Literal["error", "warning", "note"]
+    task: str
+    language: str
+    message: str
+    example_ids: tuple[str, ...] = ()
+    facts: Mapping[str, object] = field(default_factory=dict)
+
+
+Progress = Callable[[str, int, int], None]
+"""Called with (what is being done, how much is done, how much there is). The command line draws a bar of it."""
+
+
+def no_progress(activity: str, done: int, total: int) -> None:
+    """Draws nothing: the default of every function that takes a `Progress`."""

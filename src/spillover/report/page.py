@@ -1,0 +1,166 @@
+"""A run folder → report.html: one file, no script, no request to anywhere. Reads tables, loads no model.
+
+1. Gather what the folder holds; a stage that is missing leaves its section out, and the page says so.
+2. Draw the charts as inline SVG.
+3. Render the template with every text escaped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jinja2
+
+from spillover.audit.checks import read_findings
+from spillover.compare.run import FOLDER as COMPARE
+from spillover.compare.run import read_comparisons
+from spillover.core.errors import DataError
+from spillover.core.files import atomic, read_jsonl, read_text
+from spillover.core.languages import language, reference_language
+from spillover.core.runs import Run, existing_run
+from spillover.evaluate.summary import summarise
+from spillover.evaluate.tables import read_evaluation
+from spillover.report.charts import change_chart, lens_chart, loss_chart, pca_chart
+from spillover.tasks.wording import bundled_tasks, load_task
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FEW_ITEMS = 100
+
+
+def report(path: Path | str, *, title: str | None = None) -> Path:
+    """Write `<run>/report.html` from what the run folder holds, and return its path. RunError when it holds no run."""
+    run = existing_run(path)
+    values = gather(run) | {"title": title or run.manifest().get("name") or run.path.name}
+    with atomic(run.path / "report.html") as partial:
+        partial.write_text(render_page(values), encoding="utf-8")
+    return run.path / "report.html"
+
+
+def render_page(values: Mapping[str, Any]) -> str:
+    """The page as text. Everything in `values` is escaped, but for charts that we drew ourselves."""
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("spillover.report", package_path=""),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"percent": _percent, "points": _points, "number": _number, "language": _language_name}
+    css = read_text(Path(__file__).with_name("page.css"))
+    return environment.get_template("page.html.j2").render(css=css, **values)
+
+
+def gather(run: Run) -> dict[str, Any]:
+    """Everything the template shows."""
+    manifest = run.manifest()
+    comparisons = read_comparisons(run.path / COMPARE) if (run.path / COMPARE / "verdict.json").exists() else []
+    findings_path = run.path / "audit" / "findings.json"
+    findings = read_findings(findings_path) if findings_path.exists() else None
+    config_path = run.path / "config.yaml"
+    return {
+        "manifest": manifest,
+        "comparisons": [
+            {"task": found.task, "verdict": found.verdict, "rows": found.languages.to_dict("records")}
+            | {"chart": _ours(change_chart(found)), "groups": found.groups.to_dict("records")}
+            for found in comparisons
+        ],
+        "few_items": min((int(found.languages["n"].min()) for found in comparisons), default=FEW_ITEMS) < FEW_ITEMS,
+        "evaluations": _evaluations(run),
+        "findings": findings,
+        "training": _training(run),
+        "probe": _probe(run),
+        "wording": _wording(comparisons),
+        "config": read_text(config_path) if config_path.exists() else None,
+    }
+
+
+def _evaluations(run: Run) -> list[dict[str, Any]]:
+    """A table of summaries for each finished evaluation, before those of the next model."""
+    tables = []
+    for folder in sorted((run.path / "evaluate").glob("*/*")):
+        try:
+            evaluation = read_evaluation(folder)
+        except DataError:
+            continue  # unfinished: the manifest below shows its state
+        rows = [vars(summary) for summary in summarise(evaluation)]
+        tables.append(
+            {"model": folder.parent.name, "task": evaluation.task, "label_set": evaluation.label_set, "rows": rows}
+            | {"name": evaluation.model.name, "fingerprint": evaluation.model.fingerprint}
+        )
+    return tables
+
+
+def _training(run: Run) -> dict[str, Any] | None:
+    path = run.path / "train" / "steps.jsonl"
+    if not path.exists():
+        return None
+    import pandas as pd
+
+    steps = [row for _, row in read_jsonl(path)]
+    curve = [{"step": row["step"], "loss": row["loss"], "kind": "training"} for row in steps if "loss" in row]
+    curve += [
+        {"step": row["step"], "loss": row["eval_loss"], "kind": "validation"} for row in steps if "eval_loss" in row
+    ]
+    return {"chart": _ours(loss_chart(pd.DataFrame(curve))), "last": curve[-1] if curve else None}
+
+
+def _probe(run: Run) -> dict[str, Any] | None:
+    import pandas as pd
+
+    tables: dict[str, list[pd.DataFrame]] = {"lens": [], "pca": []}
+    for name, found in tables.items():
+        for path in sorted((run.path / "probe").glob(f"*/{name}.parquet")):
+            found.append(pd.read_parquet(path).assign(model=path.parent.name))
+    if not tables["lens"] or not tables["pca"]:
+        return None
+    lens, pca = pd.concat(tables["lens"]), pd.concat(tables["pca"])
+    others = lens[lens["language"] != reference_language()]
+    last = lens[lens["layer"] == lens["layer"].max()]
+    return {
+        "lens_chart": _ours(lens_chart(others if len(others) else lens)),
+        "pca_chart": _ours(pca_chart(pca)),
+        "last_layer": last.to_dict("records"),
+        "items": int(lens["n"].min()),
+    }
+
+
+def _wording(comparisons: list[Any]) -> list[dict[str, Any]]:
+    """Provenance and label words by task and language, for bundled tasks."""
+    tables = []
+    for comparison in comparisons:
+        if comparison.task in bundled_tasks():
+            task = load_task(comparison.task)
+            codes = [code for code in comparison.languages["language"] if code in task.wordings]
+            rows = [
+                {"language": code, "provenance": task.wordings[code].provenance}
+                | {"labels": " / ".join(task.wordings[code].labels[label] for label in task.labels)}
+                for code in codes
+            ]
+            tables.append({"task": task.name, "rows": rows})
+    return tables
+
+
+def _ours(svg: str) -> Any:
+    from markupsafe import Markup
+
+    return Markup(svg)  # vl-convert escapes the texts in it
+
+
+def _percent(share: float) -> str:
+    return "–" if share != share else f"{100 * share:.1f}"
+
+
+def _points(share: float) -> str:
+    return "–" if share != share else f"{100 * share:+.1f}"
+
+
+def _number(value: float) -> str:
+    return "–" if value is None or value != value else f"{value:.3f}"
+
+
+def _language_name(code: str) -> str:
+    return language(code).name

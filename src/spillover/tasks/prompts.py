@@ -1,0 +1,72 @@
+"""(Task, Example, label set, shot language) → Prompt. The only code that lays out text for a model.
+
+Training pairs use `question`, prompts use it too: both see exactly the same template.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from spillover.core.errors import ConfigError
+from spillover.core.types import Example, Prompt, Task, Wording
+from spillover.tasks.wording import PLACEHOLDER
+
+OWN_SHOTS = "own"
+SHOT_END = '"\n\n'
+
+
+def question(task: Task, example: Example) -> str:
+    """The item in its language's template, up to where the answer would stand."""
+    return fill(task, wording_of(task, example.language), example.fields)
+
+
+def fill(task: Task, wording: Wording, fields: Mapping[str, str]) -> str:
+    """The template with words and fields put in once; what they contain is never read as a template again."""
+    values = {**wording.words, **fields}
+    return PLACEHOLDER.sub(lambda match: values[match[1]], task.template)
+
+
+def answers(task: Task, label_set: str, language: str) -> tuple[str, ...]:
+    """The label words of a set for one language, in the order of `task.labels`. ConfigError names an unknown set."""
+    words: Mapping[str, str]
+    if label_set == "native":
+        words = wording_of(task, language).labels
+    elif label_set in task.label_sets:
+        words = task.label_sets[label_set]
+    else:
+        raise ConfigError(
+            f"label set {label_set!r} is not in task {task.name}", hint=f"it has native, {', '.join(task.label_sets)}"
+        )
+    return tuple(words[label] for label in task.labels)
+
+
+def shot_block(task: Task, label_set: str, language: str, shots: str = OWN_SHOTS) -> str:
+    """The few-shot block for items in `language`: each shot with its label word from the items' own label set.
+
+    shots: "own" for shots in the items' language, or the code of the language that they shall be in.
+    """
+    wording = wording_of(task, language if shots == OWN_SHOTS else shots)
+    words = dict(zip(task.labels, answers(task, label_set, language), strict=True))
+    return "".join(
+        fill(task, wording, wording.shots[shot]) + words[gold] + SHOT_END for shot, gold in task.shots.items()
+    )
+
+
+def render(task: Task, examples: Sequence[Example], *, label_set: str, shots: str = OWN_SHOTS) -> list[Prompt]:
+    """One prompt for each example, all of one language, all with the same prefix."""
+    if not examples:
+        return []
+    language = examples[0].language
+    prefix = shot_block(task, label_set, language, shots)
+    words = answers(task, label_set, language)
+    return [Prompt(example.id, language, prefix, question(task, example), words, example.label) for example in examples]
+
+
+def wording_of(task: Task, language: str) -> Wording:
+    """The task's wording in a language. ConfigError when the task has none."""
+    if language not in task.wordings:
+        raise ConfigError(
+            f"task {task.name} has no wording in {language!r}",
+            hint=f"it has {', '.join(task.wordings)}; CONTRIBUTING.md shows how to add a language",
+        )
+    return task.wordings[language]

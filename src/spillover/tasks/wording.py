@@ -1,0 +1,166 @@
+"""Wording as data: a folder of task.yaml and one <language>.yaml each → Task, with every check that needs no tokenizer.
+
+1. Find the folder: a bundled task by its name, or the user's own by its path.
+2. Read task.yaml and every language file with pydantic; unknown keys are mistakes.
+3. Check them against each other, and report everything that is wrong at once, each with its file.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from spillover.core.errors import ConfigError, DataError
+from spillover.core.files import hash_files, read_yaml, resources
+from spillover.core.languages import known_languages
+from spillover.core.languages import language as language_of
+from spillover.core.types import Provenance, Task, Wording
+
+TASK_FILE = "task.yaml"
+PLACEHOLDER = re.compile(r"\{(\w+)\}")
+
+
+class TaskFile(BaseModel):
+    """task.yaml. A label set is label words by label id, or a language whose own label words it borrows."""
+
+    model_config = ConfigDict(extra="forbid")
+    name: str
+    version: int
+    description: str = ""
+    fields: list[str]
+    labels: list[str]
+    template: str
+    label_sets: dict[str, dict[str, str] | str] = {}
+    shots: dict[str, str] = {}
+
+
+class WordingFile(BaseModel):
+    """<language>.yaml."""
+
+    model_config = ConfigDict(extra="forbid")
+    language: str
+    provenance: Provenance
+    words: dict[str, str]
+    labels: dict[str, str]
+    shots: dict[str, dict[str, str]] = {}
+
+
+def bundled_tasks() -> tuple[str, ...]:
+    """Names of the tasks in the package."""
+    return tuple(sorted(path.parent.name for path in (resources() / "tasks").glob(f"*/{TASK_FILE}")))
+
+
+@cache
+def load_task(name_or_folder: str) -> Task:
+    """A bundled task by name, or the user's own by folder. DataError lists all that is wrong in its files."""
+    folder = resources() / "tasks" / name_or_folder
+    if name_or_folder not in bundled_tasks():
+        folder = Path(name_or_folder)
+        if not (folder / TASK_FILE).is_file():
+            raise ConfigError(
+                f"task {name_or_folder!r} is neither bundled nor a folder with a {TASK_FILE}",
+                hint=f"bundled: {', '.join(bundled_tasks())}",
+            )
+    task_file = _parse(TaskFile, folder / TASK_FILE)
+    paths = sorted(path for path in folder.glob("*.yaml") if path.name != TASK_FILE)
+    files = {path.stem: _parse(WordingFile, path) for path in paths}
+    problems = list(_task_problems(folder, task_file, files))
+    for code, file in files.items():
+        problems += _wording_problems(folder / f"{code}.yaml", code, task_file, file)
+    if problems:
+        raise DataError("\n".join(problems), hint="CONTRIBUTING.md shows a task's folder")
+    return _task(task_file, files, hash_files([folder / TASK_FILE, *paths]))
+
+
+def _task(file: TaskFile, files: Mapping[str, WordingFile], fingerprint: str) -> Task:
+    known = known_languages()
+    order = sorted(files, key=lambda code: (known.index(code) if code in known else len(known), code))
+    label_sets = {
+        name: dict(files[words].labels) if isinstance(words, str) else words for name, words in file.label_sets.items()
+    }
+    return Task(
+        name=file.name,
+        version=file.version,
+        description=file.description,
+        fields=tuple(file.fields),
+        labels=tuple(file.labels),
+        template=file.template,
+        label_sets=label_sets,
+        shots=file.shots,
+        wordings={
+            code: Wording(code, files[code].provenance, files[code].words, files[code].labels, files[code].shots)
+            for code in order
+        },
+        fingerprint=fingerprint,
+    )
+
+
+def _parse(kind: type[Any], path: Path) -> Any:
+    try:
+        return kind.model_validate(read_yaml(path))
+    except ValidationError as error:
+        rows = [f"{path}: {'.'.join(map(str, row['loc']))}: {row['msg']}" for row in error.errors()]
+        raise DataError("\n".join(rows), hint="CONTRIBUTING.md shows a task's folder") from None
+
+
+def _task_problems(folder: Path, task: TaskFile, files: Mapping[str, WordingFile]) -> Iterator[str]:
+    path = folder / TASK_FILE
+    if not files:
+        yield f"{folder}: no <language>.yaml beside {TASK_FILE}"
+    if len(task.labels) < 2 or len(set(task.labels)) < len(task.labels):
+        yield f"{path}: labels: at least two different ones, found {task.labels}"
+    slots = PLACEHOLDER.findall(task.template)
+    for field in task.fields:
+        if slots.count(field) != 1:
+            yield f"{path}: template: {{{field}}} must stand in it once, found {slots.count(field)} times"
+    if task.template.rstrip() != task.template:
+        yield f"{path}: template: trailing blanks; it must end where the answer starts"
+    for shot, label in task.shots.items():
+        if label not in task.labels:
+            yield f"{path}: shots: {shot}: label {label!r} is not one of {', '.join(task.labels)}"
+    for name, words in task.label_sets.items():
+        if name == "native":
+            yield f"{path}: label_sets: 'native' is each language's own words and cannot be set"
+        elif isinstance(words, str):
+            if words not in files:
+                yield f"{path}: label_sets: {name}: no {words}.yaml to take the words from"
+        else:
+            yield from _label_problems(path, f"label_sets: {name}", task, words)
+
+
+def _wording_problems(path: Path, code: str, task: TaskFile, file: WordingFile) -> Iterator[str]:
+    if file.language != code:
+        yield f"{path}: language: {file.language!r} in a file named {code}.yaml"
+    try:
+        language_of(code)
+    except ConfigError as error:
+        yield f"{path}: {error.message}"
+    wanted = set(PLACEHOLDER.findall(task.template)) - set(task.fields)
+    if set(file.words) != wanted:
+        yield f"{path}: words: expected {', '.join(sorted(wanted))}, found {', '.join(sorted(file.words))}"
+    yield from _label_problems(path, "labels", task, file.labels)
+    if set(file.shots) != set(task.shots):
+        yield f"{path}: shots: expected {', '.join(task.shots)}, found {', '.join(file.shots)}"
+    for shot, fields in file.shots.items():
+        if list(fields) != task.fields:
+            yield f"{path}: shots: {shot}: expected the fields {', '.join(task.fields)}, found {', '.join(fields)}"
+    texts = {"words": file.words} | {f"shots: {shot}": fields for shot, fields in file.shots.items()}
+    for place, values in texts.items():
+        for key, text in values.items():
+            if not text or text != text.strip():
+                yield f"{path}: {place}: {key}: empty or with blanks at its ends: {text!r}"
+
+
+def _label_problems(path: Path, place: str, task: TaskFile, words: Mapping[str, str]) -> Iterator[str]:
+    if set(words) != set(task.labels):
+        yield f"{path}: {place}: expected {', '.join(task.labels)}, found {', '.join(words)}"
+    if len(set(words.values())) < len(words):
+        yield f"{path}: {place}: two labels have the same word: {', '.join(words.values())}"
+    for label, word in words.items():
+        if not word or word != word.strip() or '"' in word:
+            yield f"{path}: {place}: {label}: empty, with blanks at its ends, or with a quote in it: {word!r}"

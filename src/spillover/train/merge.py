@@ -1,0 +1,75 @@
+"""Fold an adapter into full weights, and prove that nothing else changed.
+
+The gate: on real prompts, label log-probabilities of the merged weights equal those of base plus adapter, and differ
+from the base's. Weights that fail it are not written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spillover.core.config import ModelConfig
+from spillover.core.errors import ModelError
+from spillover.core.files import atomic_folder, hash_files, write_json
+from spillover.core.runs import Run
+from spillover.core.types import Progress, Prompt, no_progress
+from spillover.models.engine import open_engine
+from spillover.models.load import Model, attach_adapter, load_model
+
+TOLERANCE = 1e-3
+NOTE = "merge.json"
+
+
+def merge(
+    config: ModelConfig, adapter: Path, out: Path, prompts: Sequence[Prompt], *, dtype: str = "float32"
+) -> dict[str, float]:
+    """Write the base of `config` with `adapter` folded in to the folder `out`; return what the gate measured.
+
+    prompts: a few real ones, of one language. Measured: `apart`, the largest difference of a label's log-probability
+    between merged and base plus adapter (at most 1e-3), and `moved`, the largest between merged and base.
+    """
+    base = load_model(**config.model_dump() | {"adapter": None, "dtype": dtype})
+    untouched = _scores(base, prompts)
+    tuned = attach_adapter(base, str(adapter))
+    with_adapter = _scores(tuned, prompts)
+    merged: Any = tuned.module
+    merged = merged.merge_and_unload()
+    after = _scores(Model(tuned.ref, merged, tuned.tokenizer, tuned.device, tuned.dtype), prompts)
+    apart = float(np.abs(after - with_adapter).max())
+    moved = float(np.abs(after - untouched).max())
+    if not apart <= TOLERANCE:
+        raise ModelError(
+            f"merged weights differ from base plus adapter by {apart:.2g} in a label's log-probability",
+            hint="merge in float32, and not onto a 4-bit base",
+        )
+    if not moved > 0:
+        raise ModelError(f"adapter {adapter}: it changes nothing", hint="train longer, or with a higher learning rate")
+    facts = {"apart": apart, "moved": moved, "prompts": len(prompts)}
+    with atomic_folder(out) as partial:
+        merged.save_pretrained(partial)
+        tuned.tokenizer.save_pretrained(partial)
+        write_json(partial / NOTE, {"model": asdict(tuned.ref)} | facts)
+    return facts
+
+
+def merge_run(run: Run, config: ModelConfig, prompts: Sequence[Prompt], progress: Progress = no_progress) -> Path:
+    """The merge stage: `<run>/train/merged` from `<run>/train/adapter`, made once."""
+    adapter, out = run.path / "train" / "adapter", run.path / "train" / "merged"
+    weights = hash_files(adapter.glob("*.safetensors"))
+    settings = {"adapter": weights, "model": config.name, "revision": config.revision}
+    with run.stage("merge", settings) as stage:
+        if not (stage.finished and out.is_dir()):
+            progress("merge", 0, 1)
+            stage.facts |= merge(config, adapter, out, prompts)
+            progress("merge", 1, 1)
+    return out
+
+
+def _scores(model: Model, prompts: Sequence[Prompt]) -> NDArray[np.float32]:
+    return np.concatenate([batch.logprobs for _, batch in open_engine(model, prefix_cache=False).score(prompts)])

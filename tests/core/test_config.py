@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import pytest
+
+from spillover.core.config import config_lines, load_config
+from spillover.core.errors import ConfigError
+from spillover.core.files import resources, write_yaml
+
+
+def config_file(tmp_path, text):
+    path = tmp_path / "config.yaml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_order_is_defaults_file_set_flags(tmp_path):
+    path = config_file(tmp_path, "train: {rank: 4, epochs: 1}\nlimit: 10\n")
+    config = load_config(path, ["train.epochs=2", "train.batch=32"], train__batch=8, limit=None)
+    assert (config.train.rank, config.train.epochs, config.train.batch) == (4, 2, 8)
+    assert (config.limit, config.train.learning_rate) == (10, 5e-5)
+
+
+def test_all_mistakes_are_reported_at_once_with_their_values(tmp_path):
+    path = config_file(tmp_path, "nmae: x\ntrain: {rank: many, learnin_rate: 1}\nlimit: 0\n")
+    with pytest.raises(ConfigError) as caught:
+        load_config(path, ["build.pairs=-3", "nonsense"])
+    text = "\n".join(caught.value.problems)
+    assert len(caught.value.problems) == 6
+    for part in (
+        "unknown key 'nmae'",
+        "train.rank",
+        "'many'",
+        "unknown key 'train.learnin_rate'",
+        "limit",
+        "-3",
+        "nonsense",
+    ):
+        assert part in text
+
+
+def test_norwegian_stays_norwegian(tmp_path):
+    config = load_config(config_file(tmp_path, "languages: [no, en]\n"))
+    assert config.languages == ["no", "en"]
+
+
+def test_yaml_cannot_execute(tmp_path):
+    with pytest.raises(ConfigError):
+        load_config(config_file(tmp_path, "name: !!python/object/apply:os.system ['echo hi']\n"))
+
+
+def test_broken_yaml_names_its_line(tmp_path):
+    with pytest.raises(ConfigError, match=r"config\.yaml:2"):
+        load_config(config_file(tmp_path, "name: ok\ntrain: [rank: }\nlimit: 1\n"))
+
+
+def test_resolved_config_reads_back_equal(tmp_path):
+    config = load_config(resources() / "demo.yaml")
+    write_yaml(tmp_path / "resolved.yaml", config.model_dump())
+    assert load_config(tmp_path / "resolved.yaml") == config
+
+
+def test_every_key_is_listed():
+    keys = {key for key, _, _ in config_lines()}
+    assert {"name", "train.rank", "evaluate.labels", "model.trust_remote_code"} <= keys
+
+
+@pytest.mark.parametrize("name", ["../up", "", "a/b", ".hidden"])
+def test_a_run_name_is_a_file_name(name):
+    with pytest.raises(ConfigError, match="name"):
+        load_config(name=name)
