@@ -47,8 +47,8 @@ Trust = Annotated[bool, typer.Option("--trust-remote-code", help="Run code that 
 TaskName = Annotated[str, typer.Option("--task", help="sentiment, nli, paraphrase, or a task folder.")]
 Data = Annotated[str, typer.Option(help="demo, or a folder with <task>/<split>/<language>.jsonl.")]
 Lang = Annotated[str, typer.Option("--lang", help="zh,de or all.")]
-Limit = Annotated[int | None, typer.Option(min=1, help="Items per language; all when left out.")]
-Seed = Annotated[int, typer.Option(min=0, help="The same seed gives the same result.")]
+Limit = Annotated[int | None, typer.Option(help="Items per language; all when left out.")]
+Seed = Annotated[int, typer.Option(help="The same seed gives the same result.")]
 Set = Annotated[list[str] | None, typer.Option("--set", help="Any config key: --set train.rank=16.")]
 Json = Annotated[bool, typer.Option("--json", help="Results as JSON.")]
 
@@ -58,7 +58,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     logging.getLogger("spillover").setLevel(logging.INFO)
     try:
-        app(args=list(arguments) if arguments is not None else None, standalone_mode=False)
+        code = app(args=list(arguments) if arguments is not None else None, standalone_mode=False)
+        if code == INTERRUPTED:  # what typer makes of Ctrl-C
+            raise KeyboardInterrupt
     except SpilloverError as error:
         _say(f"error: {error.message}")
         if error.hint:
@@ -79,7 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 @app.command()
 def demo(
     out: Out = Path("runs/demo"),
-    limit: Annotated[int | None, typer.Option(min=2, help="Items per language; all 24 when left out.")] = None,
+    limit: Annotated[int | None, typer.Option(help="Items per language; all 24 when left out.")] = None,
     lang: Lang = "all",
     fresh: Annotated[bool, typer.Option("--fresh", help="Delete an earlier demo in --out first.")] = False,
 ) -> None:
@@ -154,13 +156,11 @@ def audit(
     as_json: Json = False,
 ) -> None:
     """What in the data cannot be trusted, row by row. Exit code 3 when there are errors."""
-    from spillover.audit.checks import audit as find
-    from spillover.audit.checks import write_findings
+    from spillover.audit.checks import audit_run
     from spillover.core.runs import open_run
 
-    findings = find(task, data=data, languages=lang)
-    path = open_run(out).path / "audit" / "findings.json"
-    write_findings(path, findings)
+    findings = audit_run(open_run(out), [task], data=data, languages=lang)
+    path = out / "audit" / "findings.json"
     if as_json:
         print(path.read_text(encoding="utf-8"), end="")
     else:
@@ -175,9 +175,9 @@ def build(
     out: Out,
     task: TaskName = "sentiment",
     data: Data = "demo",
-    source: Annotated[str, typer.Option(help="Source languages: es,de.")] = "es,de",
+    source: Annotated[str, typer.Option(help="Source languages, as in zh,sw.")] = "all",
     target: Annotated[str | None, typer.Option(help="Target language; English when left out.")] = None,
-    pairs: Annotated[int | None, typer.Option(min=1, help="Pairs per source language; all when left out.")] = None,
+    pairs: Annotated[int | None, typer.Option(help="Pairs per source language; all when left out.")] = None,
     arm: Annotated[str, typer.Option(help="translation, or a placebo: shuffled, copy.")] = "translation",
     overlap: Annotated[str, typer.Option(help="Questions that are test items: refuse or drop.")] = "refuse",
     file: Annotated[list[str] | None, typer.Option(help="Ready-made pairs of the paper, instead.")] = None,
@@ -189,7 +189,7 @@ def build(
     from spillover.core.runs import open_run
 
     config = load_config(
-        build__task=task, build__sources=source.split(","), build__target=target, build__pairs=pairs,
+        build__task=task, build__sources=source, build__target=target, build__pairs=pairs,
         build__arm=arm, build__overlap=overlap, build__files=file, data=data, seed=seed,
     )  # fmt: skip
     made = build_stage(open_run(out), config.build, data=data, seed=seed)
@@ -352,7 +352,7 @@ def probe(
     task: TaskName = "sentiment",
     data: Data = "demo",
     lang: Lang = "all",
-    items: Annotated[int, typer.Option(min=2, help="Items per language.")] = 24,
+    items: Annotated[int, typer.Option(help="Items per language.")] = 24,
     seed: Seed = 0,
 ) -> None:
     """Logit lens and PCA by layer, each beside its null: <out>/probe/<name>."""

@@ -6,12 +6,12 @@ audit → build → train → merge → evaluate base and tuned → compare → 
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spillover.audit.checks import audit_run, refuse_errors
-from spillover.build.pairs import build
+from spillover.build.pairs import build, source_languages
 from spillover.compare.paired import Comparison
 from spillover.compare.run import compare_run, training_languages
 from spillover.core.config import RunConfig
@@ -91,7 +91,7 @@ def check_inputs(config: RunConfig) -> None:
             answers(wording, config.evaluate.labels, code)
     if not config.build.files:
         files = language_files(config.data, load_task(config.build.task), "train")
-        select_languages(config.build.sources, files, where=f"build.sources in {config.data}")
+        source_languages(config.build, files, where=f"build.sources in {config.data}")
 
 
 def claim(config: RunConfig, out: Path) -> Run:
@@ -122,7 +122,9 @@ def _models(config: RunConfig, place: Run, pairs: list[TrainingPair], progress: 
     if not config.train.keep_merged:
         return base, tuned
     merged = merge_run(place, config.model, gate_prompts(config), progress)
-    return base, load_model(str(merged), dtype=config.model.dtype, device=config.model.device)
+    tuned = load_model(str(merged), dtype=config.model.dtype, device=config.model.device)
+    # Tables carry the name; a path of this machine in them would make equal runs differ.
+    return base, replace(tuned, ref=replace(tuned.ref, name=f"{config.model.name} + train/adapter"))
 
 
 def gate_prompts(config: RunConfig) -> list[Prompt]:

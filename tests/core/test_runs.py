@@ -49,7 +49,10 @@ def test_a_missing_run_is_named(tmp_path):
 
 
 def test_manifest_says_what_made_it_and_holds_no_absolute_path(tmp_path):
-    manifest = json.loads((open_run(tmp_path / "run").path / "run.json").read_text())
+    run = open_run(tmp_path / "run")
+    assert not run.path.exists()
+    run.update(name="x")
+    manifest = json.loads((run.path / "run.json").read_text())
     assert {"python", "cores"} <= set(manifest["host"])
     assert "spillover" in manifest["versions"]
     assert str(tmp_path) not in json.dumps(manifest)

@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -32,7 +32,7 @@ READY_MADE = re.compile(r"Translate the input from (?P<source>.+) to (?P<target>
 
 
 def build_pairs(
-    task: str, *, languages: Sequence[str], data: str = "demo", seed: int = 0, config: BuildConfig | None = None
+    task: str, *, languages: str | Sequence[str], data: str = "demo", seed: int = 0, config: BuildConfig | None = None
 ) -> list[TrainingPair]:
     """Shuffled pairs from `languages` into the target (the reference language unless set), the same items for each.
 
@@ -49,13 +49,12 @@ def build_pairs(
 
 
 def _translate(
-    task: Task, languages: Sequence[str], data: str, config: BuildConfig, rng: np.random.Generator
+    task: Task, languages: str | Sequence[str], data: str, config: BuildConfig, rng: np.random.Generator
 ) -> list[TrainingPair]:
     target = config.target or reference_language()
-    files = language_files(data, task, "train")
-    sources = select_languages(languages, files, where=f"training questions of {task.name} in {data}")
-    if target in sources:
-        raise ConfigError(f"build.sources: {target!r} is the target too", hint="leave it out of --source")
+    sources = _sources(
+        languages, target, language_files(data, task, "train"), f"training questions of {task.name} in {data}"
+    )
     questions = load_parallel(data, task, "train", [*sources, target], missing_items="refuse")
     tests = {
         code: read_examples(path, task, code)
@@ -71,6 +70,21 @@ def _translate(
         )
     chosen = rng.permutation(len(ids))[:n]
     return [translation_pair(task, questions[source][i], questions[target][i]) for source in sources for i in chosen]
+
+
+def source_languages(config: BuildConfig, files: Iterable[str], *, where: str) -> tuple[str, ...]:
+    """The languages that `config.sources` means, given those that have training questions. ConfigError names others."""
+    return _sources(config.sources, config.target or reference_language(), files, where)
+
+
+def _sources(wanted: str | Sequence[str], target: str, files: Iterable[str], where: str) -> tuple[str, ...]:
+    available = list(files)
+    if wanted == "all":
+        wanted = [code for code in available if code != target]
+    sources = select_languages(wanted, available, where=where)
+    if target in sources:
+        raise ConfigError(f"build.sources: {target!r} is the target too", hint="leave it out of --source")
+    return sources
 
 
 def translation_pair(task: Task, source: Example, target: Example) -> TrainingPair:
@@ -148,6 +162,7 @@ def build(run: Run, config: BuildConfig, *, data: str, seed: int) -> list[Traini
         inputs = hash_files(map(Path, config.files)) if all(Path(file).is_file() for file in config.files) else ""
     else:
         files = language_files(data, load_task(config.task), "train")
+        source_languages(config, files, where=f"training questions of {config.task} in {data}")
         inputs = hash_files(files.values())
     settings = config.model_dump() | {"data": inputs, "seed": seed}
     if not config.files:

@@ -34,7 +34,7 @@ def compare_run(
         "before": {evaluation.task: evaluation.key for evaluation in before},
         "after": {evaluation.task: evaluation.key for evaluation in after},
     }
-    with run.stage("compare", settings) as stage:
+    with run.stage("compare", settings, replace=True) as stage:
         comparisons = [
             compare(old, by_task[old.task], seen=seen, config=config, seed=seed)
             for old in before

@@ -45,10 +45,11 @@ class AuditConfig(Section):
 
 
 class BuildConfig(Section):
-    """Question-translation pairs. `pairs`: per source language, null for all. `files`: ready-made pairs instead."""
+    """Question-translation pairs. `sources`: "all" for every language with questions but the target, which is the
+    reference language when null. `pairs`: per source language, null for all. `files`: ready-made pairs instead."""
 
     task: str = "sentiment"
-    sources: list[str] = ["es", "de"]
+    sources: Languages = "all"
     target: str | None = None
     pairs: Count | None = None
     arm: Literal["translation", "shuffled", "copy"] = "translation"

@@ -20,7 +20,7 @@ def resources() -> Path:
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """A YAML 1.2 mapping (`no` stays the text "no"). DataError with file:line for broken YAML or anything else."""
+    """A YAML 1.2 mapping (a bare `no` stays text). DataError with file:line for broken YAML or anything else."""
     from ruamel.yaml import YAML
     from ruamel.yaml.error import MarkedYAMLError, YAMLError
 

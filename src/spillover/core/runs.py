@@ -46,8 +46,9 @@ class Run:
     path: Path
 
     def manifest(self) -> dict[str, Any]:
-        """run.json as it stands now."""
-        return dict(read_json(self.path / MANIFEST))
+        """run.json as it stands now; a new one where nothing was written yet."""
+        path = self.path / MANIFEST
+        return dict(read_json(path)) if path.exists() else _birth()
 
     def update(self, **values: Any) -> None:
         """Set keys of the manifest, atomically."""
@@ -71,11 +72,15 @@ class Run:
         return key
 
     @contextlib.contextmanager
-    def stage(self, name: str, settings: Mapping[str, Any]) -> Iterator[Stage]:
-        """Work on a stage; `finished` says that it is done already. When the block ends well, it is recorded."""
-        key = self.check_settings(name, settings)
+    def stage(self, name: str, settings: Mapping[str, Any], *, replace: bool = False) -> Iterator[Stage]:
+        """Work on a stage; `finished` says that it is done already. When the block ends well, it is recorded.
+
+        replace: a stage that is cheap to make again may take the place of one with other settings.
+        """
+        key = hash_of(settings) if replace else self.check_settings(name, settings)
         held = self.manifest()["stages"].get(name, {})
-        stage = Stage(name, finished=held.get("state") == "done", facts=dict(held.get("facts", {})))
+        done = held.get("state") == "done" and held.get("key") == key
+        stage = Stage(name, finished=done, facts=dict(held.get("facts", {})) if done else {})
         if stage.finished:
             yield stage
             return
@@ -93,7 +98,7 @@ class Run:
 
 
 def open_run(path: Path | str) -> Run:
-    """The run in a folder, new or existing. RunError when the folder holds something that is no run."""
+    """The run in a folder, new or existing; nothing is written yet. RunError when it holds something that is no run."""
     path = Path(path)
     if path.exists() and not path.is_dir():
         raise RunError(f"{path}: is a file, not a run folder", hint="choose another --out")
@@ -104,8 +109,6 @@ def open_run(path: Path | str) -> Run:
                 f"{path}: not empty and not a run folder (it holds {', '.join(others[:3])})",
                 hint="choose another --out",
             )
-        path.mkdir(parents=True, exist_ok=True)
-        write_json(path / MANIFEST, _birth())
     return Run(path)
 
 

@@ -15,7 +15,8 @@ Floats = NDArray[np.float64]
 @dataclass(frozen=True)
 class LayerPCA:
     """points: [languages, items, 2]. explained: [2], shares of variance. correlation: mean over language pairs of
-    Pearson's r of the first component over items, in [-1, 1]; `null`: the same with items shuffled in each language."""
+    Pearson's r of the first component over items, in [-1, 1]; `null`: the same with items shuffled in each language.
+    NaN where the states do not vary."""
 
     points: Floats
     explained: Floats
@@ -28,6 +29,10 @@ def layer_pca(states: Floats, rng: np.random.Generator) -> LayerPCA:
     from sklearn.decomposition import PCA
 
     languages, items, hidden = states.shape
+    if not states.reshape(-1, hidden).var(axis=0).any():
+        # The embedding of the last token, which is the same in every prompt.
+        nothing = np.full(2, np.nan)
+        return LayerPCA(np.zeros((languages, items, 2)), nothing, float("nan"), float("nan"))
     pca = PCA(n_components=2, svd_solver="full").fit(states.reshape(-1, hidden))
     points = pca.transform(states.reshape(-1, hidden)).reshape(languages, items, 2)
     first = points[:, :, 0]

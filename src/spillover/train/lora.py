@@ -111,6 +111,8 @@ def _train(
 
 def tokenize_pairs(base: Model, pairs: Sequence[TrainingPair], config: TrainConfig) -> list[Row]:
     """One row a pair: `input_ids`, and `labels` that are IGNORE up to where the completion starts."""
+    if not pairs:
+        raise DataError("no training pairs", hint="`spillover build` makes them")
     prompts = [_in_chat(base, pair.prompt) if config.chat_template else pair.prompt for pair in pairs]
     texts = [prompt + pair.completion for prompt, pair in zip(prompts, pairs, strict=True)]
     # A chat template writes the special tokens itself.
@@ -127,8 +129,6 @@ def tokenize_pairs(base: Model, pairs: Sequence[TrainingPair], config: TrainConf
                 hint="raise train.max_tokens, or leave it out",
             )
         rows.append({"input_ids": ids, "labels": [IGNORE] * start + ids[start:]})
-    if not rows:
-        raise DataError("no training pairs", hint="`spillover build` makes them")
     return rows
 
 

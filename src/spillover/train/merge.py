@@ -54,7 +54,7 @@ def merge(
     with atomic_folder(out) as partial:
         merged.save_pretrained(partial)
         tuned.tokenizer.save_pretrained(partial)
-        write_json(partial / NOTE, {"model": asdict(tuned.ref)} | facts)
+        write_json(partial / NOTE, {"base": asdict(base.ref), "fingerprint": tuned.ref.fingerprint} | facts)
     return facts
 
 

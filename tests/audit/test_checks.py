@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from spillover.audit.checks import audit, read_findings, refuse_errors, write_findings
+from spillover.core.errors import DataError
+from spillover.tasks.wording import load_task
+from tests.conftest import small_data, write_rows
+
+
+def found(folder, language):
+    return {f.check: f for f in audit("sentiment", data=str(folder)) if f.language == language}
+
+
+def change(folder, language, edit):
+    path = folder / "sentiment" / "test" / f"{language}.jsonl"
+    write_rows(path, edit([json.loads(line) for line in path.read_text().splitlines()]))
+
+
+@pytest.mark.parametrize("task", ["sentiment", "nli", "paraphrase"])
+def test_the_demo_data_is_clean(task):
+    assert audit(task) == []
+
+
+def test_exchanged_labels_are_found_from_the_other_languages(tmp_path):
+    folder = small_data(tmp_path)
+    swap = {"positive": "negative", "negative": "positive"}
+    change(folder, "de", lambda rows: [row | {"label": swap[row["label"]]} for row in rows])
+    finding = found(folder, "de")["label-disagrees"]
+    assert finding.severity == "error"
+    assert finding.facts["ceiling"] == 0
+    assert len(finding.example_ids) == 6
+    assert not found(folder, "en")
+
+
+def test_labels_that_can_never_match_lower_the_ceiling(tmp_path):
+    folder = small_data(tmp_path)
+    change(folder, "de", lambda rows: [row | {"label": "gut"} if i < 3 else row for i, row in enumerate(rows)])
+    finding = found(folder, "de")["unknown-label"]
+    assert finding.facts["ceiling"] == 0.5
+    assert "gut" in finding.message
+
+
+@pytest.mark.parametrize(
+    ("check", "edit", "items"),
+    [
+        ("missing-item", lambda rows: rows[2:], 2),
+        ("repeated-id", lambda rows: [*rows, rows[0]], 1),
+        ("repeated-item", lambda rows: [rows[0] | {"review": rows[1]["review"].upper()}, *rows[1:]], 2),
+        ("empty-field", lambda rows: [rows[0] | {"review": " "}, *rows[1:]], 1),
+        ("untranslated", lambda rows: [rows[0] | {"review": "review 0 in en"}, *rows[1:]], 1),
+        ("shot-in-test", lambda rows: [rows[0] | {"review": load_task("sentiment").wordings["de"].shots["sentiment-shot-1"]["review"]}, *rows[1:]], 1),
+    ],
+)  # fmt: skip
+def test_each_check_finds_its_fault_and_names_the_rows(tmp_path, check, edit, items):
+    folder = small_data(tmp_path)
+    assert check not in found(folder, "de")
+    change(folder, "de", edit)
+    assert len(found(folder, "de")[check].example_ids) == items
+
+
+def test_identical_sides_are_found(tmp_path):
+    row = {"id": "a", "sentence1": "The same.", "sentence2": "the same", "label": "different"}
+    for language in ("en", "de"):
+        write_rows(tmp_path / "paraphrase" / "test" / f"{language}.jsonl", [row])
+    assert "identical-sides" in {finding.check for finding in audit("paraphrase", data=str(tmp_path))}
+
+
+def test_errors_come_first_and_stop_a_run(tmp_path):
+    folder = small_data(tmp_path)
+    change(folder, "de", lambda rows: [row | {"label": "gut"} for row in rows])
+    change(folder, "en", lambda rows: [rows[0] | {"review": rows[1]["review"]}, *rows[1:]])
+    findings = audit("sentiment", data=str(folder))
+    severities = [finding.severity for finding in findings]
+    assert severities == sorted(severities)
+    with pytest.raises(DataError, match="sentiment de: 6 items"):
+        refuse_errors(findings)
+
+
+def test_findings_read_back_equal(tmp_path):
+    folder = small_data(tmp_path)
+    change(folder, "de", lambda rows: rows[1:])
+    findings = audit("sentiment", data=str(folder))
+    write_findings(tmp_path / "findings.json", findings)
+    assert read_findings(tmp_path / "findings.json") == findings

@@ -1,0 +1,72 @@
+"""Numbers against scikit-learn and by hand; what is undefined is NaN."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.metrics import roc_auc_score
+
+from spillover.core.types import LabelScores
+from spillover.evaluate.calibrate import batch_calibrated, normalised
+from spillover.evaluate.summary import auroc, calibrated_hits, hits, summarise_language
+
+
+def table(logprobs, gold, labels=("a", "b")):
+    logprobs = np.asarray(logprobs, dtype=np.float32).reshape(-1, len(labels))
+    n = len(logprobs)
+    return LabelScores("en", tuple(labels), tuple(f"i{i}" for i in range(n)), np.asarray(gold, dtype=np.int64), logprobs, np.ones(n, np.int32), np.ones(logprobs.shape, np.int32))  # fmt: skip
+
+
+def random_table(rng, n=40, labels=("a", "b", "c")):
+    return table(rng.normal(-3, 1, (n, len(labels))), np.arange(n) % len(labels), labels)
+
+
+def test_ties_count_as_chance_and_are_counted():
+    scores = table([[-1, -1], [-1, -2], [-2, -1]], [0, 0, 0])
+    np.testing.assert_array_equal(hits(scores), [0.5, 1, 0])
+    assert summarise_language(scores).ties == 1
+
+
+def test_calibration_takes_out_a_prior_and_auroc_never_saw_it():
+    rng = np.random.default_rng(0)
+    gold = np.arange(200) % 2
+    logprobs = np.stack([np.where(gold == 0, -1.0, -2.0), np.where(gold == 1, -1.0, -2.0)], axis=1) + rng.normal(
+        0, 0.3, (200, 2)
+    )
+    fair, biased = table(logprobs, gold), table(logprobs + np.array([5, 0]), gold)
+    assert hits(biased).mean() == 0.5
+    np.testing.assert_allclose(calibrated_hits(biased), calibrated_hits(fair))
+    assert auroc(biased) == pytest.approx(auroc(fair)) == pytest.approx(1.0, abs=0.02)
+
+
+def test_auroc_equals_scikit_learn_one_vs_rest():
+    scores = random_table(np.random.default_rng(1))
+    expected = roc_auc_score(scores.gold, np.exp(normalised(scores.logprobs)), multi_class="ovr")
+    assert auroc(scores) == pytest.approx(expected)
+
+
+def test_what_is_undefined_is_nan():
+    one_class = summarise_language(table([[-1, -2], [-2, -1]], [0, 0]))
+    assert math.isnan(one_class.auroc)
+    nothing = summarise_language(table(np.zeros((0, 2)), []))
+    assert math.isnan(nothing.accuracy)
+    assert math.isnan(nothing.macro_f1)
+
+
+def test_shares_show_a_model_that_says_one_label():
+    summary = summarise_language(table([[-1, -9]] * 4, [0, 1, 0, 1]))
+    assert summary.predicted == {"a": 1.0, "b": 0.0}
+    assert summary.gold == {"a": 0.5, "b": 0.5}
+    assert summary.macro_f1 == pytest.approx(1 / 3)
+
+
+@given(st.lists(st.lists(st.floats(-50, 0), min_size=3, max_size=3), min_size=1, max_size=10))
+def test_calibrated_columns_average_to_zero_and_rows_ignore_a_shift(rows):
+    values = np.array(rows, dtype=np.float32)
+    calibrated = batch_calibrated(values)
+    np.testing.assert_allclose(calibrated.mean(axis=0), 0, atol=1e-9)
+    np.testing.assert_allclose(np.exp(normalised(values)).sum(axis=1), 1, atol=1e-9)

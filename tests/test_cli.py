@@ -1,0 +1,202 @@
+"""The command line as a person meets it: exit codes, one line of what is wrong, results on stdout."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from spillover.cli import main
+from tests.conftest import save_model, small_data, write_rows
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    root = tmp_path_factory.mktemp("cli")
+    save_model(root / "model")
+    small_data(root / "data")
+    return root
+
+
+@pytest.fixture
+def call(capsys):
+    def run(*arguments):
+        with pytest.raises(SystemExit) as caught:
+            main([str(argument) for argument in arguments])
+        output = capsys.readouterr()
+        return caught.value.code or 0, output.out, output.err
+
+    return run
+
+
+def test_the_stages_one_by_one(place, tmp_path, call):
+    out, model, data = tmp_path / "run", ("--model", place / "model"), ("--data", place / "data")
+    quick = (
+        "--set",
+        "train.epochs=4",
+        "--set",
+        "train.learning_rate=0.01",
+        "--set",
+        "train.batch=2",
+        "--set",
+        "train.micro_batch=2",
+    )
+    steps = [
+        (("audit", *data, "--out", out), "nothing found"),
+        (("build", *data, "--source", "de,es", "--out", out), "(12 pairs)"),
+        (("train", *model, "--dtype", "float32", "--out", out, *quick), "adapter"),
+        (("merge", *model, *data, "--out", out), "merged"),
+        (("evaluate", *model, *data, "--out", out), "AUROC"),
+        (("evaluate", *model, *data, "--out", out, "--adapter", out / "train" / "adapter"), "wrote"),
+        (("compare", out), "Holm"),
+        (("probe", *model, *data, "--items", "3", "--out", out), "probe/base"),
+        (("report", out), "report.html"),
+        (("ls", "runs", "--folder", tmp_path), "stages done"),
+    ]
+    for arguments, expected in steps:
+        code, output, error = call(*arguments)
+        assert code == 0, error
+        assert expected in output
+        if arguments[0] not in ("ls",):
+            assert str(out) in output, "every verb says what it wrote"
+    assert "de*" in call("compare", out)[1], "trained-on languages come from the pairs"
+
+
+def test_results_as_json(place, tmp_path, call):
+    code, output, _ = call("evaluate", "--model", place / "model", "--data", place / "data", "--lang", "en", "--out", tmp_path / "run", "--json")  # fmt: skip
+    assert code == 0
+    assert json.loads(output)[0]["language"] == "en"
+    assert json.loads(call("audit", "--data", place / "data", "--out", tmp_path / "a", "--json")[1]) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (("evaluate", "--lang", "xx", "--out", "run"), 2, "'xx'"),
+        (("evaluate", "--task", "sentimnet", "--out", "run"), 2, "'sentimnet'"),
+        (("evaluate", "--labels", "french", "--out", "run"), 2, "'french'"),
+        (("evaluate", "--dtype", "float8", "--out", "run"), 2, "'float8'"),
+        (("evaluate", "--data", "nowhere", "--out", "run"), 3, "'nowhere'"),
+        (("evaluate", "--limit", "0", "--out", "run"), 2, "found 0"),
+        (("evaluate",), 2, "--out"),
+        (("evaluate", "--colour", "red", "--out", "run"), 2, "--colour"),
+        (("build", "--source", "ja", "--out", "run"), 2, "'ja'"),
+        (("build", "--arm", "magic", "--out", "run"), 2, "'magic'"),
+        (("train", "--out", "run"), 3, "pairs.jsonl"),
+        (("merge", "--out", "run"), 3, "no train/adapter"),
+        (("compare", "run"), 3, "no run here"),
+        (("report", "run"), 3, "no run here"),
+        (("run", "nothing.yaml"), 2, "nothing.yaml"),
+        (("run",), 2, "config file"),
+        (("import", "paper", "."), 3, "not a checkout"),
+        (("ls", "birds"), 2, "'birds'"),
+        (("dance",), 2, "dance"),
+    ],
+)  # fmt: skip
+def test_a_mistake_is_one_message_a_mend_and_an_exit_code(arguments, code, message, tmp_path, monkeypatch, call):
+    monkeypatch.chdir(tmp_path)
+    found, output, error = call(*arguments)
+    assert found == code, error
+    assert message in error
+    assert "Traceback" not in error
+    assert output == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_every_mistake_in_a_config_is_listed(tmp_path, monkeypatch, call):
+    monkeypatch.chdir(tmp_path)
+    Path("bad.yaml").write_text("nmae: x\nlimit: few\ntrain: {rank: 0}\n")
+    code, _, error = call("run", "bad.yaml", "--out", "run")
+    assert code == 2
+    assert all(part in error for part in ("nmae", "few", "train.rank"))
+    assert not Path("run").exists()
+
+
+def test_bad_data_is_named_with_file_and_line(place, tmp_path, call):
+    data = small_data(tmp_path / "data")
+    path = data / "sentiment" / "test" / "de.jsonl"
+    path.write_text(path.read_text() + "{broken\n")
+    code, _, error = call("evaluate", "--model", place / "model", "--data", data, "--out", tmp_path / "run")
+    assert code == 3
+    assert f"{path}:7: broken JSON" in error
+
+
+def test_findings_end_with_exit_code_three(tmp_path, call):
+    data = small_data(tmp_path / "data")
+    write_rows(data / "sentiment" / "test" / "de.jsonl", [{"id": "item-0", "review": "x", "label": "gut"}])
+    code, output, _ = call("audit", "--data", data, "--out", tmp_path / "run")
+    assert code == 3
+    assert "unknown-label" in output
+
+
+def test_interrupted_is_130_and_says_how_to_go_on(monkeypatch, call):
+    from spillover import cli
+
+    monkeypatch.setattr(cli, "_run", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    code, _, error = call("demo")
+    assert code == 130
+    assert "goes on" in error
+
+
+def test_a_bug_keeps_its_traceback(monkeypatch):
+    from spillover import cli
+
+    monkeypatch.setattr(cli, "_run", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        main(["demo"])
+
+
+def test_ls(call):
+    assert "paraphrase" in call("ls", "tasks")[1]
+    assert len(call("ls", "languages")[1].splitlines()) == 20
+    assert "smollm2-135m" in call("ls", "models")[1]
+
+
+def test_help_config_lists_every_key(call):
+    assert "train.rank" in call("run", "--help-config")[1]
+
+
+def test_a_demo_folder_that_is_no_run_is_not_deleted(tmp_path, call):
+    (tmp_path / "precious").write_text("x")
+    code, _, error = call("demo", "--out", tmp_path, "--fresh")
+    assert code == 3
+    assert (tmp_path / "precious").exists()
+    assert "no run here" in error
+
+
+def commands_of(text):
+    """Every `spillover ...` line of the fenced blocks of a Markdown page."""
+    blocks = re.findall(r"```bash\n(.*?)```", text, flags=re.DOTALL)
+    lines = [line.partition("#")[0].strip() for block in blocks for line in block.splitlines()]
+    return [shlex.split(line)[1:] for line in lines if line.startswith("spillover ")]
+
+
+def test_every_command_of_the_readme_runs(place, tmp_path, monkeypatch, call):
+    """On a tiny model in the packaged one's place, in an empty folder."""
+    from spillover.models import load
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(load, "_packaged_folder", lambda: place / "model")
+    small_data(tmp_path / "my-data", ("en", "de"))
+    commands = commands_of((ROOT / "README.md").read_text(encoding="utf-8"))
+    assert len(commands) >= 10
+    for arguments in commands:
+        code, _, error = call(*arguments)
+        assert code == 0, (arguments, error)
+
+
+def test_the_python_of_the_readme_runs(place, tmp_path, monkeypatch):
+    from spillover.models import load
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(load, "_packaged_folder", lambda: place / "model")
+    block = re.search(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), flags=re.DOTALL)
+    assert block
+    code = block[1].replace('languages="all"', 'languages="en,de", limit=4')
+    exec(compile(code, "README.md", "exec"), {})
+    assert (tmp_path / "runs" / "es-de" / "report.html").exists()

@@ -1,0 +1,61 @@
+"""The walls: what may be imported where, and how fast help comes."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import spillover
+
+HEAVY = ["torch", "transformers", "peft", "pandas", "altair", "sklearn", "scipy"]
+
+
+def fresh(code: str) -> str:
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert answer.returncode == 0, answer.stderr
+    return answer.stdout.strip()
+
+
+@pytest.mark.parametrize("code", ["import spillover", "import spillover.cli"])
+def test_import_loads_nothing_heavy(code):
+    assert fresh(f"{code}\nimport sys\nprint([name for name in {HEAVY!r} if name in sys.modules])") == "[]"
+
+
+def test_help_loads_no_torch():
+    code = "import sys\nfrom spillover.cli import main\ntry: main(['--help'])\nexcept SystemExit as e: assert not e.code\nprint('torch' in sys.modules)"
+    assert fresh(code).splitlines()[-1] == "False"
+
+
+def test_compare_and_report_load_no_torch():
+    code = "import spillover.compare.run, spillover.report.page, spillover.audit.checks, spillover.build.pairs, sys\nprint('torch' in sys.modules)"
+    assert fresh(code) == "False"
+
+
+def test_public_names_are_functions_whatever_was_imported_before():
+    code = (
+        "import spillover.evaluate.tables, spillover.compare.run, spillover.report.page, spillover.audit.checks\n"
+        "import spillover as sp\nprint(all(callable(getattr(sp, name)) for name in sp.__all__))"
+    )
+    assert fresh(code) == "True"
+
+
+def test_unknown_public_name():
+    with pytest.raises(AttributeError, match="nonsense"):
+        spillover.nonsense  # noqa: B018
+
+
+def test_no_language_code_is_typed_in_python():
+    import re
+
+    from spillover.core.languages import known_languages
+
+    codes = "|".join(known_languages())
+    typed = re.compile(rf"""["']({codes})["']""")
+    source = Path(spillover.__file__).parent
+    rows = [
+        (path.name, line) for path in source.rglob("*.py") for line in path.read_text(encoding="utf-8").splitlines()
+    ]
+    assert [row for row in rows if typed.search(row[1])] == []

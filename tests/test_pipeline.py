@@ -1,0 +1,139 @@
+"""Every stage on a tiny model: one config in, one folder out, and again = go on."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from spillover import pipeline
+from spillover.core.config import load_config
+from spillover.core.errors import ConfigError, DataError, RunError
+from spillover.pipeline import run
+from tests.conftest import save_model, small_data, write_rows
+
+STAGES = ["audit", "build", "train", "merge", "evaluate/base/sentiment", "evaluate/tuned/sentiment", "compare", "probe/base", "probe/tuned"]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    root = tmp_path_factory.mktemp("pipeline")
+    save_model(root / "model")
+    small_data(root / "data")
+    return root
+
+
+def config_of(place, **changes):
+    return load_config(
+        model__name=str(place / "model"), model__dtype="float32", model__device="cpu", data=str(place / "data"),
+        build__sources=["de"], train__epochs=4, train__batch=2, train__micro_batch=2, train__learning_rate=1e-2,
+        train__validation=0.0, probe__items=3, compare__draws=50, name="tiny", **changes,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def finished(place):
+    return run(config_of(place), place / "run")
+
+
+def tables(folder):
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*.parquet"))}
+
+
+def test_the_folder_is_the_one_the_readme_shows(finished):
+    there = {str(path.relative_to(finished.path)) for path in finished.path.rglob("*") if path.is_file()}
+    wanted = {
+        "run.json", "config.yaml", "log.jsonl", "report.html", "audit/findings.json", "build/pairs.jsonl",
+        "train/steps.jsonl", "train/adapter/adapter_model.safetensors", "train/merged/model.safetensors",
+        "evaluate/base/sentiment/en.parquet", "evaluate/tuned/sentiment/es.parquet", "compare/languages.parquet",
+        "compare/groups.parquet", "compare/verdict.json", "probe/base/lens.parquet", "probe/tuned/pca.parquet",
+    }  # fmt: skip
+    assert wanted <= there
+    assert not [name for name in there if name.endswith((".partial", ".pkl", ".pt", ".bin"))]
+
+
+def test_manifest_has_every_stage_and_what_it_was_made_from(finished):
+    manifest = json.loads((finished.path / "run.json").read_text())
+    assert list(manifest["stages"]) == STAGES
+    assert {stage["state"] for stage in manifest["stages"].values()} == {"done"}
+    settings = manifest["stages"]["evaluate/base/sentiment"]["settings"]
+    assert {"model", "wording", "data", "labels", "shots", "rule", "dtype"} <= set(settings)
+
+
+def test_seen_languages_come_from_the_pairs(finished):
+    assert finished.comparisons[0].seen == ("de",)
+    assert finished.comparisons[0].languages.set_index("language")["seen"].to_dict() == {
+        "en": False,
+        "de": True,
+        "es": False,
+    }
+
+
+def test_again_computes_nothing_and_changes_no_table(place, finished, monkeypatch):
+    from spillover.models.local import LocalEngine
+
+    before = tables(finished.path)
+    monkeypatch.setattr(LocalEngine, "score", lambda *_, **__: pytest.fail("scored again"))
+    monkeypatch.setattr(LocalEngine, "last_states", lambda *_, **__: pytest.fail("probed again"))
+    again = run(config_of(place), finished.path)
+    assert tables(finished.path) == before
+    assert again.comparisons[0].verdict == finished.comparisons[0].verdict
+
+
+def test_the_resolved_config_repeats_the_run(place, finished, tmp_path):
+    run(load_config(finished.path / "config.yaml"), tmp_path / "again")
+    assert tables(tmp_path / "again") == tables(finished.path)
+
+
+@pytest.mark.parametrize("stage", ["_evaluate", "compare_run", "report", "_models"])
+def test_killed_at_a_stage_and_resumed_equals_uninterrupted(place, finished, tmp_path, monkeypatch, stage):
+    def killed(*_, **__):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pipeline, stage, killed)
+        with pytest.raises(KeyboardInterrupt):
+            run(config_of(place), tmp_path / "run")
+    run(config_of(place), tmp_path / "run")
+    assert tables(tmp_path / "run") == tables(finished.path)
+
+
+def test_another_config_does_not_touch_the_folder(place, finished):
+    before = {path: path.stat().st_mtime_ns for path in finished.path.rglob("*")}
+    with pytest.raises(RunError, match="belongs to another config"):
+        run(config_of(place, seed=1), finished.path)
+    assert {path: path.stat().st_mtime_ns for path in finished.path.rglob("*")} == before
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"tasks": ["sentimnet"]}, "'sentimnet'"),
+        ({"languages": ["en", "fr"]}, "'fr' is not here"),
+        ({"languages": ["english"]}, "'english' is not a BCP-47 code"),
+        ({"evaluate__labels": "french"}, "label set 'french'"),
+        ({"data": "nowhere"}, "'nowhere' does not exist"),
+    ],
+)
+def test_a_mistake_writes_nothing(place, tmp_path, changes, message):
+    config = config_of(place).model_copy(update={key: value for key, value in changes.items() if "__" not in key})
+    if "evaluate__labels" in changes:
+        config = config_of(place, **changes)
+    with pytest.raises((ConfigError, DataError), match=message):
+        run(config, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_errors_in_the_data_stop_the_run_unless_told_not_to(place, tmp_path):
+    data = small_data(tmp_path / "data", ("en", "de", "es", "fr"))
+    path = data / "sentiment" / "test" / "de.jsonl"
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    swap = {"positive": "negative", "negative": "positive"}
+    write_rows(path, [row | {"label": swap[row["label"]]} for row in rows])
+    config = config_of(place).model_copy(update={"data": str(data)})
+    with pytest.raises(DataError, match="sentiment de: 6 labels differ"):
+        run(config, tmp_path / "run")
+    assert not (tmp_path / "run" / "train").exists()
+    loose = load_config(audit__stop=False, evaluate__disagreeing_labels="keep")
+    config = config.model_copy(update={"audit": loose.audit, "evaluate": loose.evaluate})
+    assert run(config, tmp_path / "loose").page.exists()
