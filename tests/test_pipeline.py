@@ -85,7 +85,7 @@ def test_the_resolved_config_repeats_the_run(place, finished, tmp_path):
     assert tables(tmp_path / "again") == tables(finished.path)
 
 
-@pytest.mark.parametrize("stage", ["_evaluate", "compare_run", "report", "_models"])
+@pytest.mark.parametrize("stage", ["_evaluate", "compare_run", "report", "_tuned"])
 def test_killed_at_a_stage_and_resumed_equals_uninterrupted(place, finished, tmp_path, monkeypatch, stage):
     def killed(*_, **__):
         raise KeyboardInterrupt

@@ -6,6 +6,8 @@ audit → build → train → merge → evaluate base and tuned → compare → 
 from __future__ import annotations
 
 import logging
+import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,6 +34,8 @@ log = logging.getLogger(__name__)
 
 BASE, TUNED = "base", "tuned"
 GATE_ITEMS = 8
+# A trained token costs about as much as two and a half scored ones (EXPERIMENTS.md).
+TRAINING_COST = 2.5
 
 
 @dataclass(frozen=True)
@@ -48,13 +52,20 @@ def run(config: RunConfig, out: Path | str, *, progress: Progress = no_progress)
 
     RunError when the folder belongs to another config, and nothing in it is touched.
     """
+    from spillover.models.load import load_model
+
     check_inputs(config)
     place = claim(config, Path(out))
     findings = audit_run(place, config.tasks, data=config.data, languages=config.languages, progress=progress)
     if config.audit.stop:
         refuse_errors(findings)
     pairs = build(place, config.build, data=config.data, seed=config.seed)
-    base, tuned = _models(config, place, pairs, progress)
+    progress("load the model", 0, 1)
+    base = load_model(**config.model.model_dump())
+    progress("load the model", 1, 1)
+    if set(place.manifest()["stages"]) <= {"audit", "build"}:
+        log.info("about %.0f minutes from here", max(1, estimate_seconds(config, base, pairs) / 60))
+    tuned = _tuned(config, place, base, pairs, progress)
     evaluations: dict[str, list[Evaluation]] = {}
     for name, model in ((BASE, base), (TUNED, tuned)):
         evaluations[name] = [_evaluate(config, place, model, name, task, progress) for task in config.tasks]
@@ -109,22 +120,49 @@ def claim(config: RunConfig, out: Path) -> Run:
     return place
 
 
-def _models(config: RunConfig, place: Run, pairs: list[TrainingPair], progress: Progress) -> tuple[Model, Model]:
-    """(base, tuned): the base as configured, and the merged weights where they are kept, else base plus adapter."""
+def estimate_seconds(config: RunConfig, base: Model, pairs: Sequence[TrainingPair]) -> float:
+    """How long training, scoring both models and probing will take on this machine, from one timed batch and the tokens
+    that there are. Within a factor of two: machines are shared, and long items cost more than short ones."""
+    from spillover.models.engine import open_engine
+    from spillover.train.lora import tokenize_pairs
+
+    engine = open_engine(base, batch_tokens=config.evaluate.batch_tokens, prefix_cache=config.evaluate.prefix_cache)
+    tokens, rate = 0, 0.0
+    for name in config.tasks:
+        task = load_task(name)
+        codes = select_languages(config.languages, language_files(config.data, task, "test"))
+        options = config.evaluate.model_dump(include={"missing_items", "disagreeing_labels"})
+        rows = load_parallel(config.data, task, "test", codes, limit=config.limit, seed=config.seed, **options)
+        for examples in rows.values():
+            prompts = render(task, examples, label_set=config.evaluate.labels, shots=config.evaluate.shots)
+            plan = engine.plan(prompts)
+            tokens += plan.tokens()
+            if not rate:
+                next(engine.score(prompts))  # the first pass warms up
+                started = time.monotonic()
+                next(engine.score(prompts))
+                rate = plan.tokens(plan.batches[0]) / (time.monotonic() - started)
+            if name == (config.probe.task or config.tasks[0]):
+                tokens += round(
+                    sum(len(item.context) for item in plan.tokenized) * config.probe.items / len(prompts) / 2
+                )
+    trained = sum(len(row["input_ids"]) for row in tokenize_pairs(base, pairs, config.train)) * config.train.epochs
+    return (2 * tokens + TRAINING_COST * trained) / rate
+
+
+def _tuned(config: RunConfig, place: Run, base: Model, pairs: Sequence[TrainingPair], progress: Progress) -> Model:
+    """The merged weights where they are kept, else base plus adapter."""
     from spillover.models.load import load_model
     from spillover.train.lora import train
     from spillover.train.merge import merge_run
 
-    progress("load the model", 0, 1)
-    base = load_model(**config.model.model_dump())
-    progress("load the model", 1, 1)
     tuned = train(base, pairs, out=place.path, config=config.train, seed=config.seed, progress=progress)
     if not config.train.keep_merged:
-        return base, tuned
+        return tuned
     merged = merge_run(place, config.model, gate_prompts(config), progress)
     tuned = load_model(str(merged), dtype=config.model.dtype, device=config.model.device)
     # Tables carry the name; a path of this machine in them would make equal runs differ.
-    return base, replace(tuned, ref=replace(tuned.ref, name=f"{config.model.name} + train/adapter"))
+    return replace(tuned, ref=replace(tuned.ref, name=f"{config.model.name} + train/adapter"))
 
 
 def gate_prompts(config: RunConfig) -> list[Prompt]:

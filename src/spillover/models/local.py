@@ -56,6 +56,11 @@ class Plan:
     prefix: int
     batches: list[list[int]]
 
+    def tokens(self, items: Sequence[int] | None = None) -> int:
+        """Prompt tokens that are really computed for these items (all of them, when None): the prefix counts once."""
+        chosen = range(len(self.tokenized)) if items is None else items
+        return self.prefix + sum(len(self.tokenized[i].context) - self.prefix for i in chosen)
+
 
 class LocalEngine:
     """Scores label words on one machine. `prefix_cache=False` computes every prompt whole: slow, and the reference."""
