@@ -49,6 +49,9 @@ def test_the_folder_is_the_one_the_readme_shows(finished):
         "compare/groups.parquet", "compare/verdict.json", "probe/base/lens.parquet", "probe/tuned/pca.parquet",
     }  # fmt: skip
     assert wanted <= there
+    page = finished.page.read_text(encoding="utf-8")
+    assert "built-in" not in page
+    assert page.count("<svg") == 4
     assert not [name for name in there if name.endswith((".partial", ".pkl", ".pt", ".bin"))]
 
 

@@ -30,10 +30,10 @@ def place(tmp_path):
 def test_the_page_has_the_verdict_the_languages_and_a_chart(place):
     text = report(place.path).read_text(encoding="utf-8")
     assert "my run" in text
-    assert "3 all languages" in text
+    assert "all 3 languages" in text
     assert all(name in text for name in ("English", "German", "Thai"))
     assert "<svg" in text
-    assert "24 items prove little" in text
+    assert "24 items per language prove little" in text
 
 
 def test_a_run_with_nothing_in_it_has_a_page_that_says_so(tmp_path):

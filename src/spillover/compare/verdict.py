@@ -31,10 +31,13 @@ def verdict(comparison: Comparison) -> tuple[str, ...]:
         f"{overall['before']:.3f} to {overall['before'] + overall['delta']:.3f}."
     )
     if rows["n"].min() < FEW_ITEMS:
-        sentences.append(
-            f"{rows['n'].min()} items a language prove little: one language must change by about "
-            f"{100 * detectable(comparison):.0f} points to be found with 80 % power."
+        least = detectable(comparison)
+        power = (
+            "no item turned either way"
+            if math.isnan(least)
+            else (f"one language must change by about {100 * least:.0f} points to be found with 80 % power")
         )
+        sentences.append(f"{rows['n'].min()} items a language prove little: {power}.")
     return tuple(sentences)
 
 
@@ -49,10 +52,12 @@ def detectable(comparison: Comparison) -> float:
 def _group_sentence(comparison: Comparison, group: str) -> str:
     row = _pick(comparison.groups, group, "accuracy")
     holds = "a gain" if row["low"] > 0 else "a loss" if row["high"] < 0 else "not told from no change"
-    names = {"all": "all", "seen": "trained-on", "unseen": "unseen"}
+    n = int(row["languages"])
+    names = {"all": f"all {n}", "seen": f"{n} trained-on", "unseen": f"{n} unseen"}
+    before, after = 100 * row["before"], 100 * (row["before"] + row["delta"])
     return (
-        f"{comparison.task}, {row['languages']} {names[group]} languages: accuracy {100 * row['before']:.1f} → "
-        f"{100 * (row['before'] + row['delta']):.1f} %, {_points(row['delta'])} "
+        f"{comparison.task}, {names[group]} {'language' if n == 1 else 'languages'}: "
+        f"accuracy {before:.1f} → {after:.1f} %, {_points(row['delta'])} "
         f"({100 * comparison.level:.0f} % interval {_points(row['low'])} to {_points(row['high'])}): {holds}."
     )
 

@@ -28,8 +28,6 @@ from spillover.tasks.wording import bundled_tasks, load_task
 if TYPE_CHECKING:
     import pandas as pd
 
-FEW_ITEMS = 100
-
 
 def report(path: Path | str, *, title: str | None = None) -> Path:
     """Write `<run>/report.html` from what the run folder holds, and return its path. RunError when it holds no run."""
@@ -68,7 +66,7 @@ def gather(run: Run) -> dict[str, Any]:
             | {"chart": _ours(change_chart(found)), "groups": found.groups.to_dict("records")}
             for found in comparisons
         ],
-        "few_items": min((int(found.languages["n"].min()) for found in comparisons), default=FEW_ITEMS) < FEW_ITEMS,
+        "fewest_items": min((int(found.languages["n"].min()) for found in comparisons), default=None),
         "evaluations": _evaluations(run),
         "findings": findings,
         "training": _training(run),
@@ -124,7 +122,7 @@ def _probe(run: Run) -> dict[str, Any] | None:
         "lens_chart": _ours(lens_chart(others if len(others) else lens)),
         "pca_chart": _ours(pca_chart(pca)),
         "last_layer": last.to_dict("records"),
-        "items": int(lens["n"].min()),
+        "items_per_language": int(lens["n"].min()),
     }
 
 
