@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from spillover.core.config import config_lines, load_config
@@ -68,3 +70,10 @@ def test_every_key_is_listed():
 def test_a_run_name_is_a_file_name(name):
     with pytest.raises(ConfigError, match="name"):
         load_config(name=name)
+
+
+@pytest.mark.parametrize(
+    "path", sorted((Path(__file__).parents[2] / "examples").glob("*.yaml")), ids=lambda path: path.name
+)
+def test_every_example_is_a_config(path):
+    assert load_config(path).name

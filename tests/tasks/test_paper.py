@@ -131,3 +131,14 @@ def test_what_is_no_array_of_objects_is_refused(tmp_path, text):
     path.write_text(text)
     with pytest.raises(DataError, match=r"rows\.json:1"):
         list(read_array(path))
+
+
+def test_the_command_says_what_it_repaired(checkout, tmp_path, capsys):
+    from spillover.cli import main
+
+    with pytest.raises(SystemExit) as caught:
+        main(["import", "paper", str(checkout), "--out", str(tmp_path / "paper")])
+    assert not caught.value.code
+    output = capsys.readouterr().out
+    assert "exchanged in the gold: 4 rows, repaired" in output
+    assert str(tmp_path / "paper") in output
