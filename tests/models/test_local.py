@@ -87,6 +87,20 @@ def test_bf16_says_how_often_a_near_tie_flips(tiny, demo_prompts):
     assert margins[flips].max(initial=0) < 0.5, "only near-ties may flip"
 
 
+def test_bf16_labels_do_not_tie(tiny, demo_prompts):
+    """Two labels whose unembedding rows differ by less than a bfloat16 step of the logit are still told apart."""
+    half = replace(tiny, module=make_model().module.to(torch.bfloat16), dtype=torch.bfloat16)
+    prompts = [replace(prompt, answers=("p", "n")) for prompt in demo_prompts("sentiment", "en", limit=None)]
+    first, second = (half.tokenizer(word).input_ids[0] for word in ("p", "n"))
+    with torch.no_grad():
+        rows = half.module.lm_head.weight
+        rows[second] = rows[first]
+        rows[second, 0] *= 1.01
+    found = scores(half, prompts)
+    assert (found[:, 0] != found[:, 1]).all()
+    np.testing.assert_allclose(found[:, 0], found[:, 1], atol=0.2)
+
+
 def test_sliding_window_model_falls_back_and_stays_exact(demo_prompts, caplog):
     model = make_model(family="gemma2")
     prompts = demo_prompts("sentiment", "en")

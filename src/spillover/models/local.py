@@ -28,24 +28,39 @@ from spillover.models.load import Model
 log = logging.getLogger(__name__)
 
 HEAD_ROWS = 256
+HEAD_SLICE = 1 << 14
 # How far the two paths may part before the shared one is not trusted: float32 sums in another order, 16 bits round.
 TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 1.0, torch.float16: 0.25}
 
 
 @contextmanager
-def logits_at(module: Any, rows: torch.Tensor, columns: torch.Tensor) -> Iterator[None]:
+def logits_at(module: Any, rows: torch.Tensor, columns: torch.Tensor, *, exact: bool = False) -> Iterator[None]:
     """Within the block, the model's logits are [n, vocab] at these positions alone; its own head, scaling and soft-cap
-    are applied as ever. The unembedding is a fifth of a small model's work, and most positions do not need it."""
+    are applied as ever. The unembedding is a fifth of a small model's work, and most positions do not need it.
+
+    exact: the unembedding is multiplied in float32. A bfloat16 logit near 15 has steps of 1/16: labels would tie.
+    """
     head = module.get_output_embeddings()
 
     def pick(_: Any, arguments: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
         return (arguments[0][rows, columns], *arguments[1:])
 
-    handle = head.register_forward_pre_hook(pick)
+    handles = [head.register_forward_pre_hook(pick)]
+    if exact and type(head) is torch.nn.Linear and head.weight.dtype != torch.float32:
+        handles.append(head.register_forward_hook(_float32_linear))
     try:
         yield
     finally:
-        handle.remove()
+        for handle in handles:
+            handle.remove()
+
+
+def _float32_linear(head: torch.nn.Linear, arguments: tuple[torch.Tensor, ...], _: torch.Tensor) -> torch.Tensor:
+    """A linear layer's output in float32, a slice of its rows at a time: the weights of a large vocabulary are not
+    copied whole."""
+    states = arguments[0].float()
+    logits = torch.cat([states @ rows.float().T for rows in head.weight.split(HEAD_SLICE)], dim=-1)
+    return logits if head.bias is None else logits + head.bias.float()
 
 
 @dataclass(frozen=True)
@@ -229,7 +244,7 @@ class LocalEngine:
         places = list(dict.fromkeys(zip(rows, columns, strict=True)))
         where = {place: n for n, place in enumerate(places)}
         picked = torch.tensor(places, device=device).T
-        with torch.inference_mode(), logits_at(self.model.module, picked[0], picked[1]):
+        with torch.inference_mode(), logits_at(self.model.module, picked[0], picked[1], exact=True):
             logits = self.model.module(**inputs).logits
         if logits.shape[0] != len(places) or logits.dim() != 2:
             raise ModelError(
