@@ -59,7 +59,7 @@ def _float32_linear(head: torch.nn.Linear, arguments: tuple[torch.Tensor, ...], 
     """A linear layer's output in float32, a slice of its rows at a time: the weights of a large vocabulary are not
     copied whole."""
     states = arguments[0].float()
-    logits = torch.cat([states @ rows.float().T for rows in head.weight.split(HEAD_SLICE)], dim=-1)
+    logits = torch.cat([states @ rows.float().T for rows in torch.split(head.weight, HEAD_SLICE)], dim=-1)
     return logits if head.bias is None else logits + head.bias.float()
 
 
