@@ -59,3 +59,26 @@ def test_no_language_code_is_typed_in_python():
         (path.name, line) for path in source.rglob("*.py") for line in path.read_text(encoding="utf-8").splitlines()
     ]
     assert [row for row in rows if typed.search(row[1])] == []
+
+
+BLOCK = "import sys\nfor name in ('torch', 'transformers', 'peft', 'accelerate'): sys.modules[name] = None\n"
+
+
+def test_without_torch_the_core_audits_compares_and_reports():
+    code = "import spillover.compare.run, spillover.report.page\nimport spillover as sp\nprint(sp.audit('nli'), sp.build_pairs('sentiment', languages=['de'])[0].source)"
+    assert fresh(BLOCK + code) == "[] de"
+
+
+@pytest.mark.parametrize("arguments", [["evaluate", "--out", "run"], ["demo", "--out", "run"]])
+def test_without_torch_a_verb_that_needs_it_says_what_to_install(arguments, tmp_path):
+    code = BLOCK + f"from spillover.cli import main\nmain({arguments!r})"
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert answer.returncode == 4
+    assert "pip install 'spillover[models]'" in answer.stderr
+    assert "Traceback" not in answer.stderr
+    assert not (tmp_path / "run").exists()
+
+
+def test_without_torch_a_public_name_says_what_to_install():
+    code = "import spillover as sp\ntry: sp.load_model\nexcept sp.core.errors.MissingExtra as error: print(error.hint)"
+    assert fresh(BLOCK + "import spillover.core.errors\n" + code) == "pip install 'spillover[models]'"

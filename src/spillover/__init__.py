@@ -11,6 +11,8 @@ from importlib.metadata import version
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from spillover.core.errors import missing_extra
+
 if TYPE_CHECKING:
     from spillover.audit.checks import audit
     from spillover.build.pairs import build_pairs
@@ -63,7 +65,10 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'spillover' has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+    try:
+        return getattr(import_module(_HOMES[name]), name)
+    except ImportError as error:
+        raise missing_extra(error) or error from None
 
 
 class _Package(ModuleType):

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from spillover.core.errors import SpilloverError
+from spillover.core.errors import SpilloverError, missing_extra
 
 if TYPE_CHECKING:
     from spillover.compare.paired import Comparison
@@ -66,6 +66,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if error.hint:
             _say(f"  try: {error.hint}")
         sys.exit(error.exit_code)
+    except ImportError as error:
+        missing = missing_extra(error)
+        if missing is None:
+            raise
+        _say(f"error: {missing.message}\n  try: {missing.hint}")
+        sys.exit(missing.exit_code)
     except (KeyboardInterrupt, typer.Abort):
         _say("interrupted; the same command goes on from here")
         sys.exit(INTERRUPTED)
@@ -534,6 +540,7 @@ def _hush_libraries() -> None:
     import warnings
 
     warnings.filterwarnings("ignore", category=FutureWarning, module=r"(transformers|peft|torch)\b.*")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
 
 
 def _print_table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

@@ -47,3 +47,16 @@ class MissingExtra(SpilloverError):
     """A package that only some stages need is not installed."""
 
     exit_code = 4
+
+
+EXTRAS = {"torch": "models", "transformers": "models", "peft": "models", "accelerate": "models", "gguf": "demo"}
+
+
+def missing_extra(error: ImportError) -> MissingExtra | None:
+    """What to tell a person whose import failed, or None when it failed for another reason than an extra left out."""
+    package = (error.name or "").partition(".")[0]
+    if package not in EXTRAS:
+        return None
+    return MissingExtra(
+        f"this needs {package}, which is not installed", hint=f"pip install 'spillover[{EXTRAS[package]}]'"
+    )

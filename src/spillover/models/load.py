@@ -19,12 +19,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import peft
+import torch
+import transformers
+
 from spillover.core.errors import MissingExtra, ModelError
 from spillover.core.files import atomic_folder
 from spillover.core.types import ModelRef
 
 if TYPE_CHECKING:
-    import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 log = logging.getLogger(__name__)
@@ -70,13 +73,12 @@ def load_model(
     name: smollm2-135m, a Hugging Face id, or a folder. dtype "auto" is bfloat16 where the hardware multiplies it, else
     float32. ModelError says what could not be had, MissingExtra which package is not there.
     """
-    _, transformers = _libraries()
     place = _device(device)
     kind = _dtype(dtype, place)
     path = str(_packaged_folder()) if name == PACKAGED else name
     options: dict[str, Any] = {"revision": revision, "trust_remote_code": trust_remote_code}
     if load_in_4bit:
-        options |= _four_bit(transformers, kind)
+        options |= _four_bit(kind)
     try:
         tokenizer = transformers.AutoTokenizer.from_pretrained(
             path, revision=revision, trust_remote_code=trust_remote_code
@@ -102,7 +104,6 @@ def load_model(
 
 def attach_adapter(model: Model, adapter: str) -> Model:
     """The model with a LoRA adapter on it. ModelError when the adapter is missing or was made for another base."""
-    peft = _peft()
     folder = Path(adapter)
     if folder.is_dir():
         _check_base(model, folder)
@@ -162,7 +163,6 @@ def _packaged_folder() -> Path:
 
 def _convert_gguf(source: Path, folder: Path) -> None:
     """Dequantise a GGUF file and save it as float32 safetensors. `folder` appears whole or not at all."""
-    torch, transformers = _libraries()
     if importlib.util.find_spec("gguf") is None:
         raise MissingExtra("reading the packaged model needs gguf", hint="pip install 'spillover[demo]'")
     where = {"pretrained_model_name_or_path": str(source.parent), "gguf_file": source.name}
@@ -180,27 +180,7 @@ def _convert_gguf(source: Path, folder: Path) -> None:
         tokenizer.save_pretrained(partial)
 
 
-def _libraries() -> tuple[Any, Any]:
-    try:
-        import torch
-        import transformers
-    except ImportError as error:
-        raise MissingExtra(f"models need {error.name}", hint="pip install 'spillover[models]'") from None
-    transformers.utils.logging.disable_progress_bar()
-    return torch, transformers
-
-
-def _peft() -> Any:
-    try:
-        import peft
-    except ImportError as error:
-        raise MissingExtra(f"adapters need {error.name}", hint="pip install 'spillover[models]'") from None
-    return peft
-
-
 def _device(name: str) -> torch.device:
-    import torch
-
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     try:
@@ -215,8 +195,6 @@ def _device(name: str) -> torch.device:
 
 def _dtype(name: str, device: torch.device) -> torch.dtype:
     """bfloat16 where the hardware multiplies it: elsewhere it is emulated, slower than float32 and less exact."""
-    import torch
-
     if name != "auto":
         return {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}[name]
     if device.type == "cuda":
@@ -227,7 +205,7 @@ def _dtype(name: str, device: torch.device) -> torch.dtype:
     return torch.float32
 
 
-def _four_bit(transformers: Any, kind: torch.dtype) -> dict[str, Any]:
+def _four_bit(kind: torch.dtype) -> dict[str, Any]:
     if importlib.util.find_spec("bitsandbytes") is None:
         raise MissingExtra(
             "4-bit loading needs bitsandbytes", hint="pip install bitsandbytes, or leave load_in_4bit off"
