@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spillover.compare.groups import groups_of
+from spillover.compare.verdict import verdict
 from spillover.core.config import CompareConfig
 from spillover.core.errors import DataError
 from spillover.core.types import Evaluation, LabelScores
@@ -67,8 +68,6 @@ def compare(
     DataError when the tasks, languages, items or their gold labels differ.
     """
     import pandas as pd
-
-    from spillover.compare.verdict import verdict
 
     config = config or CompareConfig()
     pairs = join(before, after, config.missing_items)

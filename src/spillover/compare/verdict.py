@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from spillover.compare.paired import Comparison
+if TYPE_CHECKING:
+    from spillover.compare.paired import Comparison
 
 FEW_ITEMS = 100
 SIGNIFICANT = 0.05
