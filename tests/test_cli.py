@@ -135,18 +135,14 @@ def test_findings_end_with_exit_code_three(tmp_path, call):
 
 
 def test_interrupted_is_130_and_says_how_to_go_on(monkeypatch, call):
-    from spillover import cli
-
-    monkeypatch.setattr(cli, "_run", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr("spillover.pipeline.run", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
     code, _, error = call("demo")
     assert code == 130
     assert "goes on" in error
 
 
 def test_a_bug_keeps_its_traceback(monkeypatch):
-    from spillover import cli
-
-    monkeypatch.setattr(cli, "_run", lambda *_: 1 / 0)
+    monkeypatch.setattr("spillover.pipeline.run", lambda *_, **__: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         main(["demo"])
 

@@ -1,6 +1,6 @@
 """What one run does: a section per stage, read from YAML, with every mistake reported at once.
 
-Order of precedence: defaults here < the file < `--set a.b=c` < flags (which `cli.py` passes as overrides too).
+Order of precedence: defaults here < the file < `--set a.b=c` < flags (which `cli` passes as overrides too).
 """
 
 from __future__ import annotations

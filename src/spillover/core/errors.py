@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class SpilloverError(Exception):
-    """A mistake in what was given, not a bug here. `cli.py` prints it in one line and exits with `exit_code`."""
+    """A mistake in what was given, not a bug here. `cli` prints it in one line and exits with `exit_code`."""
 
     exit_code = 2
 

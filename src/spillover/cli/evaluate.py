@@ -1,0 +1,100 @@
+"""`spillover evaluate`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import typer
+
+from spillover.cli.options import (
+    Adapter,
+    Data,
+    Device,
+    Dtype,
+    FourBit,
+    Json,
+    Lang,
+    Limit,
+    Model,
+    Out,
+    Revision,
+    Seed,
+    Set,
+    TaskName,
+    Trust,
+    check_words,
+    model_flags,
+)
+from spillover.cli.terminal import print_table, progress_bars
+
+
+def evaluate(
+    out: Out,
+    model: Model = "smollm2-135m",
+    name: Annotated[
+        str | None, typer.Option(help="base or tuned when left out, by whether there is an adapter.")
+    ] = None,
+    revision: Revision = None,
+    adapter: Adapter = None,
+    dtype: Dtype = "auto",
+    device: Device = "auto",
+    load_in_4bit: FourBit = False,
+    trust_remote_code: Trust = False,
+    task: TaskName = "sentiment",
+    data: Data = "demo",
+    lang: Lang = "all",
+    labels: Annotated[str, typer.Option(help="native, english, irrelevant.")] = "english",
+    shots: Annotated[str, typer.Option(help="own, or the language of all shots.")] = "own",
+    limit: Limit = None,
+    missing_items: Annotated[str, typer.Option(help="refuse or intersection.")] = "refuse",
+    seed: Seed = 0,
+    set_: Set = None,
+    as_json: Json = False,
+) -> None:
+    """The log-probability of every label for every item: <out>/evaluate/<name>/<task>."""
+    from spillover.core.config import load_config
+
+    config = load_config(
+        None, set_ or (), data=data, tasks=[task], limit=limit, seed=seed, evaluate__labels=labels,
+        evaluate__shots=shots, evaluate__missing_items=missing_items, **model_flags(locals()),
+    )  # fmt: skip
+    check_words(config, lang)
+    from spillover.evaluate.score import evaluate as score
+    from spillover.evaluate.summary import summarise
+    from spillover.models.load import load_model
+
+    with progress_bars() as progress:
+        loaded = load_model(**config.model.model_dump())
+        evaluation = score(
+            loaded, task, data=data, languages=lang, limit=limit, seed=seed, config=config.evaluate, out=out,
+            name=name, progress=progress,
+        )  # fmt: skip
+    summaries = summarise(evaluation)
+    if as_json:
+        print(json.dumps([vars(summary) for summary in summaries], ensure_ascii=False))
+    else:
+        _print_summaries(summaries)
+        print(f"wrote {out / 'evaluate' / (name or ('tuned' if adapter else 'base')) / evaluation.task}")
+
+
+def _print_summaries(summaries: Sequence[Any]) -> None:
+    header = ("", "n", "accuracy", "calibrated", "macro-F1", "AUROC", "given (of gold), %")
+    rows = []
+    for row in summaries:
+        given = " ".join(
+            f"{label[:8]} {100 * share:.0f} ({100 * row.gold[label]:.0f})" for label, share in row.predicted.items()
+        )
+        rows.append(
+            (
+                row.language,
+                str(row.n),
+                f"{100 * row.accuracy:.1f}",
+                f"{100 * row.calibrated_accuracy:.1f}",
+                f"{100 * row.macro_f1:.1f}",
+                f"{row.auroc:.3f}",
+                given,
+            )
+        )
+    print_table("", header, rows)

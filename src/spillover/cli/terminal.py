@@ -1,0 +1,78 @@
+"""What a person sees: messages and progress on stderr, tables on stdout."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from spillover.core.types import Progress
+
+
+def say(text: str) -> None:
+    print(text, file=sys.stderr)
+
+
+@contextmanager
+def progress_bars() -> Iterator[Progress]:
+    """Bars on stderr with the time left; plain lines now and then where there is no terminal."""
+    from rich.console import Console
+    from rich.logging import RichHandler
+    from rich.progress import (  # fmt: skip
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TaskID,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+    console = Console(stderr=True)
+    columns = (
+        TextColumn("{task.description:<26}"), BarColumn(24), MofNCompleteColumn(), TimeElapsedColumn(),
+        TextColumn("left"), TimeRemainingColumn(),
+    )  # fmt: skip
+    bars: dict[str, TaskID] = {}
+    root = logging.getLogger()
+    held = root.handlers[:]
+    root.handlers = [RichHandler(console=console, show_path=False, show_level=False, show_time=False)]
+    _hush_libraries()
+    try:
+        with Progress(*columns, console=console) as bar:
+
+            def progress(activity: str, done: int, total: int) -> None:
+                if activity not in bars:
+                    bars[activity] = bar.add_task(activity, total=total)
+                bar.update(bars[activity], completed=done, total=total)
+                if not console.is_terminal and done == total:
+                    console.print(f"{activity}: {done}/{total}", highlight=False)
+
+            yield progress
+    finally:
+        root.handlers = held
+
+
+def _hush_libraries() -> None:
+    """Deprecation notes between two libraries are no business of the person at the terminal."""
+    import warnings
+
+    warnings.filterwarnings("ignore", category=FutureWarning, module=r"(transformers|peft|torch)\b.*")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+
+
+def print_table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False, padding=(0, 1))
+    for i, name in enumerate(header):
+        table.add_column(name, justify="left" if i == 0 else "right", no_wrap=True)
+    for row in rows:
+        table.add_row(*row)
+    Console(highlight=False).print(table)
