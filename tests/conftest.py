@@ -7,14 +7,18 @@ from pathlib import Path
 
 import pytest
 import torch
+import transformers
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import Gemma2Config, Gemma2ForCausalLM, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import PreTrainedTokenizerFast
 
 from spillover.core.types import ModelRef
 from spillover.models.load import Model
 from spillover.tasks.examples import language_files, load_parallel
 from spillover.tasks.prompts import render
 from spillover.tasks.wording import load_task
+
+# The models here are so small that threads cost more than they save; the packaged one is scored with all of them.
+torch.set_num_threads(1)
 
 TEXT = [
     'Review: good. Sentiment: "positive"',
@@ -62,18 +66,32 @@ def make_tokenizer(kind: str) -> PreTrainedTokenizerFast:
     return PreTrainedTokenizerFast(tokenizer_object=TOKENIZERS[kind](), bos_token="<s>", eos_token="</s>")
 
 
-def make_module(vocabulary: int, seed: int = 0, *, family: str = "llama") -> LlamaForCausalLM:
+FAMILIES = {
+    "llama": (transformers.LlamaConfig, transformers.LlamaForCausalLM, {}),
+    "qwen2": (transformers.Qwen2Config, transformers.Qwen2ForCausalLM, {}),
+    "qwen3": (transformers.Qwen3Config, transformers.Qwen3ForCausalLM, {}),
+    "mistral": (transformers.MistralConfig, transformers.MistralForCausalLM, {"sliding_window": 24}),
+    "gemma2": (
+        transformers.Gemma2Config,
+        transformers.Gemma2ForCausalLM,
+        {"sliding_window": 24, "final_logit_softcapping": 5.0, "attn_logit_softcapping": 2.0},
+    ),
+    "gemma3": (transformers.Gemma3TextConfig, transformers.Gemma3ForCausalLM, {"sliding_window": 24}),
+    "gpt_neox": (transformers.GPTNeoXConfig, transformers.GPTNeoXForCausalLM, {}),
+    "bloom": (transformers.BloomConfig, transformers.BloomForCausalLM, {"n_layer": 2, "n_head": 4}),
+}
+
+
+def make_module(vocabulary: int, seed: int = 0, *, family: str = "llama") -> transformers.PreTrainedModel:
     """Two layers, four heads, two of them for keys and values; random weights that are large enough to matter."""
     torch.manual_seed(seed)
     shape = {
         "vocab_size": vocabulary, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2,
         "num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 4096, "head_dim": 8,
-        "bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 2,
+        "bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 2, "tie_word_embeddings": True,
     }  # fmt: skip
-    if family == "gemma2":
-        module = Gemma2ForCausalLM(Gemma2Config(**shape, sliding_window=64, final_logit_softcapping=5.0))
-    else:
-        module = LlamaForCausalLM(LlamaConfig(**shape, tie_word_embeddings=True))
+    config, kind, own = FAMILIES[family]
+    module = kind(config(**shape | own))
     with torch.no_grad():
         for parameter in module.parameters():
             if parameter.dim() > 1:

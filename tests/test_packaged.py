@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import pytest
+import torch
 
 from spillover.evaluate.score import evaluate
 from spillover.evaluate.summary import summarise
@@ -16,12 +19,14 @@ pytestmark = pytest.mark.packaged
 
 @pytest.fixture(scope="module")
 def packaged():
+    torch.set_num_threads(os.cpu_count() or 1)
     return load_model("smollm2-135m", dtype="float32", device="cpu")
 
 
 def scores(model, prompts, **options):
     out = np.zeros((len(prompts), len(prompts[0].answers)), dtype=np.float32)
-    for _, batch in LocalEngine(model, **options).score(prompts):
+    engine = LocalEngine(model, **options)
+    for batch in engine.score(engine.plan(prompts)):
         out[list(batch.index)] = batch.logprobs
     return out
 
@@ -53,8 +58,6 @@ def test_it_knows_english_sentiment_and_says_it_badly(packaged):
 
 
 def test_bf16_flips_only_near_ties(packaged, demo_prompts):
-    import torch
-
     half = load_model("smollm2-135m", dtype="bfloat16", device="cpu")
     assert half.dtype == torch.bfloat16
     prompts = demo_prompts("sentiment", "en", limit=None)

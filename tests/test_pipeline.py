@@ -77,7 +77,6 @@ def test_again_computes_nothing_and_changes_no_table(place, finished, monkeypatc
 
     before = tables(finished.path)
     monkeypatch.setattr(LocalEngine, "score", lambda *_, **__: pytest.fail("scored again"))
-    monkeypatch.setattr(LocalEngine, "last_states", lambda *_, **__: pytest.fail("probed again"))
     again = run(config_of(place), finished.path)
     assert tables(finished.path) == before
     assert again.comparisons[0].verdict == finished.comparisons[0].verdict

@@ -6,7 +6,6 @@ audit → build → train → merge → evaluate base and tuned → compare → 
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -126,7 +125,7 @@ def estimate_seconds(config: RunConfig, base: Model, pairs: Sequence[TrainingPai
     from spillover.models.engine import open_engine
     from spillover.train.lora import tokenize_pairs
 
-    engine = open_engine(base, batch_tokens=config.evaluate.batch_tokens, prefix_cache=config.evaluate.prefix_cache)
+    engine = open_engine(base, config.evaluate)
     tokens, rate = 0, 0.0
     for name in config.tasks:
         task = load_task(name)
@@ -134,18 +133,11 @@ def estimate_seconds(config: RunConfig, base: Model, pairs: Sequence[TrainingPai
         options = config.evaluate.model_dump(include={"missing_items", "disagreeing_labels"})
         rows = load_parallel(config.data, task, "test", codes, limit=config.limit, seed=config.seed, **options)
         for examples in rows.values():
-            prompts = render(task, examples, label_set=config.evaluate.labels, shots=config.evaluate.shots)
-            plan = engine.plan(prompts)
-            tokens += plan.tokens()
-            if not rate:
-                next(engine.score(prompts))  # the first pass warms up
-                started = time.monotonic()
-                next(engine.score(prompts))
-                rate = plan.tokens(plan.batches[0]) / (time.monotonic() - started)
+            plan = engine.plan(render(task, examples, label_set=config.evaluate.labels, shots=config.evaluate.shots))
+            rate = rate or engine.tokens_per_second(plan)
+            tokens += plan.computed
             if name == (config.probe.task or config.tasks[0]):
-                tokens += round(
-                    sum(len(item.context) for item in plan.tokenized) * config.probe.items / len(prompts) / 2
-                )
+                tokens += round(plan.computed * min(1, config.probe.items / len(plan.items)))
     trained = sum(len(row["input_ids"]) for row in tokenize_pairs(base, pairs, config.train)) * config.train.epochs
     return (2 * tokens + TRAINING_COST * trained) / rate
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import re
+
 import numpy as np
 import pytest
 
@@ -50,12 +53,12 @@ def test_killed_and_resumed_equals_uninterrupted(tiny, tmp_path, monkeypatch, af
     run_evaluate(tiny, data, tmp_path / "whole")
     score, scored = LocalEngine.score, []
 
-    def killed(self, prompts, skip=frozenset()):
-        for number, batch in score(self, prompts, skip):
+    def killed(self, plan, skip=frozenset()):
+        for batch in score(self, plan, skip):
             if len(scored) == after:
                 raise KeyboardInterrupt
-            scored.append(number)
-            yield number, batch
+            scored.append(batch.index)
+            yield batch
 
     monkeypatch.setattr(LocalEngine, "score", killed)
     with pytest.raises(KeyboardInterrupt):
@@ -64,10 +67,10 @@ def test_killed_and_resumed_equals_uninterrupted(tiny, tmp_path, monkeypatch, af
     monkeypatch.setattr(LocalEngine, "score", score)
     counted = []
 
-    def counting(self, prompts, skip=frozenset()):
-        for number, batch in score(self, prompts, skip):
-            counted.append(number)
-            yield number, batch
+    def counting(self, plan, skip=frozenset()):
+        for batch in score(self, plan, skip):
+            counted.append(batch.index)
+            yield batch
 
     monkeypatch.setattr(LocalEngine, "score", counting)
     run_evaluate(tiny, data, tmp_path / "killed")
@@ -92,11 +95,11 @@ def test_a_line_cut_short_by_a_kill_is_dropped(tiny, tmp_path, monkeypatch):
     run_evaluate(tiny, data, tmp_path / "whole")
     score = LocalEngine.score
 
-    def killed(self, prompts, skip=frozenset()):
-        for i, pair in enumerate(score(self, prompts, skip)):
+    def killed(self, plan, skip=frozenset()):
+        for i, batch in enumerate(score(self, plan, skip)):
             if i == 2:
                 raise KeyboardInterrupt
-            yield pair
+            yield batch
 
     monkeypatch.setattr(LocalEngine, "score", killed)
     with pytest.raises(KeyboardInterrupt):
@@ -143,6 +146,40 @@ def test_changed_data_is_noticed(tiny, tmp_path):
     path.write_text(path.read_text().replace("review 1", "REVIEW 1"))
     with pytest.raises(RunError, match=r"data\.de"):
         run_evaluate(tiny, data, tmp_path / "run")
+
+
+def test_it_says_what_it_will_compute_and_how_long(tiny, tmp_path, caplog):
+    data = small_data(tmp_path / "data")
+    with caplog.at_level("INFO", logger="spillover"):
+        run_evaluate(tiny, data)
+    assert re.search(
+        r"sentiment: [\d,]+ tokens to compute, [\d,]+ saved by the shared prefix; about \d+ s at", caplog.text
+    )
+
+
+def test_a_budget_takes_the_same_items_everywhere_and_stays(tiny, tmp_path, monkeypatch):
+    """The first evaluation of a run measures; what follows scores the same items, however fast the machine is then."""
+    data = small_data(tmp_path / "data")
+    config = EvaluateConfig(batch_tokens=24, budget_minutes=1)
+    whole = run_evaluate(tiny, data)
+    tokens = sum(int(scores.tokens.sum()) for scores in whole.scores.values())
+    monkeypatch.setattr(LocalEngine, "tokens_per_second", lambda *_: tokens / 600)
+    first = run_evaluate(tiny, data, tmp_path / "run", config=config)
+    monkeypatch.setattr(LocalEngine, "tokens_per_second", lambda *_: 1e9)
+    second = run_evaluate(tiny, data, tmp_path / "run", config=config, name="other")
+    ids = {scores.example_ids for scores in (*first.scores.values(), *second.scores.values())}
+    assert len(ids) == 1
+    assert 1 <= len(next(iter(ids))) < 6
+    manifest = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert manifest["budget"] == {"sentiment": len(next(iter(ids)))}
+    assert manifest["stages"]["evaluate/base/sentiment"]["settings"]["limit"] == len(next(iter(ids)))
+
+
+def test_a_budget_that_suffices_takes_all(tiny, tmp_path, monkeypatch):
+    data = small_data(tmp_path / "data")
+    monkeypatch.setattr(LocalEngine, "tokens_per_second", lambda *_: 1e9)
+    found = run_evaluate(tiny, data, config=EvaluateConfig(budget_minutes=1))
+    assert {len(scores.example_ids) for scores in found.scores.values()} == {6}
 
 
 def test_unknown_language_and_label_set(tiny, tmp_path):

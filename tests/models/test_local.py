@@ -11,7 +11,7 @@ import torch
 
 from spillover.core.errors import DataError, ModelError
 from spillover.core.types import Prompt
-from spillover.models.labels import tokenize_prompts
+from spillover.models.labels import paper_rule_tokens, tokenize_prompts
 from spillover.models.local import LocalEngine
 from tests.conftest import make_model
 
@@ -20,7 +20,8 @@ EXACT = 1e-4
 
 def scores(model, prompts, **options):
     out = np.full((len(prompts), len(prompts[0].answers)), np.nan, dtype=np.float32)
-    for _, batch in LocalEngine(model, **options).score(prompts):
+    engine = LocalEngine(model, **options)
+    for batch in engine.score(engine.plan(prompts)):
         out[list(batch.index)] = batch.logprobs
     return out
 
@@ -46,7 +47,8 @@ def by_hand(model, prompts):
 def test_cached_scores_equal_scores_by_hand(tiny, demo_prompts, task, language):
     prompts = demo_prompts(task, language, "native")
     engine = LocalEngine(tiny)
-    assert engine.plan(prompts).prefix > 0
+    assert len(engine.plan(prompts).prefix) > 0
+    assert engine.plan(prompts).shared
     np.testing.assert_allclose(scores(tiny, prompts), by_hand(tiny, prompts), atol=EXACT)
 
 
@@ -101,8 +103,31 @@ def test_bf16_labels_do_not_tie(tiny, demo_prompts):
     np.testing.assert_allclose(found[:, 0], found[:, 1], atol=0.2)
 
 
-def test_sliding_window_model_falls_back_and_stays_exact(demo_prompts, caplog):
-    model = make_model(family="gemma2")
+ARCHITECTURES = ("llama", "qwen2", "qwen3", "mistral", "gemma2", "gemma3", "gpt_neox")
+
+
+@pytest.mark.parametrize("family", ARCHITECTURES)
+@pytest.mark.parametrize(("task", "label_set"), [("sentiment", "english"), ("nli", "native")])
+def test_other_architectures_share_a_prefix_and_stay_exact(family, task, label_set, demo_prompts, caplog):
+    """Windows that are shorter than the prompts, soft-capped scores, fused projections, partial rotary positions."""
+    model = make_model(family=family)
+    prompts = demo_prompts(task, "de", label_set)
+    with caplog.at_level(logging.WARNING):
+        found = scores(model, prompts)
+    np.testing.assert_allclose(found, by_hand(model, prompts), atol=EXACT)
+    assert "without a shared prefix" not in caplog.text
+
+
+def test_windowed_models_really_have_prompts_longer_than_their_window(demo_prompts):
+    for family in ("mistral", "gemma2", "gemma3"):
+        model = make_model(family=family)
+        plan = LocalEngine(model).plan(demo_prompts("nli", "de"))
+        assert model.module.config.sliding_window < len(plan.prefix)
+        assert max(len(item.body) for item in plan.items) > model.module.config.sliding_window
+
+
+def test_a_model_that_cannot_share_falls_back_and_says_so(demo_prompts, caplog):
+    model = make_model(family="bloom")
     prompts = demo_prompts("sentiment", "en")
     with caplog.at_level(logging.WARNING):
         found = scores(model, prompts)
@@ -110,23 +135,118 @@ def test_sliding_window_model_falls_back_and_stays_exact(demo_prompts, caplog):
     assert "without a shared prefix" in caplog.text
 
 
-def test_finished_batches_are_skipped(tiny, demo_prompts):
-    prompts = demo_prompts("sentiment", "en")
-    numbers = [number for number, _ in LocalEngine(tiny, batch_tokens=64).score(prompts)]
-    assert len(numbers) > 2
-    rest = [number for number, _ in LocalEngine(tiny, batch_tokens=64).score(prompts, skip=frozenset(numbers[:2]))]
-    assert rest == numbers[2:]
+def test_a_layer_type_that_is_not_known_falls_back(tiny, demo_prompts, caplog):
+    model = make_model(family="mistral")
+    model.module.config.layer_types = ["full_attention", "linear_attention"]
+    assert not LocalEngine(model).plan(demo_prompts("sentiment", "en")).shared
+    assert "layers of type linear_attention" in caplog.text
 
 
-def test_last_states_lead_to_the_models_own_logits(tiny, demo_prompts):
+def test_a_model_that_answers_otherwise_with_a_prefix_falls_back(tiny, demo_prompts, monkeypatch, caplog):
+    """The check of both ways: attention that goes wrong in a way that nobody foresaw."""
+    from spillover.models import attention
+
+    right = attention.attend
+    monkeypatch.setattr(attention, "attend", lambda *a, **k: tuple(part * 1.5 for part in right(*a, **k)))
     prompts = demo_prompts("sentiment", "en")
-    for index, states in LocalEngine(tiny).last_states(prompts):
-        for i, item in zip(index, states, strict=True):
+    np.testing.assert_allclose(scores(tiny, prompts), by_hand(tiny, prompts), atol=EXACT)
+    assert "scores differ by" in caplog.text
+
+
+def test_the_models_own_attention_is_back_after_scoring(tiny, demo_prompts):
+    before = tiny.module.config._attn_implementation
+    scores(tiny, demo_prompts("sentiment", "en"))
+    assert tiny.module.config._attn_implementation == before
+
+
+def test_finished_items_are_skipped(tiny, demo_prompts):
+    engine = LocalEngine(tiny, batch_tokens=64)
+    plan = engine.plan(demo_prompts("sentiment", "en"))
+    batches = [batch.index for batch in engine.score(plan)]
+    assert len(batches) > 2
+    rest = [batch.index for batch in engine.score(plan, skip=frozenset((*batches[0], *batches[1])))]
+    assert rest == batches[2:]
+
+
+def test_out_of_memory_halves_the_batches_and_goes_on(tiny, demo_prompts, monkeypatch, caplog):
+    prompts = demo_prompts("sentiment", "en")
+    expected = scores(tiny, prompts)
+    score = LocalEngine._score
+
+    def scarce(self, plan, batch, **options):
+        if len(batch) > 2:
+            raise RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory")
+        return score(self, plan, batch, **options)
+
+    monkeypatch.setattr(LocalEngine, "_score", scarce)
+    np.testing.assert_allclose(scores(tiny, prompts), expected, atol=EXACT)
+    assert "out of memory: going on with 2048 tokens a batch" in caplog.text
+
+
+def test_out_of_memory_on_one_item_alone_is_an_error(tiny, demo_prompts, monkeypatch):
+    def scarce(*_, **__):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(LocalEngine, "_score", scarce)
+    with pytest.raises(ModelError, match="out of memory with tiny on one item alone"):
+        scores(tiny, demo_prompts("sentiment", "en"))
+
+
+def test_other_runtime_errors_are_not_taken_for_out_of_memory(tiny, demo_prompts, monkeypatch):
+    def broken(*_, **__):
+        raise RuntimeError("shapes differ")
+
+    monkeypatch.setattr(LocalEngine, "_score", broken)
+    with pytest.raises(RuntimeError, match="shapes differ"):
+        scores(tiny, demo_prompts("sentiment", "en"))
+
+
+@pytest.mark.parametrize("prefix_cache", [True, False])
+def test_states_are_those_of_the_whole_prompt(tiny, demo_prompts, prefix_cache):
+    prompts = demo_prompts("nli", "en")
+    engine = LocalEngine(tiny, prefix_cache=prefix_cache)
+    plan = engine.plan(prompts)
+    for batch in engine.score(plan, states=True):
+        for place, i in enumerate(batch.index):
             context = tokenize_prompts(tiny.tokenizer, [prompts[i]])[0].context
             with torch.no_grad():
                 output = tiny.module(torch.tensor([context]), output_hidden_states=True)
-            expected = torch.stack([layer[0, -1] for layer in output.hidden_states])
-            torch.testing.assert_close(item, expected, atol=EXACT, rtol=EXACT)
+            whole = torch.stack([layer[0] for layer in output.hidden_states])
+            np.testing.assert_allclose(batch.states.last[place], whole[:, -1], atol=EXACT)
+            body = whole[:, len(plan.prefix) :].mean(dim=1)
+            np.testing.assert_allclose(batch.states.mean[place], body, atol=EXACT)
+
+
+def test_states_are_not_made_unless_asked_for(tiny, demo_prompts):
+    engine = LocalEngine(tiny)
+    assert next(engine.score(engine.plan(demo_prompts("sentiment", "en")))).states is None
+
+
+@pytest.mark.parametrize("prefix_cache", [True, False])
+def test_the_papers_rule_sums_over_tokens_that_begin_the_label(tiny, demo_prompts, prefix_cache):
+    prompts = demo_prompts("nli", "en")
+    found = scores(tiny, prompts, rule="paper", prefix_cache=prefix_cache)
+    ids = paper_rule_tokens(tiny.tokenizer, prompts[0].answers)
+    for prompt, row in zip(prompts, found, strict=True):
+        context = tokenize_prompts(tiny.tokenizer, [prompt])[0].context
+        with torch.no_grad():
+            shares = tiny.module(torch.tensor([context])).logits[0, -1].softmax(-1)
+        np.testing.assert_allclose(np.exp(row), [shares[own].sum().item() for own in ids], rtol=1e-4)
+
+
+def test_a_plan_counts_what_is_computed_and_what_is_saved(tiny, demo_prompts):
+    prompts = demo_prompts("nli", "en", "native")
+    plan = LocalEngine(tiny).plan(prompts)
+    longest = [max(len(label) for label in item.labels) for item in plan.items]
+    assert plan.computed < plan.whole
+    assert plan.whole >= sum(item.context for item in plan.items) + max(longest) - 1
+    assert plan.computed == len(plan.prefix) + sum(item.size for item in plan.items)
+
+
+def test_the_rate_is_measured(tiny, demo_prompts):
+    engine = LocalEngine(tiny)
+    assert engine.tokens_per_second(engine.plan(demo_prompts("sentiment", "en"))) > 0
+    assert np.isnan(engine.tokens_per_second(engine.plan([])))
 
 
 def test_nan_logits_are_named_by_item(demo_prompts):
@@ -145,7 +265,8 @@ def test_prompt_longer_than_the_context_is_named(demo_prompts):
 
 
 def test_no_prompts_no_batches(tiny):
-    assert list(LocalEngine(tiny).score([])) == []
+    engine = LocalEngine(tiny)
+    assert list(engine.score(engine.plan([]))) == []
 
 
 def test_single_token_context_works(tiny):

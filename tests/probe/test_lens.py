@@ -16,9 +16,10 @@ from tests.conftest import make_model, small_data
 
 
 def states_of(model, prompts):
+    engine = LocalEngine(model)
     parts = {}
-    for index, batch in LocalEngine(model).last_states(prompts):
-        parts |= dict(zip(index, batch, strict=True))
+    for batch in engine.score(engine.plan(prompts), states=True):
+        parts |= dict(zip(batch.index, torch.from_numpy(batch.states.last), strict=True))
     return torch.stack([parts[i] for i in range(len(prompts))])
 
 
@@ -75,6 +76,6 @@ def test_the_stage_writes_tables_once(tiny, tmp_path, monkeypatch):
     assert lens["n"].eq(4).all()
     assert lens[["reference_mass", "native_mass", "random_mass"]].stack().between(0, 1).all()
     before = (folder / "pca.parquet").read_bytes()
-    monkeypatch.setattr(LocalEngine, "last_states", lambda *_: pytest.fail("computed again"))
+    monkeypatch.setattr(LocalEngine, "score", lambda *_, **__: pytest.fail("computed again"))
     probe(run, tiny, "base", **options)
     assert (folder / "pca.parquet").read_bytes() == before

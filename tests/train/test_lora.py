@@ -67,7 +67,8 @@ def test_training_lowers_the_loss_and_leaves_the_base_alone(pairs, tmp_path, dem
     assert any("eval_loss" in row for row in steps)
     assert not (tmp_path / "run" / "train" / "checkpoints").exists()
     prompts = demo_prompts("sentiment", "en")
-    plain, moved = (next(LocalEngine(model).score(prompts))[1].logprobs for model in (base, tuned))
+    engines = [LocalEngine(model) for model in (base, tuned)]
+    plain, moved = (next(engine.score(engine.plan(prompts))).logprobs for engine in engines)
     assert np.abs(plain - moved).max() > 1e-3
     assert tuned.ref.fingerprint != base.ref.fingerprint
 

@@ -29,7 +29,8 @@ def trained(tiny_folder, tmp_path):
 
 
 def scores(model, prompts):
-    return np.concatenate([batch.logprobs for _, batch in LocalEngine(model).score(prompts)])
+    engine = LocalEngine(model)
+    return np.concatenate([batch.logprobs for batch in engine.score(engine.plan(prompts))])
 
 
 def test_merged_weights_say_what_base_plus_adapter_says(trained, tmp_path, demo_prompts):

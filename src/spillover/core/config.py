@@ -83,10 +83,16 @@ class TrainConfig(Section):
 
 
 class EvaluateConfig(Section):
-    """`labels`: native, english or another label set of the task. `shots`: own, or the language of all shots."""
+    """`labels`: native, english or another label set of the task. `shots`: own, or the language of all shots.
+
+    `rule`: exact, or paper for the paper's own (for comparison alone). `budget_minutes`: as many items as this machine
+    scores in that time with one model on one task, the same in every language; null for all.
+    """
 
     labels: str = "english"
     shots: str = "own"
+    rule: Literal["exact", "paper"] = "exact"
+    budget_minutes: Positive | None = None
     batch_tokens: Count = 4096
     prefix_cache: bool = True
     missing_items: Literal["refuse", "intersection"] = "refuse"

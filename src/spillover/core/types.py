@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -137,6 +137,15 @@ class Evaluation:
 
 
 @dataclass(frozen=True)
+class States:
+    """Hidden states of b items, after the embedding and after every block, [b, layers + 1, hidden] float32. `last`: the
+    token that predicts the label. `mean`: over the item's own tokens, those after the prefix that all items share."""
+
+    last: NDArray[np.float32]
+    mean: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
 class ScoredBatch:
     """What an engine yields: positions in the list of prompts it was given, and what it found for them.
 
@@ -147,14 +156,7 @@ class ScoredBatch:
     logprobs: NDArray[np.float32]
     tokens: NDArray[np.int32]
     label_tokens: NDArray[np.int32]
-
-
-class Engine(Protocol):
-    """Anything that scores label words. `skip` holds batch numbers that need not be computed again."""
-
-    def score(
-        self, prompts: Sequence[Prompt], skip: frozenset[int] = frozenset()
-    ) -> Iterator[tuple[int, ScoredBatch]]: ...
+    states: States | None = None
 
 
 @dataclass(frozen=True)

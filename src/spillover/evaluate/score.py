@@ -1,15 +1,18 @@
 """Prompts × engine → tables.
 
-1. Load the items of all languages, aligned by id, and render them.
-2. Score language by language. Every finished batch is appended to a file beside the table, so a kill loses at most
+1. Load the items of all languages, aligned by id, and render them; with a budget, as many as fit into it.
+2. Plan every language, measure the machine, and say how long it will take.
+3. Score language by language. Every finished batch is appended to a file beside the table, so a kill loses at most
    the batch in flight; on resume the batches are planned in the same way, so the table comes out the same.
-3. Write the table and drop the batches.
+4. Write the table and drop the batches.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,16 +21,26 @@ import numpy as np
 from spillover.core.config import EvaluateConfig
 from spillover.core.files import hash_files, hash_of
 from spillover.core.languages import select_languages
-from spillover.core.runs import open_run
-from spillover.core.types import Engine, Evaluation, LabelScores, Progress, Prompt, ScoredBatch, Task, no_progress
+from spillover.core.runs import Run, open_run
+from spillover.core.types import (
+    Evaluation,
+    Example,
+    LabelScores,
+    Progress,
+    Prompt,
+    ScoredBatch,
+    Task,
+    no_progress,
+)
 from spillover.evaluate.tables import facts_of, read_scores, write_scores
-from spillover.models.engine import open_engine
+from spillover.models.engine import Engine, open_engine
 from spillover.models.load import Model
+from spillover.models.packing import Plan
 from spillover.tasks.examples import language_files, load_parallel
 from spillover.tasks.prompts import render
 from spillover.tasks.wording import load_task
 
-RULE = "exact"
+log = logging.getLogger(__name__)
 
 
 def evaluate(
@@ -54,16 +67,32 @@ def evaluate(
     files = language_files(data, wording, "test")
     available = [code for code in files if code in wording.wordings] if languages == "all" else list(files)
     codes = select_languages(languages, available, where=f"languages of {data}")
-    examples = load_parallel(
-        data,
-        wording,
-        "test",
-        codes,
-        limit=limit,
-        seed=seed,
-        missing_items=config.missing_items,
-        disagreeing_labels=config.disagreeing_labels,
-    )
+    run = open_run(out) if out is not None else None
+    engine = open_engine(model, config)
+
+    def load(items: int | None) -> dict[str, list[Example]]:
+        return load_parallel(
+            data,
+            wording,
+            "test",
+            codes,
+            limit=items,
+            seed=seed,
+            missing_items=config.missing_items,
+            disagreeing_labels=config.disagreeing_labels,
+        )
+
+    def plan(examples: Mapping[str, Sequence[Example]]) -> dict[str, Plan]:
+        return {
+            code: engine.plan(render(wording, rows, label_set=config.labels, shots=config.shots))
+            for code, rows in examples.items()
+        }
+
+    plans = plan(load(limit))
+    if config.budget_minutes is not None:
+        within = _items_within(run, wording.name, engine, plans, 60 * config.budget_minutes)
+        if within < len(next(iter(plans.values())).items):
+            limit, plans = within, plan(load(within))
     settings = {
         "model": model.ref.fingerprint,
         "dtype": str(model.dtype).removeprefix("torch."),
@@ -71,30 +100,69 @@ def evaluate(
         "data": {code: hash_files([files[code]]) for code in codes},
         "limit": limit,
         "seed": seed if limit else None,
-        "rule": RULE,
     } | config.model_dump(exclude={"batch_tokens"})
     evaluation = Evaluation(model.ref, wording.name, config.labels, hash_of(settings), {})
-    prompts = {
-        code: render(wording, rows, label_set=config.labels, shots=config.shots) for code, rows in examples.items()
-    }
-    engine = open_engine(model, batch_tokens=config.batch_tokens, prefix_cache=config.prefix_cache)
-    bar = _Bar(progress, f"evaluate {name or ''} {wording.name}".replace("  ", " "), sum(map(len, prompts.values())))
-    if out is None:
-        scores = {code: score_language(engine, wording, rows, None, evaluation, bar) for code, rows in prompts.items()}
-        return Evaluation(model.ref, wording.name, config.labels, evaluation.key, scores)
+    items = sum(len(own.items) for own in plans.values())
+    bar = _Bar(progress, f"evaluate {name or ''} {wording.name}".replace("  ", " "), items)
+    if run is None:
+        _announce(engine, wording.name, list(plans.values()))
+        scores = {code: score_language(engine, wording, own, None, evaluation, bar) for code, own in plans.items()}
+        return replace(evaluation, scores=scores)
     name = name or ("tuned" if model.ref.adapter else "base")
-    run = open_run(out)
     folder = run.path / "evaluate" / name / wording.name
     with run.stage(f"evaluate/{name}/{wording.name}", settings) as stage:
+        if not stage.finished:
+            _announce(engine, wording.name, [own for code, own in plans.items() if not _table(folder, code).exists()])
         scores = {
-            code: score_language(engine, wording, rows, folder / f"{code}.parquet", evaluation, bar)
-            for code, rows in prompts.items()
+            code: score_language(engine, wording, own, _table(folder, code), evaluation, bar)
+            for code, own in plans.items()
         }
         stage.facts |= {
-            "items": sum(map(len, prompts.values())),
+            "items": items,
             "prompt_tokens": int(sum(own.tokens.sum() for own in scores.values())),
+            "computed_tokens": sum(own.computed for own in plans.values()),
         }
-    return Evaluation(model.ref, wording.name, config.labels, evaluation.key, scores)
+    return replace(evaluation, scores=scores)
+
+
+def _table(folder: Path, code: str) -> Path:
+    return folder / f"{code}.parquet"
+
+
+def _announce(engine: Engine, task: str, plans: Sequence[Plan]) -> None:
+    """Say what will be computed, what the shared prefix saves, and how long it should take."""
+    computed, whole = sum(plan.computed for plan in plans), sum(plan.whole for plan in plans)
+    if not computed:
+        return
+    rate = engine.tokens_per_second(plans[0])
+    log.info(
+        "%s: %s tokens to compute, %s saved by the shared prefix; about %s at %.0f tokens/s",
+        task,
+        f"{computed:,}",
+        f"{max(0, whole - computed):,}",
+        _duration(computed / rate),
+        rate,
+    )
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
+
+
+def _items_within(run: Run | None, task: str, engine: Engine, plans: Mapping[str, Plan], seconds: float) -> int:
+    """How many items a language fit into that time, at the least one. In a run folder the first evaluation of a task
+    decides for all that follow, so that they score the same items."""
+    held = run.manifest().get("budget", {}) if run else {}
+    if task not in held:
+        rate = engine.tokens_per_second(next(iter(plans.values())))
+        prefixes = sum(len(plan.prefix) for plan in plans.values() if plan.shared)
+        an_item = sum((plan.computed - len(plan.prefix) * plan.shared) / len(plan.items) for plan in plans.values())
+        most = min(len(plan.items) for plan in plans.values())
+        held = held | {task: min(most, max(1, int((seconds * rate - prefixes) / an_item)))}
+        log.info("%s: %d of %d items a language fit into the budget", task, held[task], most)
+        if run:
+            run.update(budget=held)
+    return int(held[task])
 
 
 class _Bar:
@@ -110,23 +178,24 @@ class _Bar:
 
 
 def score_language(
-    engine: Engine, task: Task, prompts: Sequence[Prompt], path: Path | None, evaluation: Evaluation, bar: _Bar
+    engine: Engine, task: Task, plan: Plan, path: Path | None, evaluation: Evaluation, bar: _Bar
 ) -> LabelScores:
     """Scores of one language, from its table when that is finished, else from the engine and then into the table."""
     if path is not None and path.exists():
         scores, facts = read_scores(path)
         if facts["key"] == evaluation.key:
-            bar.add(len(prompts))
+            bar.add(len(plan.items))
             return scores
     batches_path = path.with_suffix(".batches.jsonl") if path else None
-    batches = _read_batches(batches_path, evaluation.key) if batches_path else {}
-    bar.add(sum(len(batch.index) for batch in batches.values()))
-    for number, batch in engine.score(prompts, skip=frozenset(batches)):
-        batches[number] = batch
+    batches = _read_batches(batches_path, evaluation.key) if batches_path else []
+    finished = frozenset(i for batch in batches for i in batch.index)
+    bar.add(len(finished))
+    for batch in engine.score(plan, skip=finished):
+        batches.append(batch)
         if batches_path:
-            _append_batch(batches_path, evaluation.key, number, batch)
+            _append_batch(batches_path, evaluation.key, batch)
         bar.add(len(batch.index))
-    scores = _assemble(task, prompts, list(batches.values()))
+    scores = _assemble(task, plan.prompts, batches)
     if path and batches_path:
         write_scores(path, scores, facts_of(evaluation))
         batches_path.unlink(missing_ok=True)
@@ -148,10 +217,9 @@ def _assemble(task: Task, prompts: Sequence[Prompt], batches: Sequence[ScoredBat
     )
 
 
-def _append_batch(path: Path, key: str, number: int, batch: ScoredBatch) -> None:
+def _append_batch(path: Path, key: str, batch: ScoredBatch) -> None:
     row = {
         "key": key,
-        "batch": number,
         "index": list(batch.index),
         "logprobs": batch.logprobs.astype(float).tolist(),  # float64 text gives the same float32 back
         "tokens": batch.tokens.tolist(),
@@ -162,11 +230,11 @@ def _append_batch(path: Path, key: str, number: int, batch: ScoredBatch) -> None
         file.write(json.dumps(row) + "\n")
 
 
-def _read_batches(path: Path, key: str) -> dict[int, ScoredBatch]:
-    """Finished batches by number. A last line that a kill cut short is dropped, and so is what has another key."""
+def _read_batches(path: Path, key: str) -> list[ScoredBatch]:
+    """Finished batches. A last line that a kill cut short is dropped, and so is what has another key."""
     if not path.exists():
-        return {}
-    batches = {}
+        return []
+    batches = []
     whole = []
     for line in path.read_text(encoding="utf-8").splitlines():
         try:
@@ -176,11 +244,13 @@ def _read_batches(path: Path, key: str) -> dict[int, ScoredBatch]:
         if row["key"] != key:
             continue
         whole.append(line)
-        batches[int(row["batch"])] = ScoredBatch(
-            tuple(row["index"]),
-            np.array(row["logprobs"], dtype=np.float32),
-            np.array(row["tokens"], dtype=np.int32),
-            np.array(row["label_tokens"], dtype=np.int32),
+        batches.append(
+            ScoredBatch(
+                tuple(row["index"]),
+                np.array(row["logprobs"], dtype=np.float32),
+                np.array(row["tokens"], dtype=np.int32),
+                np.array(row["label_tokens"], dtype=np.int32),
+            )
         )
     # Rewritten, so that the next line does not continue one that was cut short.
     path.write_text("".join(line + "\n" for line in whole), encoding="utf-8")

@@ -2,10 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from typing import Protocol
+
+from spillover.core.config import EvaluateConfig
+from spillover.core.types import Prompt, ScoredBatch
 from spillover.models.load import Model
 from spillover.models.local import LocalEngine
+from spillover.models.packing import Plan
 
 
-def open_engine(model: Model, *, batch_tokens: int = 4096, prefix_cache: bool = True) -> LocalEngine:
-    """An engine for a loaded model. `batch_tokens` bounds the tokens of one forward pass."""
-    return LocalEngine(model, batch_tokens=batch_tokens, prefix_cache=prefix_cache)
+class Engine(Protocol):
+    """Anything that scores label words and hands out hidden states of the same pass."""
+
+    def plan(self, prompts: Sequence[Prompt]) -> Plan:
+        """What will be computed for these prompts, which share what they begin with."""
+
+    def tokens_per_second(self, plan: Plan) -> float:
+        """Measured on a small batch."""
+
+    def score(self, plan: Plan, skip: frozenset[int] = frozenset(), *, states: bool = False) -> Iterator[ScoredBatch]:
+        """Scores by batch of every item whose number is not in `skip`."""
+
+
+def open_engine(model: Model, config: EvaluateConfig | None = None) -> Engine:
+    """An engine for a loaded model: its token budget, prefix cache and label rule are those of `config`."""
+    config = config or EvaluateConfig()
+    return LocalEngine(model, batch_tokens=config.batch_tokens, prefix_cache=config.prefix_cache, rule=config.rule)

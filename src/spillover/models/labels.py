@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from transformers.convert_slow_tokenizer import bytes_to_unicode
+
 from spillover.core.errors import DataError, ModelError
 from spillover.core.types import Prompt
 
@@ -27,6 +29,87 @@ class TokenizedPrompt:
     context: tuple[int, ...]
     labels: tuple[tuple[int, ...], ...]
     merged: bool
+
+
+@dataclass(frozen=True)
+class LabelTree:
+    """Label tokens as a tree that grows out of a prompt's last token, so that labels share what they begin with.
+
+    tokens: one per node. parents: the node before each, -1 for the prompt's last token. paths: per label, the nodes
+    that predict its tokens, beginning with -1; the last token of a label predicts nothing and is no node.
+    """
+
+    tokens: tuple[int, ...]
+    parents: tuple[int, ...]
+    paths: tuple[tuple[int, ...], ...]
+
+    def ancestors(self, node: int) -> list[int]:
+        """The node and all before it, up to the prompt."""
+        found = []
+        while node >= 0:
+            found.append(node)
+            node = self.parents[node]
+        return found
+
+
+def label_tree(labels: Sequence[Sequence[int]]) -> LabelTree:
+    """The tree of all but the last token of every label."""
+    nodes: dict[tuple[int, ...], int] = {(): -1}
+    paths = []
+    for label in labels:
+        starts = [tuple(label[:length]) for length in range(len(label))]
+        for start in starts:
+            nodes.setdefault(start, len(nodes) - 1)
+        paths.append(tuple(nodes[start] for start in starts))
+    grown = [start for start in nodes if start]
+    return LabelTree(tuple(start[-1] for start in grown), tuple(nodes[start[:-1]] for start in grown), tuple(paths))
+
+
+def paper_rule_tokens(tokenizer: PreTrainedTokenizerBase, answers: Sequence[str]) -> list[list[int]]:
+    """Token ids per label by the paper's rule: every vocabulary token that is a string prefix of the label word, or the
+    word's first byte; a label's score is the log of the sum of their probabilities. Here for comparison alone.
+
+    Its faults: "n" and "ne" count for *neutral* and for *negative*; labels whose first characters share a byte share
+    its token; what follows the first token does not count, so a word gets the mass of all words that begin like it.
+    ModelError when no token begins a label.
+    """
+    words = [answer.encode() for answer in answers]
+    found: list[list[int]] = [[] for _ in words]
+    for token, own in enumerate(vocabulary_bytes(tokenizer)):
+        for ids, word in zip(found, words, strict=True):
+            if own and word.startswith(own) and (len(own) == 1 or _is_text(own)):
+                ids.append(token)
+    for answer, ids in zip(answers, found, strict=True):
+        if not ids:
+            raise ModelError(f"no token of the model begins the label {answer!r}", hint="--rule exact scores any label")
+    return found
+
+
+def vocabulary_bytes(tokenizer: PreTrainedTokenizerBase) -> list[bytes]:
+    """What each token id stands for in a text, as bytes; empty for special tokens. Byte-level vocabularies are read by
+    their alphabet and <0x..> by its number: decoding a part of a character alone gives a replacement mark."""
+    alphabet = {character: byte for byte, character in bytes_to_unicode().items()}
+    byte_level = "ByteLevel" in str(tokenizer.backend_tokenizer.decoder)
+    special = set(tokenizer.all_special_ids)
+    found = []
+    for token, text in enumerate(tokenizer.convert_ids_to_tokens(list(range(len(tokenizer))))):
+        if token in special or text is None:
+            found.append(b"")
+        elif byte_level:
+            found.append(bytes(alphabet[character] for character in text if character in alphabet))
+        elif len(text) == 6 and text.startswith("<0x"):
+            found.append(bytes([int(text[3:5], 16)]))
+        else:
+            found.append(text.replace("\u2581", " ").encode())
+    return found
+
+
+def _is_text(raw: bytes) -> bool:
+    try:
+        raw.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def tokenize_prompts(tokenizer: PreTrainedTokenizerBase, prompts: Sequence[Prompt]) -> list[TokenizedPrompt]:

@@ -57,6 +57,11 @@ class Model:
         config = self.module.config.get_text_config()
         return int(getattr(config, "max_position_embeddings", None) or 10**9)
 
+    @property
+    def layers(self) -> int:
+        """How many blocks the model has."""
+        return int(self.module.config.get_text_config().num_hidden_layers)
+
 
 def load_model(
     name: str = PACKAGED,

@@ -9,273 +9,270 @@
 from __future__ import annotations
 
 import logging
+import time
+from collections import deque
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from transformers import DynamicCache
+from torch import Tensor
 
 from spillover.core.errors import DataError, ModelError
-from spillover.core.types import Prompt, ScoredBatch
-from spillover.models.attention import branch_rows, why_not_shared
-from spillover.models.labels import TokenizedPrompt, common_prefix_length, tokenize_prompts
+from spillover.core.types import Prompt, ScoredBatch, States
+from spillover.models.attention import CannotShare, Segment, Sharing, sharing, why_not_shared
+from spillover.models.head import logits_at
+from spillover.models.labels import paper_rule_tokens, tokenize_prompts
 from spillover.models.load import Model
+from spillover.models.memory import keep_freed_memory
+from spillover.models.packing import Item, Plan, Row, make_plan, pack
 
 log = logging.getLogger(__name__)
 
 HEAD_ROWS = 256
-HEAD_SLICE = 1 << 14
+MEASURED_TOKENS = 1024
 # How far the two paths may part before the shared one is not trusted: float32 sums in another order, 16 bits round.
 TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 1.0, torch.float16: 0.25}
 
-
-@contextmanager
-def logits_at(module: Any, rows: torch.Tensor, columns: torch.Tensor, *, exact: bool = False) -> Iterator[None]:
-    """Within the block, the model's logits are [n, vocab] at these positions alone; its own head, scaling and soft-cap
-    are applied as ever. The unembedding is a fifth of a small model's work, and most positions do not need it.
-
-    exact: the unembedding is multiplied in float32. A bfloat16 logit near 15 has steps of 1/16: labels would tie.
-    """
-    head = module.get_output_embeddings()
-
-    def pick(_: Any, arguments: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
-        return (arguments[0][rows, columns], *arguments[1:])
-
-    handles = [head.register_forward_pre_hook(pick)]
-    if exact and type(head) is torch.nn.Linear and head.weight.dtype != torch.float32:
-        handles.append(head.register_forward_hook(_float32_linear))
-    try:
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
-
-
-def _float32_linear(head: torch.nn.Linear, arguments: tuple[torch.Tensor, ...], _: torch.Tensor) -> torch.Tensor:
-    """A linear layer's output in float32, a slice of its rows at a time: the weights of a large vocabulary are not
-    copied whole."""
-    states = arguments[0].float()
-    logits = torch.cat([states @ rows.float().T for rows in torch.split(head.weight, HEAD_SLICE)], dim=-1)
-    return logits if head.bias is None else logits + head.bias.float()
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What will be computed: tokens, the prefix they share (0 when it is not used), and item numbers by batch."""
-
-    tokenized: list[TokenizedPrompt]
-    prefix: int
-    batches: list[list[int]]
-
-    def tokens(self, items: Sequence[int] | None = None) -> int:
-        """Prompt tokens that are really computed for these items (all of them, when None): the prefix counts once."""
-        chosen = range(len(self.tokenized)) if items is None else items
-        return self.prefix + sum(len(self.tokenized[i].context) - self.prefix for i in chosen)
+KeysValues = dict[int, tuple[Tensor, Tensor]]
+Place = tuple[int, int]
 
 
 class LocalEngine:
-    """Scores label words on one machine. `prefix_cache=False` computes every prompt whole: slow, and the reference."""
+    """Scores label words on one machine. `prefix_cache=False` computes every prompt whole: slow, and the reference.
 
-    def __init__(self, model: Model, *, batch_tokens: int = 4096, prefix_cache: bool = True) -> None:
+    rule: "exact", the log-probability of the whole label word, or "paper" (see `labels.paper_rule_tokens`).
+    """
+
+    def __init__(
+        self, model: Model, *, batch_tokens: int = 4096, prefix_cache: bool = True, rule: str = "exact"
+    ) -> None:
         self.model = model
         self.batch_tokens = batch_tokens
         self.prefix_cache = prefix_cache
+        self.rule = rule
+        if model.device.type == "cpu":
+            keep_freed_memory()
         self._trusted = False
+        self._prefix: tuple[tuple[int, ...], KeysValues] = ((), {})
+        self._paper_tokens: dict[tuple[str, ...], list[list[int]]] = {}
 
     def plan(self, prompts: Sequence[Prompt]) -> Plan:
         """Tokens and batches for prompts that are scored together; the same prompts give the same plan."""
         tokenized = tokenize_prompts(self.model.tokenizer, prompts)
-        lengths = [len(item.context) + max(map(len, item.labels)) - 1 for item in tokenized]
-        for prompt, length in zip(prompts, lengths, strict=True):
+        for prompt, item in zip(prompts, tokenized, strict=True):
+            length = len(item.context) + max(map(len, item.labels)) - 1
             if length > self.model.context:
                 raise DataError(
                     f"{prompt.language} {prompt.example_id}: the prompt has {length} tokens, "
                     f"the model's context is {self.model.context}",
                     hint="take a model with a longer context, or leave this item out",
                 )
-        shared = self._use_prefix(max(lengths, default=0))
-        # One token of each context stays outside: its logits predict the labels.
-        contexts = [item.context for item in tokenized]
-        prefix = common_prefix_length([context[:-1] for context in contexts]) if shared and contexts else 0
-        branch = sum if shared else max
-        sizes = [
-            len(item.context) - prefix + int(branch(len(label) - 1 for label in item.labels)) for item in tokenized
-        ]
-        copies = 1 if shared else max((len(item.labels) for item in tokenized), default=1)
-        return Plan(tokenized, prefix, _batches(sizes, self.batch_tokens // copies))
+        if self.prefix_cache and (reason := why_not_shared(self.model.module)):
+            self._give_up_sharing(reason)
+        return make_plan(prompts, tokenized, self.batch_tokens, shared=self.prefix_cache)
 
-    def _use_prefix(self, longest: int) -> bool:
-        if not self.prefix_cache:
-            return False
-        reason = why_not_shared(self.model.module.config, longest)
-        if reason:
-            log.warning("%s is scored without a shared prefix: %s", self.model.ref.name, reason)
-            self.prefix_cache = False
-        return reason is None
-
-    def score(self, prompts: Sequence[Prompt], skip: frozenset[int] = frozenset()) -> Iterator[tuple[int, ScoredBatch]]:
-        """(batch number, its scores) for every batch that is not in `skip`.
-
-        Log-probabilities are natural, ≤ 0, over the whole vocabulary, summed over all tokens of a label.
-        ModelError names the items when the model answers NaN.
-        """
-        plan = self.plan(prompts)
+    def tokens_per_second(self, plan: Plan) -> float:
+        """Computed tokens per second on a small batch of the plan, after one to warm up. NaN for an empty plan."""
         self._check_paths(plan)
-        if self.prefix_cache != bool(plan.prefix):
-            plan = self.plan(prompts)
-        cache = self._prefix_cache(plan)
-        for number, batch in enumerate(plan.batches):
-            if number in skip:
+        if not plan.batches:
+            return float("nan")
+        sizes = np.cumsum([plan.size(i) for i in plan.batches[0]])
+        batch = plan.batches[0][: max(1, int(np.searchsorted(sizes, MEASURED_TOKENS)))]
+        self._score(plan, batch)
+        started = time.perf_counter()
+        self._score(plan, batch)
+        return float(sizes[len(batch) - 1]) / (time.perf_counter() - started)
+
+    def score(self, plan: Plan, skip: frozenset[int] = frozenset(), *, states: bool = False) -> Iterator[ScoredBatch]:
+        """Scores by batch, for every item of the plan whose number is not in `skip`; with `states`, also the hidden
+        states of the same pass.
+
+        Log-probabilities are natural, ≤ 0, over the whole vocabulary, summed over all tokens of a label. A batch that
+        does not fit into memory is halved, and so are all after it. ModelError names the items when the model answers
+        NaN, or when one item alone does not fit.
+        """
+        self._check_paths(plan)
+        queue = deque(left for batch in plan.batches if (left := tuple(i for i in batch if i not in skip)))
+        while queue:
+            batch = queue.popleft()
+            try:
+                scored = self._score(plan, batch, states=states)
+            except (torch.OutOfMemoryError, RuntimeError, MemoryError) as error:
+                if not _is_out_of_memory(error):
+                    raise
+                queue = deque(self._halve([batch, *queue]))
                 continue
-            items = [plan.tokenized[i] for i in batch]
-            logprobs = self._shared(items, plan.prefix, cache) if cache else self._plain(items)
-            if not np.isfinite(logprobs).all():
-                bad = [
-                    prompts[i].example_id for i, row in zip(batch, logprobs, strict=True) if not np.isfinite(row).all()
-                ]
+            if not np.isfinite(scored.logprobs).all():
+                bad = [i for i, row in zip(batch, scored.logprobs, strict=True) if not np.isfinite(row).all()]
+                named = ", ".join(plan.prompts[i].example_id for i in bad[:5])
                 raise ModelError(
-                    f"{self.model.ref.name} answers NaN for {prompts[0].language} items {', '.join(bad[:5])}",
+                    f"{self.model.ref.name} answers NaN for {plan.prompts[0].language} items {named}",
                     hint="--dtype float32, or look at the weights",
                 )
-            yield (
-                number,
-                ScoredBatch(
-                    tuple(batch),
-                    logprobs,
-                    np.array([len(item.context) for item in items], dtype=np.int32),
-                    np.array([[len(label) for label in item.labels] for item in items], dtype=np.int32),
-                ),
-            )
+            yield scored
 
-    def last_states(self, prompts: Sequence[Prompt]) -> Iterator[tuple[list[int], torch.Tensor]]:
-        """(item numbers, [b, layers + 1, hidden] float32) by batch: the residual stream where the answer is predicted,
-        after the embedding and after every block. transformers gives the last one already normed."""
-        plan = self.plan(prompts)
-        cache = self._prefix_cache(plan)
-        for batch in plan.batches:
-            bodies = [plan.tokenized[i].context[plan.prefix :] for i in batch]
-            rows = torch.arange(len(batch), device=self.model.device)
-            last = torch.tensor([len(body) - 1 for body in bodies], device=self.model.device)
-            if cache:
-                own = branch_rows(bodies, [[] for _ in bodies], plan.prefix, 0, self.model.device)
-                inputs = {"input_ids": own.ids, "position_ids": own.positions, "attention_mask": own.visible}
-                inputs["past_key_values"] = _expand(cache, len(batch))
-            else:
-                inputs = {"input_ids": _pad(bodies, self.model.device)}
-            with torch.inference_mode(), logits_at(self.model.module, rows, last):
-                output = self.model.module(**inputs, output_hidden_states=True, use_cache=bool(cache))
-            states = torch.stack([layer[rows, last] for layer in output.hidden_states], dim=1)
-            yield batch, states.float().cpu()
+    def _halve(self, batches: Sequence[tuple[int, ...]]) -> Iterator[tuple[int, ...]]:
+        """Every batch in two, after one that did not fit."""
+        if len(batches[0]) == 1:
+            raise ModelError(
+                f"out of memory with {self.model.ref.name} on one item alone",
+                hint="a smaller model, --dtype bfloat16, or a machine with more memory",
+            )
+        self.batch_tokens //= 2
+        log.warning("out of memory: going on with %d tokens a batch", self.batch_tokens)
+        if self.model.device.type == "cuda":
+            torch.cuda.empty_cache()
+        for batch in batches:
+            half = (len(batch) + 1) // 2
+            yield from filter(None, (batch[:half], batch[half:]))
+
+    def _give_up_sharing(self, reason: str) -> None:
+        log.warning("%s is scored without a shared prefix: %s", self.model.ref.name, reason)
+        self.prefix_cache = False
 
     def _check_paths(self, plan: Plan) -> None:
         """Once per engine: two items both ways. A model whose attention we misjudge is then scored the slow way, and
         said to be."""
-        if self._trusted or not plan.prefix or not plan.batches:
-            return
-        items = [plan.tokenized[i] for i in plan.batches[0][:2]]
-        shared = self._shared(items, plan.prefix, self._prefix_cache(plan))
-        apart = float(np.abs(shared - self._plain(items)).max())
-        self._trusted = True
-        if not apart <= TOLERANCE[self.model.dtype] and np.isfinite(shared).all():
-            log.warning(
-                "%s is scored without a shared prefix: with it, scores differ by %.2g", self.model.ref.name, apart
-            )
-            self.prefix_cache = False
+        if not self._trusted and plan.shared and self.prefix_cache and plan.batches:
+            items = [plan.items[i] for i in plan.batches[0][:2]]
+            try:
+                shared, _ = self._forward_shared(plan, items)
+                apart = float(np.abs(shared - self._forward_whole(plan, items)[0]).max())
+                if not apart <= TOLERANCE[self.model.dtype] and np.isfinite(shared).all():
+                    self._give_up_sharing(f"with it, scores differ by {apart:.2g}")
+            except CannotShare as error:
+                self._give_up_sharing(str(error))
+            self._trusted = True
 
-    def _prefix_cache(self, plan: Plan) -> list[tuple[torch.Tensor, torch.Tensor]]:
-        """Keys and values of the shared prefix, [1, heads, prefix, head] per layer; empty when none is used."""
-        if not plan.prefix:
-            return []
-        ids = torch.tensor([plan.tokenized[0].context[: plan.prefix]], device=self.model.device)
-        nowhere = torch.zeros(0, dtype=torch.long, device=self.model.device)
-        cache = DynamicCache()
-        with torch.inference_mode(), logits_at(self.model.module, nowhere, nowhere):
-            self.model.module(input_ids=ids, past_key_values=cache, use_cache=True)
-        return [(layer.keys, layer.values) for layer in cache.layers]
+    def _score(self, plan: Plan, batch: Sequence[int], *, states: bool = False) -> ScoredBatch:
+        items = [plan.items[i] for i in batch]
+        forward = self._forward_shared if plan.shared and self.prefix_cache else self._forward_whole
+        logprobs, found = forward(plan, items, states=states)
+        return ScoredBatch(
+            tuple(batch),
+            logprobs,
+            np.array([item.context for item in items], dtype=np.int32),
+            np.array([[len(label) for label in item.labels] for item in items], dtype=np.int32),
+            found,
+        )
 
-    def _shared(self, items: Sequence[TokenizedPrompt], prefix: int, cache: Any) -> NDArray[np.float32]:
-        """[b, labels]: items after a cached prefix, all labels in one pass."""
-        bodies = [item.context[prefix:] for item in items]
-        batch = branch_rows(bodies, [item.labels for item in items], prefix, 0, self.model.device)
-        rows: list[int] = []
-        columns: list[int] = []
-        targets: list[int] = []
-        owners: list[int] = []
-        for i, item in enumerate(items):
-            for j, label in enumerate(item.labels):
-                at = [batch.starts[i] - 1, *range(batch.branches[i][j], batch.branches[i][j] + len(label) - 1)]
-                rows += [i] * len(at)
-                columns += at
-                targets += label
-                owners += [i * len(item.labels) + j] * len(at)
-        inputs = {"input_ids": batch.ids, "position_ids": batch.positions, "attention_mask": batch.visible}
-        inputs["past_key_values"] = _expand(cache, len(items))
-        return self._sum_logprobs(inputs, rows, columns, targets, owners, len(items))
+    def _prefix_of(self, plan: Plan) -> KeysValues:
+        """Keys and values of the shared prefix by layer, each [1, kv heads, prefix, head]; kept until the next."""
+        if self._prefix[0] != plan.prefix:
+            device = self.model.device
+            ids = torch.tensor([plan.prefix], device=device)
+            positions = torch.arange(len(plan.prefix), device=device)
+            segment = Segment(0, 1, len(plan.prefix))
+            current = Sharing((segment,), positions, kept={})
+            nowhere = torch.zeros(0, dtype=torch.long, device=device)
+            with torch.inference_mode(), sharing(self.model.module, current), logits_at(self.model.module, nowhere):
+                self.model.module(input_ids=ids, position_ids=positions.unsqueeze(0), use_cache=False)
+            asked = len(current.kept or {})
+            if asked != self.model.layers:
+                raise CannotShare(f"{asked} of its {self.model.layers} layers ask for their attention")
+            self._prefix = (plan.prefix, current.kept or {})
+        return self._prefix[1]
 
-    def _plain(self, items: Sequence[TokenizedPrompt]) -> NDArray[np.float32]:
+    def _forward_shared(
+        self, plan: Plan, items: Sequence[Item], *, states: bool = False
+    ) -> tuple[NDArray[np.float32], States | None]:
+        """[b, labels]: items after the cached prefix, all labels in one pass."""
+        prefix = self._prefix_of(plan)
+        row = pack(items, len(plan.prefix), self.model.device)
+        places = [
+            [[end if node < 0 else first + node for node in path] for path in item.tree.paths]
+            for item, end, first in zip(items, row.ends, row.nodes, strict=True)
+        ]
+        inputs = {"input_ids": row.ids, "position_ids": row.positions, "use_cache": False}
+        with sharing(self.model.module, Sharing(row.segments, row.positions[0], prefix)):
+            return self._read(inputs, items, places, _bodies(row, items) if states else None)
+
+    def _forward_whole(
+        self, plan: Plan, items: Sequence[Item], *, states: bool = False
+    ) -> tuple[NDArray[np.float32], States | None]:
         """[b, labels]: every prompt with every label as a whole text of its own."""
-        texts = [[*item.context, *label] for item in items for label in item.labels]
-        starts = [len(item.context) for item in items for _ in item.labels]
-        rows: list[int] = []
-        columns: list[int] = []
-        targets: list[int] = []
-        for i, (text, start) in enumerate(zip(texts, starts, strict=True)):
-            rows += [i] * (len(text) - start)
-            columns += range(start - 1, len(text) - 1)
-            targets += text[start:]
-        inputs = {"input_ids": _pad(texts, self.model.device), "use_cache": False}
-        return self._sum_logprobs(inputs, rows, columns, targets, rows, len(items))
+        contexts = [(*plan.prefix, *item.body) for item in items]
+        texts = [(*context, *label) for context, item in zip(contexts, items, strict=True) for label in item.labels]
+        width = max(map(len, texts))
+        # Padded on the right: what follows a text cannot change what a causal model says of it.
+        ids = torch.tensor([[*text, *[0] * (width - len(text))] for text in texts], device=self.model.device)
+        starts = iter(range(0, len(texts) * width, width))
+        places = [
+            [[at + item.context - 1 + k for k in range(len(label))] for label, at in zip(item.labels, starts)]  # noqa: B905
+            for item in items
+        ]
+        ends = [own[0][0] for own in places]
+        bodies = [range(end + 1 - len(item.body), end + 1) for end, item in zip(ends, items, strict=True)]
+        return self._read({"input_ids": ids, "use_cache": False}, items, places, bodies if states else None)
 
-    def _sum_logprobs(
+    def _read(
         self,
         inputs: dict[str, Any],
-        rows: list[int],
-        columns: list[int],
-        targets: list[int],
-        owners: list[int],
-        items: int,
-    ) -> NDArray[np.float32]:
-        """[items, labels]: the log-probabilities of `targets`, predicted at (row, column), summed by owner."""
-        device = self.model.device
-        places = list(dict.fromkeys(zip(rows, columns, strict=True)))
-        where = {place: n for n, place in enumerate(places)}
-        picked = torch.tensor(places, device=device).T
-        with torch.inference_mode(), logits_at(self.model.module, picked[0], picked[1], exact=True):
-            logits = self.model.module(**inputs).logits
-        if logits.shape[0] != len(places) or logits.dim() != 2:
+        items: Sequence[Item],
+        places: Sequence[Sequence[Sequence[int]]],
+        bodies: Sequence[range] | None,
+    ) -> tuple[NDArray[np.float32], States | None]:
+        """One forward pass, and what is read from it. places: per item and label, the positions, counted over the whole
+        batch, whose logits predict the label's tokens. bodies: per item, the positions of its own tokens."""
+        needed = sorted({place for own in places for path in own for place in path})
+        at = torch.tensor(needed, device=self.model.device)
+        module = self.model.module
+        with torch.inference_mode(), logits_at(module, at, exact=True):
+            output = module(**inputs, output_hidden_states=bodies is not None)
+        if output.logits.dim() != 2 or len(output.logits) != len(needed):
             raise ModelError(
                 f"{self.model.ref.name}: its output embedding is not used as a module", hint="report this model"
             )
-        # In chunks: in float32, the logits of a whole batch over a large vocabulary would fill the memory.
-        total = torch.cat([chunk.float().logsumexp(dim=-1) for chunk in logits.split(HEAD_ROWS)])
-        at = torch.tensor([where[place] for place in zip(rows, columns, strict=True)], device=device)
-        logprobs = logits[at, torch.tensor(targets, device=device)].float() - total[at]
-        sums = torch.zeros(max(owners) + 1, device=device).index_add_(0, torch.tensor(owners, device=device), logprobs)
-        return sums.reshape(items, -1).cpu().numpy()
+        where = {place: n for n, place in enumerate(needed)}
+        rows = [[[where[place] for place in path] for path in own] for own in places]
+        read = self._paper_logprobs if self.rule == "paper" else _exact_logprobs
+        return read(output.logits, items, rows), None if bodies is None else _states(output.hidden_states, bodies)
+
+    def _paper_logprobs(
+        self, logits: Tensor, items: Sequence[Item], rows: Sequence[Sequence[Sequence[int]]]
+    ) -> NDArray[np.float32]:
+        """[b, labels] by the paper's rule, from the position before the label alone."""
+        scores = []
+        for item, own in zip(items, rows, strict=True):
+            if item.answers not in self._paper_tokens:
+                self._paper_tokens[item.answers] = paper_rule_tokens(self.model.tokenizer, item.answers)
+            logprobs = logits[own[0][0]].float().log_softmax(dim=-1)
+            scores.append(torch.stack([logprobs[ids].logsumexp(dim=0) for ids in self._paper_tokens[item.answers]]))
+        return torch.stack(scores).cpu().numpy()
 
 
-def _batches(sizes: Sequence[int], budget: int) -> list[list[int]]:
-    """Item numbers by batch, longest first, so that the largest batch is met first; one item at the least."""
-    batches: list[list[int]] = []
-    width = 0
-    for i in sorted(range(len(sizes)), key=lambda i: (-sizes[i], i)):
-        if batches and (len(batches[-1]) + 1) * width <= budget:
-            batches[-1].append(i)
-        else:
-            batches.append([i])
-            width = sizes[i]
-    return batches
+def _exact_logprobs(
+    logits: Tensor, items: Sequence[Item], rows: Sequence[Sequence[Sequence[int]]]
+) -> NDArray[np.float32]:
+    """[b, labels]: the log-probabilities of each label's tokens, predicted at `rows` of the logits, summed."""
+    device = logits.device
+    # In chunks: in float32, the logits of a whole batch over a large vocabulary would fill the memory.
+    total = torch.cat([chunk.float().logsumexp(dim=-1) for chunk in torch.split(logits, HEAD_ROWS)])
+    at = torch.tensor([row for own in rows for path in own for row in path], device=device)
+    targets = torch.tensor([token for item in items for label in item.labels for token in label], device=device)
+    lengths = torch.tensor([len(label) for item in items for label in item.labels], device=device)
+    owners = torch.arange(len(lengths), device=device).repeat_interleave(lengths)
+    logprobs = logits[at, targets].float() - total[at]
+    sums = torch.zeros(len(lengths), device=device).index_add_(0, owners, logprobs)
+    return sums.reshape(len(items), -1).cpu().numpy()
 
 
-def _pad(rows: Sequence[Sequence[int]], device: torch.device) -> torch.Tensor:
-    """[b, t], padded on the right with token 0: what follows a text cannot change what a causal model says of it."""
-    width = max(map(len, rows))
-    return torch.tensor([[*row, *[0] * (width - len(row))] for row in rows], device=device)
+def _bodies(row: Row, items: Sequence[Item]) -> list[range]:
+    return [range(end + 1 - len(item.body), end + 1) for end, item in zip(row.ends, items, strict=True)]
 
 
-def _expand(cache: Sequence[tuple[torch.Tensor, torch.Tensor]], batch: int) -> DynamicCache:
-    return DynamicCache([(keys.expand(batch, -1, -1, -1), values.expand(batch, -1, -1, -1)) for keys, values in cache])
+def _states(layers: Sequence[Tensor], bodies: Sequence[range]) -> States:
+    """The last token's residual and the mean over each item's own tokens, after the embedding and after every block.
+    transformers gives the last one already normed."""
+    flat = [layer.reshape(-1, layer.shape[-1]) for layer in layers]
+    last = torch.tensor([body[-1] for body in bodies], device=flat[0].device)
+    lasts = torch.stack([layer[last].float() for layer in flat], dim=1)
+    means = [torch.stack([layer[body.start : body.stop].float().mean(dim=0) for layer in flat]) for body in bodies]
+    return States(lasts.cpu().numpy(), torch.stack(means).cpu().numpy())
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    """CUDA has an error of its own for it; the CPU's allocator says it in words."""
+    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "can't allocate memory" in str(error)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from spillover.core.config import EvaluateConfig, ProbeConfig
@@ -79,16 +80,17 @@ def _collect(
     model: Model, prompts: dict[str, list[Prompt]], name: str, evaluate: EvaluateConfig, progress: Progress
 ) -> dict[str, Tensor]:
     """[n, layers + 1, hidden] float32 by language, the last token's residual, items in the order of the prompts."""
-    engine = open_engine(model, batch_tokens=evaluate.batch_tokens // 2, prefix_cache=evaluate.prefix_cache)
+    engine = open_engine(model, evaluate.model_copy(update={"batch_tokens": max(1, evaluate.batch_tokens // 2)}))
     total, done = sum(map(len, prompts.values())), 0
     states = {}
     for code, rows in prompts.items():
-        parts: dict[int, Tensor] = {}
-        for index, batch in engine.last_states(rows):
-            parts |= dict(zip(index, batch, strict=True))
-            done += len(index)
+        parts: dict[int, NDArray[np.float32]] = {}
+        for batch in engine.score(engine.plan(rows), states=True):
+            if batch.states is not None:
+                parts |= dict(zip(batch.index, batch.states.last, strict=True))
+            done += len(batch.index)
             progress(f"probe {name}", done, total)
-        states[code] = torch.stack([parts[i] for i in range(len(rows))])
+        states[code] = torch.from_numpy(np.stack([parts[i] for i in range(len(rows))]))
     return states
 
 

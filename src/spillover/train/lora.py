@@ -28,9 +28,9 @@ from spillover.core.errors import ConfigError, DataError, ModelError
 from spillover.core.files import atomic, atomic_folder, hash_of, write_json
 from spillover.core.runs import open_run
 from spillover.core.types import Progress, TrainingPair, no_progress
+from spillover.models.head import logits_at
 from spillover.models.labels import split_at
 from spillover.models.load import BASE_FILE, Model, attach_adapter, share_weights
-from spillover.models.local import logits_at
 
 log = logging.getLogger(__name__)
 
@@ -226,7 +226,7 @@ class CompletionTrainer(transformers.Trainer):  # type: ignore[misc]  # transfor
         """Mean over the effective batch's completion tokens of the natural-log loss."""
         following = inputs["labels"][:, 1:]
         rows, columns = (following != IGNORE).nonzero(as_tuple=True)
-        with logits_at(self.accelerator.unwrap_model(model), rows, columns):
+        with logits_at(self.accelerator.unwrap_model(model), rows * inputs["labels"].shape[1] + columns):
             logits = model(input_ids=inputs["input_ids"], use_cache=False).logits
         targets = following[rows, columns]
         total = cross_entropy(logits.float(), targets, reduction="sum")

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spillover.core.config import ModelConfig
+from spillover.core.config import EvaluateConfig, ModelConfig
 from spillover.core.errors import ModelError
 from spillover.core.files import atomic_folder, hash_files, write_json
 from spillover.core.runs import Run
@@ -72,4 +72,5 @@ def merge_run(run: Run, config: ModelConfig, prompts: Sequence[Prompt], progress
 
 
 def _scores(model: Model, prompts: Sequence[Prompt]) -> NDArray[np.float32]:
-    return np.concatenate([batch.logprobs for _, batch in open_engine(model, prefix_cache=False).score(prompts)])
+    engine = open_engine(model, EvaluateConfig(prefix_cache=False))
+    return np.concatenate([batch.logprobs for batch in engine.score(engine.plan(prompts))])
