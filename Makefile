@@ -2,6 +2,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 LIMIT :=
+DATA :=
+BENCH :=
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 
 .PHONY: install demo test test-packaged check bench clean
@@ -32,8 +34,15 @@ check: install
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: install
-	$(BIN)/python benchmarks/scoring.py
+bench: install .venv-lm-eval/.installed  ## DATA=folder, BENCH="--items 24 --repeats 1"
+	$(BIN)/python benchmarks/scoring.py --lm-eval-python .venv-lm-eval/bin/python $(if $(DATA),--data $(DATA)) $(BENCH)
+
+# An environment of its own: its dependencies need not agree with ours.
+.venv-lm-eval/.installed: constraints.txt
+	$(PYTHON) -m venv .venv-lm-eval
+	.venv-lm-eval/bin/pip install --quiet --disable-pip-version-check -c constraints.txt torch
+	.venv-lm-eval/bin/pip install --quiet --disable-pip-version-check -c constraints.txt "lm-eval[hf]==0.4.13"
+	touch $@
 
 clean:
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) .venv-lm-eval .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

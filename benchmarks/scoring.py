@@ -1,48 +1,150 @@
-"""`make bench`: what the shared prefix and the unembedding at needed positions save, on the packaged model.
+"""`make bench`: our scoring against the paper's way and lm-evaluation-harness, on the same prompts and labels.
 
-Both ways score the same prompts in turn, and medians of ratios are printed: times on shared machines drift.
+1. Render the items of every cell (task/language), from a folder in our format or the demo data.
+2. Start one process per engine; only one of them works at a time, in an order that turns with every repeat.
+3. Each scores each cell; medians over the repeats, ratios, tokens, share of the matrix-product rate, memory.
+4. A few items of each cell are also scored whole in float32: what the shared prefix and bfloat16 change.
+
+The baselines share nothing between items, so their time is proportional to the items: with --baseline-items they score
+that many of them, and the seconds are scaled up. The table says so.
 """
 
 from __future__ import annotations
 
+import argparse
+import json
+import math
 import statistics
-import time
+import subprocess
+import sys
+from pathlib import Path
 
-import torch
-
-from spillover.models.load import load_model
-from spillover.models.local import LocalEngine
+from spillover.models.load import packaged_folder
 from spillover.tasks.examples import load_parallel
 from spillover.tasks.prompts import render
 from spillover.tasks.wording import load_task
 
-REPEATS = 3
+HERE = Path(__file__).parent
+CELLS = [f"{task}/{code}" for task in ("sentiment", "nli", "paraphrase") for code in ("en", "de", "zh", "th")]
+BASELINES = ("paper", "lm-eval")
 
 
-def seconds(work) -> float:
-    started = time.perf_counter()
-    work()
-    return time.perf_counter() - started
+class Worker:
+    """One engine in a process of its own: a request a line in, an answer a line out."""
+
+    def __init__(self, python: str, *arguments: str) -> None:
+        command = [python, str(HERE / "scoring_worker.py"), *arguments]
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def ask(self, prompts: list[dict], **options: object) -> dict:
+        self.process.stdin.write(json.dumps({"prompts": prompts} | options) + "\n")
+        self.process.stdin.flush()
+        while line := self.process.stdout.readline():
+            if line.startswith("{"):
+                return json.loads(line)
+        raise SystemExit("a benchmark process ended early; its own message is above")
+
+
+def cell_prompts(data: str, cell: str, items: int) -> list[dict]:
+    name, code = cell.split("/")
+    task = load_task(name)
+    prompts = render(task, load_parallel(data, task, "test", [code], limit=items)[code], label_set="english")
+    return [{"prefix": p.prefix, "body": p.body, "answers": p.answers, "id": p.example_id} for p in prompts]
+
+
+def largest_difference(first: list[list[float]], second: list[list[float]]) -> float:
+    return max(abs(a - b) for one, other in zip(first, second, strict=True) for a, b in zip(one, other, strict=True))
+
+
+def flips(first: list[list[float]], second: list[list[float]]) -> int:
+    return sum(
+        max(range(len(one)), key=one.__getitem__) != max(range(len(other)), key=other.__getitem__)
+        for one, other in zip(first, second, strict=True)
+    )
+
+
+def measure(workers: dict[str, Worker], prompts: list[dict], baseline_items: int | None, repeats: int) -> dict:
+    """Median seconds for all items, and tokens, by engine; for ours also the share of the products' rate and memory."""
+    names = list(workers)
+    few = prompts[:baseline_items] if baseline_items else prompts
+    answers: dict[str, list[dict]] = {name: [] for name in names}
+    for turn in range(repeats):
+        for name in names[turn % len(names) :] + names[: turn % len(names)]:
+            answers[name].append(workers[name].ask(few if name in BASELINES else prompts))
+    row: dict = {"items": len(prompts)}
+    for name, own in answers.items():
+        scale = len(prompts) / len(few) if name in BASELINES else 1.0
+        row[f"{name}_seconds"] = scale * statistics.median(answer["seconds"] for answer in own)
+        row[f"{name}_tokens"] = round(scale * own[0]["tokens"])
+    row["share"] = statistics.median(answer["share"] for answer in answers["ours"])
+    row["extra_mib"] = max(answer["extra_mib"] for answer in answers["ours"])
+    row["logprobs"] = answers["ours"][0]["logprobs"]
+    return row
+
+
+def check(exact: Worker, row: dict, prompts: list[dict], items: int) -> dict:
+    """Ours in float32 and in bfloat16 against whole prompts in float32."""
+    few = prompts[:items]
+    whole, shared = exact.ask(few, prefix_cache=False)["logprobs"], exact.ask(few)["logprobs"]
+    rounded = row.pop("logprobs")[:items]
+    return {
+        "float32_difference": largest_difference(whole, shared),
+        "bfloat16_difference": largest_difference(whole, rounded),
+        "flips": flips(whole, rounded),
+        "checked": len(few),
+    }
+
+
+def table(rows: list[dict], baselines: list[str]) -> str:
+    header = ["cell", "items", *(f"{name}, s" for name in baselines), "ours, s", *(f"x {name}" for name in baselines)]
+    header += ["tokens: " + ", ".join([*baselines, "ours"]), "share", "extra MiB", "fp32 apart", "bf16 apart", "flips"]
+    lines = ["| " + " | ".join(header) + " |", "|" + "---|" * len(header)]
+    for row in rows:
+        cells = [row["cell"], str(row["items"])]
+        cells += [f"{row[f'{name}_seconds']:.1f}" for name in (*baselines, "ours")]
+        cells += [f"{row[f'{name}_seconds'] / row['ours_seconds']:.1f}" for name in baselines]
+        cells += [
+            ", ".join(f"{row[f'{name}_tokens']:,}" for name in (*baselines, "ours")),
+            f"{100 * row['share']:.0f} %",
+        ]
+        cells += [f"{row['extra_mib']:.0f}", f"{row['float32_difference']:.1g}", f"{row['bfloat16_difference']:.2f}"]
+        cells += [f"{row['flips']} of {row['checked']}"]
+        lines.append("| " + " | ".join(cells) + " |")
+    for name in baselines:
+        ratios = [row[f"{name}_seconds"] / row["ours_seconds"] for row in rows]
+        mean = math.exp(statistics.fmean(map(math.log, ratios)))
+        lines.append(f"\nGeometric mean against {name}: {mean:.1f} x.")
+    return "\n".join(lines)
 
 
 def main() -> None:
-    model = load_model()
-    square = torch.randn(2048, 2048, dtype=model.dtype)
-    products = min(seconds(lambda: [square @ square for _ in range(10)]) for _ in range(3))
-    print(f"matrix products: {2 * 2048**3 * 10 / products / 1e9:.0f} GFLOP/s in {model.dtype}")
-    print(f"{'task':<12}{'tokens':>8}{'tokens/s':>10}{'against whole prompts':>24}")
-    for name in ("sentiment", "nli", "paraphrase"):
-        task = load_task(name)
-        examples = load_parallel("demo", task, "test", ["en"])["en"]
-        prompts = render(task, examples, label_set="english")
-        shared, whole = LocalEngine(model), LocalEngine(model, prefix_cache=False)
-        plan = shared.plan(prompts)
-        tokens = plan.tokens()
-        list(shared.score(prompts))  # the first pass also checks itself against whole prompts
-        times = [(seconds(lambda: list(shared.score(prompts))), seconds(lambda: list(whole.score(prompts)))) for _ in range(REPEATS)]  # noqa: B023, E501  # fmt: skip
-        fast = statistics.median(first for first, _ in times)
-        ratio = statistics.median(second / first for first, second in times)
-        print(f"{name:<12}{tokens:>8}{tokens / fast:>10.0f}{ratio:>22.1f} x")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", default="demo", help="demo, or a folder in our format")
+    parser.add_argument("--cells", nargs="+", default=CELLS, help="task/language")
+    parser.add_argument("--items", type=int, default=96)
+    parser.add_argument("--baseline-items", type=int, help="score so many with the baselines, and scale")
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--check-items", type=int, default=8)
+    parser.add_argument("--lm-eval-python", help="Python of the environment that has lm-eval; left out without it")
+    parser.add_argument("--out", type=Path, default=Path("runs/bench/scoring.json"))
+    options = parser.parse_args()
+    workers = {"ours": Worker(sys.executable, "ours"), "paper": Worker(sys.executable, "paper")}
+    if options.lm_eval_python:
+        workers["lm-eval"] = Worker(options.lm_eval_python, "lm-eval", str(packaged_folder()))
+    exact = Worker(sys.executable, "exact")
+    baselines = [name for name in workers if name in BASELINES]
+    rows: list[dict] = []
+    for cell in options.cells:
+        prompts = cell_prompts(options.data, cell, options.items)
+        row = {"cell": cell} | measure(workers, prompts, options.baseline_items, options.repeats)
+        rows.append(row | check(exact, row, prompts, options.check_items))
+        rows[-1].pop("logprobs", None)
+        print(f"{cell}: done", file=sys.stderr)
+        options.out.parent.mkdir(parents=True, exist_ok=True)
+        options.out.write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
+    print(table(rows, baselines))
+    if options.baseline_items:
+        print(f"\nBaselines scored {options.baseline_items} items a cell; their seconds and tokens are scaled.")
 
 
 if __name__ == "__main__":

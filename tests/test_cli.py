@@ -177,7 +177,7 @@ def test_every_command_of_the_readme_runs(place, tmp_path, monkeypatch, call):
     from spillover.models import load
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(load, "_packaged_folder", lambda: place / "model")
+    monkeypatch.setattr(load, "packaged_folder", lambda: place / "model")
     small_data(tmp_path / "my-data", ("en", "de"))
     commands = commands_of((ROOT / "README.md").read_text(encoding="utf-8"))
     assert len(commands) >= 10
@@ -190,7 +190,7 @@ def test_the_python_of_the_readme_runs(place, tmp_path, monkeypatch):
     from spillover.models import load
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(load, "_packaged_folder", lambda: place / "model")
+    monkeypatch.setattr(load, "packaged_folder", lambda: place / "model")
     block = re.search(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), flags=re.DOTALL)
     assert block
     code = block[1].replace('languages="all"', 'languages="en,de", limit=4')

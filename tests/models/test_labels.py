@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spillover.core.errors import DataError
+from spillover.core.errors import DataError, ModelError
 from spillover.core.types import Prompt
-from spillover.models.labels import common_prefix_length, tokenize_prompts
+from spillover.models.labels import common_prefix_length, paper_rule_tokens, tokenize_prompts, vocabulary_bytes
 from tests.conftest import TOKENIZERS, make_tokenizer
 
 KINDS = ("byte-level", "byte-fallback")
@@ -90,3 +90,27 @@ def test_labels_with_the_same_tokens_are_refused():
 def test_common_prefix_length():
     assert common_prefix_length([(1, 2, 3), (1, 2), (1, 2, 4)]) == 2
     assert common_prefix_length([(1,), (2,)]) == 0
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_vocabulary_bytes_spell_the_text(kind):
+    tokenizer = make_tokenizer(kind)
+    spelled = vocabulary_bytes(tokenizer)
+    text = 'Answer: "蕴含 ความ'
+    ids = tokenizer(text).input_ids
+    assert b"".join(spelled[i] for i in ids).decode().strip() == text
+    assert all(spelled[i] == b"" for i in tokenizer.all_special_ids)
+
+
+def test_the_papers_rule_takes_string_prefixes_and_the_first_byte():
+    tokenizer = make_tokenizer("byte-level")
+    spelled = vocabulary_bytes(tokenizer)
+    (negative, chinese) = paper_rule_tokens(tokenizer, ("negative", "蕴含"))
+    assert {spelled[i] for i in negative} == {own for own in set(spelled) if own and b"negative".startswith(own)}
+    assert {spelled[i] for i in chinese} >= {"蕴".encode()[:1]}
+    assert all(len(spelled[i]) == 1 or spelled[i].decode() for i in chinese)
+
+
+def test_the_papers_rule_refuses_a_label_that_no_token_begins():
+    with pytest.raises(ModelError, match="no token of the model begins the label 'Zebra'"):
+        paper_rule_tokens(make_tokenizer("whole-words"), ("positive", "Zebra"))

@@ -47,7 +47,9 @@ def evaluate(
     lang: Lang = "all",
     labels: Annotated[str, typer.Option(help="native, english, irrelevant.")] = "english",
     shots: Annotated[str, typer.Option(help="own, or the language of all shots.")] = "own",
+    rule: Annotated[str, typer.Option(help="exact, or paper: the paper's own, for comparison.")] = "exact",
     limit: Limit = None,
+    budget_minutes: Annotated[float | None, typer.Option(help="As many items as fit into that time.")] = None,
     missing_items: Annotated[str, typer.Option(help="refuse or intersection.")] = "refuse",
     seed: Seed = 0,
     set_: Set = None,
@@ -58,7 +60,8 @@ def evaluate(
 
     config = load_config(
         None, set_ or (), data=data, tasks=[task], limit=limit, seed=seed, evaluate__labels=labels,
-        evaluate__shots=shots, evaluate__missing_items=missing_items, **model_flags(locals()),
+        evaluate__shots=shots, evaluate__missing_items=missing_items,
+        evaluate__rule=rule, evaluate__budget_minutes=budget_minutes, **model_flags(locals()),
     )  # fmt: skip
     check_words(config, lang)
     from spillover.evaluate.score import evaluate as score

@@ -80,7 +80,7 @@ def load_model(
     """
     place = _device(device)
     kind = _dtype(dtype, place)
-    path = str(_packaged_folder()) if name == PACKAGED else name
+    path = str(packaged_folder()) if name == PACKAGED else name
     options: dict[str, Any] = {"revision": revision, "trust_remote_code": trust_remote_code}
     if load_in_4bit:
         options |= _four_bit(kind)
@@ -152,7 +152,7 @@ def cache_folder() -> Path:
     return Path(own) if own else Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "spillover"
 
 
-def _packaged_folder() -> Path:
+def packaged_folder() -> Path:
     """The packaged model as safetensors; converted from GGUF on first use (about half a minute)."""
     spec = importlib.util.find_spec(PACKAGED_MODULE)  # finds the file without importing the module, which needs C++
     places = [Path(place) for place in (spec.submodule_search_locations or [])] if spec else []

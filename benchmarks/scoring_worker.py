@@ -1,0 +1,121 @@
+"""One engine of `scoring.py` in a process of its own: `scoring_worker.py ours|exact|paper|lm-eval`.
+
+A request is a line of JSON with prompts; the answer is a line with seconds, tokens and label log-probabilities.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+CUBE = 2048
+
+
+def memory_mib(field: str) -> float:
+    """VmRSS, what this process holds now, or VmHWM, the most it held since `forget_peak`."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(field)) / 1024
+
+
+def forget_peak() -> None:
+    Path("/proc/self/clear_refs").write_text("5")
+
+
+def product_rate(dtype: torch.dtype) -> float:
+    """Floating-point operations per second of a square matrix product, the best of a few."""
+    square = torch.randn(CUBE, CUBE, dtype=dtype)
+    square @ square
+    times = []
+    for _ in range(5):
+        started = time.perf_counter()
+        square @ square
+        times.append(time.perf_counter() - started)
+    return 2 * CUBE**3 / min(times)
+
+
+def ours(dtype: str) -> Callable[[dict], dict]:
+    from spillover.core.types import Prompt
+    from spillover.models.load import load_model
+    from spillover.models.local import LocalEngine
+
+    model = load_model(dtype=dtype)
+    embeddings = {id(model.module.get_input_embeddings().weight), id(model.module.get_output_embeddings().weight)}
+    parameters = sum(p.numel() for p in model.module.parameters() if id(p) not in embeddings)
+    weights = memory_mib("VmRSS")
+
+    def answer(request: dict) -> dict:
+        prompts = [Prompt(p["id"], "", p["prefix"], p["body"], tuple(p["answers"])) for p in request["prompts"]]
+        forget_peak()
+        started = time.perf_counter()
+        engine = LocalEngine(model, prefix_cache=request.get("prefix_cache", True))
+        engine._trusted = True  # the check of both ways is made once per model and dtype, not per cell
+        plan = engine.plan(prompts)
+        batches = list(engine.score(plan))
+        seconds = time.perf_counter() - started
+        rows = {i: row for batch in batches for i, row in zip(batch.index, batch.logprobs.tolist(), strict=True)}
+        operations = 2 * parameters * plan.computed
+        return {
+            "seconds": seconds,
+            "tokens": plan.computed,
+            "logprobs": [rows[i] for i in range(len(prompts))],
+            "share": operations / seconds / product_rate(model.dtype),
+            "extra_mib": memory_mib("VmHWM") - weights,
+        }
+
+    return answer
+
+
+def paper() -> Callable[[dict], dict]:
+    """One prompt at a time, every logit of every position."""
+    from spillover.models.load import load_model
+
+    model = load_model(dtype="bfloat16")
+
+    def answer(request: dict) -> dict:
+        tokens = 0
+        started = time.perf_counter()
+        with torch.inference_mode():
+            for prompt in request["prompts"]:
+                ids = model.tokenizer(prompt["prefix"] + prompt["body"], return_tensors="pt").input_ids
+                model.module(ids).logits[0, -1].float().log_softmax(-1)
+                tokens += ids.shape[1]
+        return {"seconds": time.perf_counter() - started, "tokens": tokens}
+
+    return answer
+
+
+def lm_eval() -> Callable[[dict], dict]:
+    """What `multiple_choice` asks of its model: the log-likelihood of every label after every prompt, batches of 16."""
+    from lm_eval.api.instance import Instance
+    from lm_eval.models.huggingface import HFLM
+
+    model = HFLM(pretrained=sys.argv[2], dtype="bfloat16", batch_size=16, device="cpu")
+
+    def answer(request: dict) -> dict:
+        asked = [
+            Instance("loglikelihood", {}, (prompt["prefix"] + prompt["body"], answer), i)
+            for prompt in request["prompts"]
+            for i, answer in enumerate(prompt["answers"])
+        ]
+        started = time.perf_counter()
+        model.loglikelihood(asked, disable_tqdm=True)
+        seconds = time.perf_counter() - started
+        return {"seconds": seconds, "tokens": sum(len(model.tok_encode("".join(one.args))) for one in asked)}
+
+    return answer
+
+
+def main() -> None:
+    answer = {"ours": lambda: ours("bfloat16"), "exact": lambda: ours("float32"), "paper": paper, "lm-eval": lm_eval}
+    respond = answer[sys.argv[1]]()
+    for line in sys.stdin:
+        print(json.dumps(respond(json.loads(line))), flush=True)
+
+
+if __name__ == "__main__":
+    main()
