@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +20,22 @@ from spillover.core.config import EvaluateConfig
 from spillover.core.files import hash_files, hash_of
 from spillover.core.languages import select_languages
 from spillover.core.runs import open_run
-from spillover.core.types import Engine, Evaluation, LabelScores, Progress, Prompt, ScoredBatch, Task, no_progress
+from spillover.core.types import (
+    CalibrationScores,
+    Engine,
+    Evaluation,
+    LabelScores,
+    Progress,
+    Prompt,
+    ScoredBatch,
+    Task,
+    no_progress,
+)
 from spillover.evaluate.tables import facts_of, read_scores, write_scores
 from spillover.models.engine import open_engine
 from spillover.models.load import Model
 from spillover.tasks.examples import language_files, load_parallel
-from spillover.tasks.prompts import render
+from spillover.tasks.prompts import answer_prompt, content_free, render
 from spillover.tasks.wording import load_task
 
 RULE = "exact"
@@ -79,15 +90,18 @@ def evaluate(
     }
     engine = open_engine(model, batch_tokens=config.batch_tokens, prefix_cache=config.prefix_cache)
     bar = _Bar(progress, f"evaluate {name or ''} {wording.name}".replace("  ", " "), sum(map(len, prompts.values())))
+    free = config.content_free
     if out is None:
-        scores = {code: score_language(engine, wording, rows, None, evaluation, bar) for code, rows in prompts.items()}
+        scores = {
+            code: score_language(engine, wording, rows, None, evaluation, bar, free) for code, rows in prompts.items()
+        }
         return Evaluation(model.ref, wording.name, config.labels, evaluation.key, scores)
     name = name or ("tuned" if model.ref.adapter else "base")
     run = open_run(out)
     folder = run.path / "evaluate" / name / wording.name
     with run.stage(f"evaluate/{name}/{wording.name}", settings) as stage:
         scores = {
-            code: score_language(engine, wording, rows, folder / f"{code}.parquet", evaluation, bar)
+            code: score_language(engine, wording, rows, folder / f"{code}.parquet", evaluation, bar, free)
             for code, rows in prompts.items()
         }
         stage.facts |= {
@@ -105,14 +119,23 @@ class _Bar:
         progress(activity, 0, total)
 
     def add(self, items: int) -> None:
-        self.done += items
+        self.done = min(self.done + items, self.total)
         self.progress(self.activity, self.done, self.total)
 
 
 def score_language(
-    engine: Engine, task: Task, prompts: Sequence[Prompt], path: Path | None, evaluation: Evaluation, bar: _Bar
+    engine: Engine,
+    task: Task,
+    prompts: Sequence[Prompt],
+    path: Path | None,
+    evaluation: Evaluation,
+    bar: _Bar,
+    free: Sequence[str] = (),
 ) -> LabelScores:
-    """Scores of one language, from its table when that is finished, else from the engine and then into the table."""
+    """Scores of one language, from its table when that is finished, else from the engine and then into the table.
+
+    free: inputs without content, scored as further items behind the same shots.
+    """
     if path is not None and path.exists():
         scores, facts = read_scores(path)
         if facts["key"] == evaluation.key:
@@ -121,12 +144,14 @@ def score_language(
     batches_path = path.with_suffix(".batches.jsonl") if path else None
     batches = _read_batches(batches_path, evaluation.key) if batches_path else {}
     bar.add(sum(len(batch.index) for batch in batches.values()))
-    for number, batch in engine.score(prompts, skip=frozenset(batches)):
+    asked = [*prompts, *content_free(task, prompts[0], free)]
+    for number, batch in engine.score(asked, skip=frozenset(batches)):
         batches[number] = batch
         if batches_path:
             _append_batch(batches_path, evaluation.key, number, batch)
         bar.add(len(batch.index))
     scores = _assemble(task, prompts, list(batches.values()))
+    scores = replace(scores, calibration=_calibration(engine, task, prompts[0], len(prompts), list(batches.values())))
     if path and batches_path:
         write_scores(path, scores, facts_of(evaluation))
         batches_path.unlink(missing_ok=True)
@@ -134,9 +159,9 @@ def score_language(
 
 
 def _assemble(task: Task, prompts: Sequence[Prompt], batches: Sequence[ScoredBatch]) -> LabelScores:
-    """Batches put back into the order of the prompts."""
+    """Batches put back into the order of the prompts; what comes after these is left out."""
     index = np.concatenate([batch.index for batch in batches])
-    order = np.argsort(index)
+    order = np.argsort(index)[: len(prompts)]
     return LabelScores(
         language=prompts[0].language,
         labels=task.labels,
@@ -145,6 +170,20 @@ def _assemble(task: Task, prompts: Sequence[Prompt], batches: Sequence[ScoredBat
         logprobs=np.concatenate([batch.logprobs for batch in batches])[order],
         tokens=np.concatenate([batch.tokens for batch in batches])[order],
         label_tokens=np.concatenate([batch.label_tokens for batch in batches])[order],
+    )
+
+
+def _calibration(
+    engine: Engine, task: Task, prompt: Prompt, items: int, batches: Sequence[ScoredBatch]
+) -> CalibrationScores:
+    """From the items that follow the first `items`, and from the answer prompt, which costs a few tokens."""
+    index = np.concatenate([batch.index for batch in batches])
+    order = np.argsort(index)[items:]
+    alone = next(engine.score([answer_prompt(task, prompt)]))[1]
+    return CalibrationScores(
+        content_free=np.concatenate([batch.logprobs for batch in batches])[order],
+        answer_prompt=alone.logprobs[0],
+        label_bytes=np.array([len(word.encode()) for word in prompt.answers], dtype=np.int32),
     )
 
 
