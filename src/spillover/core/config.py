@@ -46,13 +46,17 @@ class AuditConfig(Section):
 
 class BuildConfig(Section):
     """Question-translation pairs. `sources`: "all" for every language with questions but the target, which is the
-    reference language when null. `pairs`: per source language, null for all. `files`: ready-made pairs instead."""
+    reference language when null. `pairs`: per source language, null for all. `files`: ready-made pairs instead.
+
+    `arm`: translate, or a placebo (build/arms.py says what each is). `off_domain`: the other task of that arm.
+    """
 
     task: str = "sentiment"
     sources: Languages = "all"
     target: str | None = None
     pairs: Count | None = None
     arm: Literal["translate", "shuffled", "copy", "template", "off-domain", "labelled"] = "translate"
+    off_domain: str | None = None
     overlap: Literal["refuse", "drop"] = "refuse"
     files: list[str] = []
 
