@@ -6,7 +6,7 @@ DATA :=
 BENCH :=
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: install demo test test-packaged check bench clean
+.PHONY: install demo test test-slow test-packaged check bench clean
 
 install: $(VENV)/.installed
 
@@ -23,7 +23,10 @@ demo: install  ## the whole chain on the packaged model; LIMIT=4 for a quick loo
 	$(BIN)/spillover demo $(if $(LIMIT),--limit $(LIMIT))
 
 test: install
-	$(BIN)/pytest -m "not packaged"
+	$(BIN)/pytest -m "not packaged and not slow"
+
+test-slow: install  ## simulations: coverage, false alarms, planted effects
+	$(BIN)/pytest -m slow -s
 
 test-packaged: install
 	$(BIN)/pytest -m packaged

@@ -93,7 +93,8 @@ def run(config: RunConfig, out: Path | str, *, progress: Progress = no_progress)
 
 def check_inputs(config: RunConfig) -> None:
     """Find the mistakes that need no model before anything is written: tasks, languages, label sets, build inputs."""
-    for task in [*config.tasks, *([] if config.build.files else [config.build.task])]:
+    also = [] if config.build.files else [config.build.task]
+    for task in [*config.tasks, *also, *([config.build.off_domain] if config.build.off_domain else [])]:
         load_task(task)
     for task in config.tasks:
         wording = load_task(task)

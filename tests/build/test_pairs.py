@@ -1,15 +1,18 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import numpy as np
 import pytest
 
-from spillover.build.arms import copied, shuffled
+from spillover.build.arms import copied, matched, shuffled, size, templated
 from spillover.build.pairs import build, build_pairs, read_pairs, read_ready_made, write_pairs
 from spillover.core.config import BuildConfig
 from spillover.core.errors import ConfigError, DataError
+from spillover.core.files import resources
 from spillover.core.runs import open_run
+from spillover.core.types import TrainingPair
 from spillover.tasks.prompts import render
 from spillover.tasks.wording import load_task
 from tests.conftest import small_data, write_rows
@@ -108,6 +111,79 @@ def test_copy_arm_has_no_source_language_and_the_same_instruction():
     placebo = copied(pair)
     assert placebo.prompt == pair.completion + "\nTranslate the input from Spanish to English:\n"
     assert placebo.completion == pair.completion
+
+
+def test_template_arm_stays_in_the_source_language():
+    pairs = build_pairs("sentiment", languages=["es"])
+    for old, new in zip(pairs, templated(pairs, np.random.default_rng(0)), strict=True):
+        assert new.prompt == old.prompt
+        assert new.completion.startswith("Reseña: ")
+        assert new.completion.endswith('\nSentimiento: "')
+        assert not new.prompt.startswith(new.completion)
+
+
+@pytest.mark.parametrize("arm", ["shuffled", "copy", "template"])
+def test_an_arm_has_as_many_pairs_and_bytes_as_the_real_one(arm):
+    real = build_pairs("sentiment", languages=["es", "de"], seed=3)
+    made = build_pairs("sentiment", languages=["es", "de"], seed=3, config=BuildConfig(arm=arm))
+    assert len(made) == len(real)
+    assert sum(map(size, made)) == pytest.approx(sum(map(size, real)), rel=0.01)
+    again = build_pairs("sentiment", languages=["es", "de"], seed=3, config=BuildConfig(arm=arm))
+    assert made == again
+
+
+def test_matched_uses_all_pairs_when_they_fit_and_gives_up_when_none_can():
+    pairs = build_pairs("sentiment", languages=["es"])
+    assert sorted(map(size, matched(pairs, pairs, np.random.default_rng(0)))) == sorted(map(size, pairs))
+    tiny = [TrainingPair("a", "es", "en", "x", "y")]
+    assert matched(tiny, pairs, np.random.default_rng(0)) == tiny * len(pairs)
+
+
+def labelled_data(folder, texts=12):
+    for task, field in (("sentiment", "review"), ("other", "review")):
+        for code in ("en", "de"):
+            rows = [
+                {"id": f"{task}-{i}", field: f"{task} text {i} in {code} {'more ' * (i % 5)}", "label": ("positive", "negative")[i % 2]}
+                for i in range(texts)
+            ]  # fmt: skip
+            write_rows(folder / task / "train" / f"{code}.jsonl", rows)
+    return folder
+
+
+def test_labelled_arm_is_the_task_itself_in_the_target_language(tmp_path):
+    data = str(labelled_data(tmp_path))
+    real = build_pairs("sentiment", languages=["de"], data=data)
+    made = build_pairs("sentiment", languages=["de"], data=data, config=BuildConfig(arm="labelled"))
+    assert len(made) == len(real)
+    assert {pair.completion for pair in made} == {'positive"', 'negative"'}
+    assert all(pair.prompt.count("Review: ") == 2 and "de" not in pair.prompt.split() for pair in made)
+    with pytest.raises(DataError, match="68 training questions of sentiment have no label"):
+        build_pairs("sentiment", languages=["de"], config=BuildConfig(arm="labelled"))
+
+
+def test_off_domain_arm_translates_another_task(tmp_path):
+    data = str(labelled_data(tmp_path / "data"))
+    other = tmp_path / "other"
+    shutil.copytree(resources() / "tasks" / "sentiment", other)
+    text = (other / "task.yaml").read_text(encoding="utf-8")
+    (other / "task.yaml").write_text(text.replace("name: sentiment", "name: other"), encoding="utf-8")
+    config = BuildConfig(arm="off-domain", off_domain=str(other))
+    made = build_pairs("sentiment", languages=["de"], data=data, config=config)
+    assert len(made) == 12
+    assert all("other text" in pair.prompt and "to English:" in pair.prompt for pair in made)
+    for wrong in (None, "sentiment"):
+        with pytest.raises(ConfigError, match="needs another task"):
+            build_pairs(
+                "sentiment", languages=["de"], data=data, config=BuildConfig(arm="off-domain", off_domain=wrong)
+            )
+
+
+def test_arms_of_questions_cannot_be_made_of_ready_made_pairs(tmp_path):
+    path = tmp_path / "questions.json"
+    row = {"input": 'x"\nTranslate the input from German to English:\n', "answer": "y"}
+    path.write_text(json.dumps([row] * 2))
+    with pytest.raises(ConfigError, match=r"labelled cannot be made of build\.files"):
+        build_pairs("sentiment", languages="all", config=BuildConfig(arm="labelled", files=[str(path)]))
 
 
 def test_the_stage_is_made_once_and_knows_its_languages(tmp_path):

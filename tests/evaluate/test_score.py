@@ -13,6 +13,8 @@ from spillover.core.errors import ConfigError, DataError, RunError
 from spillover.evaluate.score import evaluate
 from spillover.evaluate.tables import read_evaluation
 from spillover.models.local import LocalEngine
+from spillover.tasks.prompts import content_free
+from spillover.tasks.wording import load_task
 from tests.conftest import make_model, small_data
 
 SMALL = EvaluateConfig(batch_tokens=24)
@@ -75,7 +77,10 @@ def test_killed_and_resumed_equals_uninterrupted(tiny, tmp_path, monkeypatch, af
     monkeypatch.setattr(LocalEngine, "score", counting)
     run_evaluate(tiny, data, tmp_path / "killed")
     assert table_bytes(tmp_path / "killed") == table_bytes(tmp_path / "whole")
-    total = sum(len(LocalEngine(tiny, batch_tokens=24).plan(p).batches) for p in _prompts(data).values())
+    engine = LocalEngine(tiny, batch_tokens=24)
+    task, free = load_task("sentiment"), SMALL.content_free
+    asked = [[*rows, *content_free(task, rows[0], free)] for rows in _prompts(data).values()]
+    total = sum(len(engine.plan(rows).batches) + 1 for rows in asked)  # and the answer prompt of each language
     assert before + len(counted) == total, "no finished batch is computed again"
     assert not list((tmp_path / "killed").rglob("*.batches.jsonl"))
 

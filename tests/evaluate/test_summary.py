@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
 from spillover.core.types import LabelScores
+from spillover.evaluate.auroc import auroc_influence
 from spillover.evaluate.calibrate import batch_calibrated, normalised
-from spillover.evaluate.summary import auroc, calibrated_hits, hits, summarise_language
+from spillover.evaluate.summary import auroc, calibrated_hits, expected_calibration_error, hits, summarise_language
 
 
 def table(logprobs, gold, labels=("a", "b")):
@@ -70,3 +71,29 @@ def test_calibrated_columns_average_to_zero_and_rows_ignore_a_shift(rows):
     calibrated = batch_calibrated(values)
     np.testing.assert_allclose(calibrated.mean(axis=0), 0, atol=1e-9)
     np.testing.assert_allclose(np.exp(normalised(values)).sum(axis=1), 1, atol=1e-9)
+
+
+def test_delong_variance_equals_its_definition():
+    rng = np.random.default_rng(0)
+    scores = random_table(rng, 40, ("a", "b"))
+    values = normalised(scores.logprobs)
+    area, influence = auroc_influence(values, scores.gold)
+    positive, negative = values[scores.gold == 0, 0], values[scores.gold == 1, 0]
+    wins = (positive[:, None] > negative) + 0.5 * (positive[:, None] == negative)
+    variance = wins.mean(1).var(ddof=1) / len(positive) + wins.mean(0).var(ddof=1) / len(negative)
+    assert area == pytest.approx(wins.mean())
+    assert (influence**2).sum() / 40**2 == pytest.approx(variance)
+
+
+def test_chance_is_flagged_and_skill_is_not():
+    rng = np.random.default_rng(0)
+    gold = np.arange(100) % 2
+    assert summarise_language(table(rng.normal(-3, 1, (100, 2)), gold)).at_chance
+    assert not summarise_language(table(rng.normal(-3, 1, (100, 2)) + 2 * np.eye(2)[gold], gold)).at_chance
+    assert summarise_language(table(np.full((100, 2), -1.0), gold)).at_chance
+
+
+def test_expected_calibration_error_by_hand():
+    sure = table(np.log([[0.85, 0.15]] * 4), [0, 0, 1, 1])
+    assert expected_calibration_error(sure) == pytest.approx(0.35)
+    assert math.isnan(expected_calibration_error(table(np.zeros((0, 2)), [])))

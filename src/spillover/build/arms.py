@@ -1,47 +1,129 @@
-"""Placebo arms: the same questions, format and length without what should help.
+"""Arms: the real one, and what the same training does without what should help.
 
-shuffled  each question with the translation of another: format and English, but no correspondence
-copy      each target question with itself: format and English, but no other language
+translate   the real one: each question into the target language
+shuffled    each question with the translation of another: format and English, but no correspondence
+copy        each target question with itself: format and English, but no other language
+template    each question with another question of its own language: format, but no translation and no English
+off-domain  translation of another task's questions (`build.off_domain`): translation, but not of this task
+labelled    target-language questions with their answers, each behind another: the task itself, but no other language
+
+All arms have as many pairs as the real one, so as many steps. `matched` draws again until the UTF-8 bytes of all pairs
+come within 1 % of the real arm's, where the texts allow it; tokens are known only to a model, and `train` counts them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from spillover.core.errors import DataError
-from spillover.core.types import TrainingPair
+from spillover.core.types import Example, Task, TrainingPair
+from spillover.tasks.prompts import SHOT_END, answers, question
+
+TOLERANCE = 0.01
+FROM_PAIRS = ("translate", "shuffled", "copy", "template")
 
 
 def apply_arm(arm: str, pairs: Sequence[TrainingPair], rng: np.random.Generator) -> list[TrainingPair]:
-    """The pairs of an arm: "translation" leaves them as they are."""
+    """The pairs of an arm that is made of the real ones alone: "translate" leaves them as they are."""
     if arm == "shuffled":
         return shuffled(pairs, rng)
     if arm == "copy":
-        return [copied(pair) for pair in pairs]
+        return matched([copied(pair) for pair in pairs], pairs, rng)
+    if arm == "template":
+        return matched(templated(pairs, rng), pairs, rng)
     return list(pairs)
 
 
 def shuffled(pairs: Sequence[TrainingPair], rng: np.random.Generator) -> list[TrainingPair]:
     """Completions moved along a random cycle within each direction, so that none stays where it was."""
+    result = list(pairs)
+    for here, there in _cycles(pairs, rng):
+        result[here] = replace(pairs[here], completion=pairs[there].completion)
+    return result
+
+
+def copied(pair: TrainingPair) -> TrainingPair:
+    """The pair with its own target question in place of the source question, the instruction kept."""
+    return replace(pair, prompt=pair.completion + _split(pair)[1])
+
+
+def templated(pairs: Sequence[TrainingPair], rng: np.random.Generator) -> list[TrainingPair]:
+    """Each prompt with the question of another pair, in its source language, as completion."""
+    result = list(pairs)
+    for here, there in _cycles(pairs, rng):
+        result[here] = replace(pairs[here], completion=_split(pairs[there])[0])
+    return result
+
+
+def labelled(
+    task: Task, questions: Sequence[Example], pairs: Sequence[TrainingPair], rng: np.random.Generator
+) -> list[TrainingPair]:
+    """As many pairs as `pairs`: a question with its answer, then another, whose answer is the completion.
+
+    Two questions, since a real pair holds two. DataError names questions without a label.
+    """
+    bare = [example.id for example in questions if example.label is None]
+    if bare:
+        raise DataError(
+            f"build.arm: {len(bare)} training questions of {task.name} have no label: {', '.join(bare[:5])}",
+            hint="give them a label, or choose another arm",
+        )
+    words: Mapping[str, str] = dict(zip(task.labels, answers(task, "native", questions[0].language), strict=True))
+    made = []
+    for place in range(len(pairs)):
+        first, last = questions[int(rng.integers(len(questions)))], questions[place % len(questions)]
+        prompt = question(task, first) + words[first.label or ""] + SHOT_END + question(task, last)
+        pair_id = f"{last.id}:{place}:labelled"
+        made.append(TrainingPair(pair_id, last.language, last.language, prompt, words[last.label or ""] + '"'))
+    return matched(made, pairs, rng)
+
+
+def matched(made: Sequence[TrainingPair], real: Sequence[TrainingPair], rng: np.random.Generator) -> list[TrainingPair]:
+    """As many of `made` as there are real pairs, their bytes within TOLERANCE of the real ones where that can be.
+
+    Each pair is used once (or as evenly as the number allows); then random ones give way to longer or shorter ones.
+    """
+    sizes = np.array([size(pair) for pair in made])
+    wanted = sum(map(size, real))
+    chosen = np.resize(rng.permutation(len(made)), len(real))
+    total = int(sizes[chosen].sum())
+    longer, shorter = (np.flatnonzero(half) for half in (sizes > np.median(sizes), sizes < np.median(sizes)))
+    for place in rng.permutation(len(chosen)):
+        if abs(total - wanted) <= TOLERANCE * wanted:
+            break
+        better = longer if total < wanted else shorter
+        other = int(rng.choice(better)) if len(better) else chosen[place]
+        gain = int(sizes[other] - sizes[chosen[place]])
+        if abs(total + gain - wanted) < abs(total - wanted):
+            chosen[place], total = other, total + gain
+    return [made[i] for i in chosen]
+
+
+def size(pair: TrainingPair) -> int:
+    """UTF-8 bytes of a pair."""
+    return len((pair.prompt + pair.completion).encode())
+
+
+def _split(pair: TrainingPair) -> tuple[str, str]:
+    """(question, instruction with the line break before it) of a prompt."""
+    place = pair.prompt.rindex("\n", 0, len(pair.prompt.rstrip("\n")))
+    return pair.prompt[:place], pair.prompt[place:]
+
+
+def _cycles(pairs: Sequence[TrainingPair], rng: np.random.Generator) -> list[tuple[int, int]]:
+    """(place, another place of the same direction) for every pair, along a random cycle."""
     directions: dict[tuple[str, str], list[int]] = {}
     for i, pair in enumerate(pairs):
         directions.setdefault((pair.source, pair.target), []).append(i)
-    result = list(pairs)
+    moves: list[tuple[int, int]] = []
     for (source, target), places in directions.items():
         if len(places) < 2:
             raise DataError(
                 f"build.arm: one pair from {source} to {target} cannot be shuffled", hint="--pairs 2 or more"
             )
         cycle = rng.permutation(places)
-        for here, there in zip(cycle, np.roll(cycle, 1), strict=True):
-            result[here] = replace(pairs[here], completion=pairs[there].completion)
-    return result
-
-
-def copied(pair: TrainingPair) -> TrainingPair:
-    """The pair with its own target question in place of the source question, the instruction kept."""
-    instruction = pair.prompt[pair.prompt.rindex("\n", 0, len(pair.prompt.rstrip("\n"))) :]
-    return replace(pair, prompt=pair.completion + instruction)
+        moves += zip(cycle.tolist(), np.roll(cycle, 1).tolist(), strict=True)
+    return moves

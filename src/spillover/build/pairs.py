@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from spillover.build.arms import apply_arm
+from spillover.build.arms import FROM_PAIRS, apply_arm, labelled, matched, size
 from spillover.core.config import BuildConfig
 from spillover.core.errors import ConfigError, DataError
 from spillover.core.files import hash_files, read_jsonl, write_jsonl
@@ -44,8 +44,38 @@ def build_pairs(
         pairs = [pair for path in config.files for pair in read_ready_made(Path(path), config.pairs)]
     else:
         pairs = _translate(load_task(task), languages, data, config, rng)
-    pairs = apply_arm(config.arm, pairs, rng)
+    if config.arm in FROM_PAIRS:
+        pairs = apply_arm(config.arm, pairs, rng)
+    else:
+        pairs = _from_questions(task, pairs, data, config, rng)
     return [pairs[i] for i in rng.permutation(len(pairs))]
+
+
+def _from_questions(
+    task: str, pairs: Sequence[TrainingPair], data: str, config: BuildConfig, rng: np.random.Generator
+) -> list[TrainingPair]:
+    """The arms that need more than the real pairs: off-domain and labelled."""
+    _check_arm(config)
+    if config.arm == "off-domain":
+        sources = list(dict.fromkeys(pair.source for pair in pairs))
+        wide = config.model_copy(update={"pairs": None})
+        made = _translate(load_task(config.off_domain or ""), sources, data, wide, rng)
+        return matched(made, pairs, rng)
+    target = config.target or reference_language()
+    wording = load_task(task)
+    questions = load_parallel(data, wording, "train", [target])
+    used = {pair.id.rpartition(":")[0] for pair in pairs}
+    return labelled(wording, [row for row in questions[target] if row.id in used], pairs, rng)
+
+
+def _check_arm(config: BuildConfig) -> None:
+    if config.arm == "off-domain" and config.off_domain in (None, config.task):
+        raise ConfigError(
+            f"build.off_domain: {config.off_domain}: the off-domain arm needs another task than build.task",
+            hint="--set build.off_domain=nli",
+        )
+    if config.files and config.arm not in FROM_PAIRS:
+        raise ConfigError(f"build.arm: {config.arm} cannot be made of build.files", hint=", ".join(FROM_PAIRS))
 
 
 def _translate(
@@ -158,6 +188,7 @@ def read_pairs(path: Path) -> list[TrainingPair]:
 def build(run: Run, config: BuildConfig, *, data: str, seed: int) -> list[TrainingPair]:
     """The build stage: `<run>/build/pairs.jsonl`, made once."""
     path = run.path / "build" / "pairs.jsonl"
+    _check_arm(config)
     if config.files:
         inputs = hash_files(map(Path, config.files)) if all(Path(file).is_file() for file in config.files) else ""
     else:
@@ -167,10 +198,15 @@ def build(run: Run, config: BuildConfig, *, data: str, seed: int) -> list[Traini
     settings = config.model_dump() | {"data": inputs, "seed": seed}
     if not config.files:
         settings["wording"] = load_task(config.task).fingerprint
+    if config.off_domain:
+        other = load_task(config.off_domain)
+        settings |= {"off_domain_wording": other.fingerprint}
+        settings |= {"off_domain_data": hash_files(language_files(data, other, "train").values())}
     with run.stage("build", settings) as stage:
         if stage.finished and path.exists():
             return read_pairs(path)
         pairs = build_pairs(config.task, languages=config.sources, data=data, seed=seed, config=config)
         write_pairs(path, pairs)
         stage.facts |= {"pairs": len(pairs), "languages": sorted({pair.source for pair in pairs})}
+        stage.facts |= {"arm": config.arm, "bytes": sum(map(size, pairs))}
     return pairs

@@ -16,7 +16,9 @@ def build(
     source: Annotated[str, typer.Option(help="Source languages, as in zh,sw.")] = "all",
     target: Annotated[str | None, typer.Option(help="Target language; English when left out.")] = None,
     pairs: Annotated[int | None, typer.Option(help="Pairs per source language; all when left out.")] = None,
-    arm: Annotated[str, typer.Option(help="translation, or a placebo: shuffled, copy.")] = "translation",
+    arm: Annotated[
+        str, typer.Option(help="translate, or: shuffled, copy, template, off-domain, labelled.")
+    ] = "translate",
     overlap: Annotated[str, typer.Option(help="Questions that are test items: refuse or drop.")] = "refuse",
     file: Annotated[list[str] | None, typer.Option(help="Ready-made pairs of the paper, instead.")] = None,
     seed: Seed = 0,

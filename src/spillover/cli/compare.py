@@ -2,59 +2,158 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from spillover.cli.options import Json, Seed
+from spillover.cli.options import Json, Seed, Set
 from spillover.cli.terminal import print_table
 
 if TYPE_CHECKING:
     from spillover.compare.paired import Comparison
+    from spillover.core.config import CompareConfig
 
 
 def compare(
-    folder: Annotated[Path, typer.Argument(help="Run folder with two evaluations.")],
+    folders: Annotated[
+        list[Path] | None,
+        typer.Argument(help="A run folder; more are placebo arms or seeds. Or two logs of another tool."),
+    ] = None,
     before: Annotated[str, typer.Option(help="Name of the first evaluation.")] = "base",
     after: Annotated[str, typer.Option(help="Name of the second.")] = "tuned",
     seen: Annotated[
         str | None, typer.Option(help="Languages trained on, when the run did not build its pairs.")
     ] = None,
     missing_items: Annotated[str, typer.Option(help="refuse or intersection.")] = "refuse",
+    margin: Annotated[float | None, typer.Option(help="What English may lose; 0.02 is 2 points.")] = None,
+    effect: Annotated[float | None, typer.Option(help="Smallest change that matters; 0.05 is 5 points.")] = None,
+    draws: Annotated[int | None, typer.Option(help="Bootstrap resamples.")] = None,
+    metric: Annotated[str | None, typer.Option(help="Which score of another tool's log counts.")] = None,
+    plan: Annotated[bool, typer.Option("--plan", help="What can be found, before a run.")] = False,
+    items: Annotated[int | None, typer.Option(help="--plan: items per language.")] = None,
+    accuracy: Annotated[str | None, typer.Option(help="--plan: before and after, as in 0.87,0.91.")] = None,
+    discordance: Annotated[float | None, typer.Option(help="--plan: share of items that turn.")] = None,
+    languages: Annotated[int, typer.Option(help="--plan: languages that are tested.")] = 1,
     seed: Seed = 0,
+    set_: Set = None,
     as_json: Json = False,
+    as_latex: Annotated[bool, typer.Option("--latex", help="A LaTeX table with intervals.")] = False,
 ) -> None:
     """What changed between two evaluations of the same items, with intervals and tests: <run>/compare."""
-    from spillover.compare.run import compare_run, training_languages
     from spillover.core.config import load_config
-    from spillover.core.errors import RunError
-    from spillover.core.runs import existing_run
-    from spillover.evaluate.tables import read_evaluation
 
-    config = load_config(compare__missing_items=missing_items)
-    place = existing_run(folder)
-    sides = []
-    for name in (before, after):
-        folders = sorted(path for path in (folder / "evaluate" / name).glob("*") if path.is_dir())
-        if not folders:
-            raise RunError(
-                f"{folder}: no evaluation named {name!r}", hint="`spillover evaluate --name ...`, or --before, --after"
-            )
-        sides.append([read_evaluation(path) for path in folders])
-    languages = tuple(seen.split(",")) if seen else training_languages(place)
-    comparisons = compare_run(place, sides[0], sides[1], seen=languages, config=config.compare, seed=seed)
-    for comparison in comparisons:
-        if as_json:
-            print(comparison.languages.to_json(orient="records"))
+    paths = folders or []
+    config = load_config(
+        None, set_ or (), compare__missing_items=missing_items, compare__margin=margin, compare__effect=effect,
+        compare__draws=draws, compare__against=[str(path) for path in paths[1:]] or None, seed=seed,
+    ).compare  # fmt: skip
+    if plan:
+        found = _plan(paths, (before, after), items, accuracy, discordance, languages, config)
+        print(json.dumps(vars(found)) if as_json else found)
+        return
+    comparisons, written = _compare(paths, (before, after), seen, metric, config, seed)
+    if as_json:
+        from spillover.compare.tables import to_plain
+        from spillover.core.files import plain
+
+        print(json.dumps(plain([to_plain(found) for found in comparisons]), ensure_ascii=False))
+        return
+    for found in comparisons:
+        if as_latex:
+            print(found.to_latex())
         else:
-            print_comparison(comparison)
-    if not as_json:
-        print(f"wrote {folder / 'compare'}")
+            print_comparison(found)
+    if written and not as_latex:
+        print(f"wrote {written}")
+
+
+def _compare(
+    paths: Sequence[Path],
+    names: tuple[str, str],
+    seen: str | None,
+    metric: str | None,
+    config: CompareConfig,
+    seed: int,
+) -> tuple[list[Comparison], Path | None]:
+    from spillover.compare.logs import is_log, read_logs
+    from spillover.compare.paired import compare as compare_sides
+    from spillover.compare.run import compare_run, evaluations, training_languages
+    from spillover.core.errors import DataError
+    from spillover.core.runs import existing_run
+
+    if not paths:
+        raise typer.BadParameter("give a run folder, two logs, or --plan")
+    codes = tuple(seen.split(",")) if seen else ()
+    if is_log(paths[0]):
+        if len(paths) != 2:
+            raise typer.BadParameter(f"{paths[0]} is a log: give two, before and after")
+        old, new = ({one.task: one for one in read_logs(path, metric=metric)} for path in paths)
+        if not set(old) & set(new):
+            raise DataError(
+                f"{paths[0]} has {', '.join(old)}, {paths[1]} has {', '.join(new)}", hint="run both on one task"
+            )
+        config = config.model_copy(update={"against": []})
+        both = [task for task in old if task in new]
+        return [compare_sides(old[task], new[task], seen=codes, config=config, seed=seed) for task in both], None
+    place = existing_run(paths[0])
+    sides = [evaluations(place, name) for name in names]
+    codes = codes or training_languages(place)
+    found = compare_run(place, sides[0], sides[1], seen=codes, config=config, seed=seed, names=names)
+    return found, paths[0] / "compare"
+
+
+def _plan(
+    paths: Sequence[Path],
+    names: tuple[str, str],
+    items: int | None,
+    accuracy: str | None,
+    discordance: float | None,
+    languages: int,
+    config: CompareConfig,
+) -> Any:
+    """From numbers, or from what an existing run shows: its items, its languages and how many of its items turned."""
+    from spillover.compare.power import independent_discordance, plan
+
+    if paths:
+        quick = config.model_copy(update={"draws": 1, "against": []})
+        rows = _unwritten(paths[0], names, quick).languages
+        items = items or int(rows["n"].min())
+        languages = len(rows) if languages == 1 else languages
+        discordance = discordance or float(((rows["gained"] + rows["lost"]) / rows["n"]).mean())
+    if accuracy and discordance is None:
+        discordance = independent_discordance(*_shares(accuracy))
+    if items is None or discordance is None:
+        raise typer.BadParameter("--plan wants --items and --accuracy or --discordance, or a run folder")
+    return plan(
+        items=items, discordance=discordance, languages=languages, effect=config.effect, alpha=1 - config.level,
+        power=config.power,
+    )  # fmt: skip
+
+
+def _unwritten(path: Path, names: tuple[str, str], config: CompareConfig) -> Comparison:
+    from spillover.compare.paired import compare as compare_sides
+    from spillover.compare.run import evaluations
+    from spillover.core.runs import existing_run
+
+    old, new = (evaluations(existing_run(path), name)[0] for name in names)
+    return compare_sides(old, new, config=config)
+
+
+def _shares(text: str) -> tuple[float, float]:
+    try:
+        before, after = (float(part) for part in text.split(","))
+    except ValueError:
+        raise typer.BadParameter(f"--accuracy {text}: expected two shares, as in 0.87,0.91") from None
+    if not (0 <= before <= 1 and 0 <= after <= 1):
+        raise typer.BadParameter(f"--accuracy {text}: shares are between 0 and 1, as in 0.87,0.91")
+    return before, after
 
 
 def print_comparison(comparison: Comparison) -> None:
-    header = ("", "n", "accuracy", "change", "interval", "Holm p", "calibrated", "AUROC")
+    header = ("", "n", "accuracy", "change", "interval", "Holm p", "prior repair", "AUROC")
     rows = []
     for row in comparison.languages.to_dict("records"):
         name = f"{row['language']}{'*' if row['seen'] else ''}"
@@ -66,7 +165,7 @@ def print_comparison(comparison: Comparison) -> None:
                 f"{100 * row['accuracy_delta']:+.1f}",
                 f"{100 * row['accuracy_low']:+.1f} to {100 * row['accuracy_high']:+.1f}",
                 f"{row['holm_p']:.3f}",
-                f"{100 * row['calibrated_accuracy_before']:.0f} → {100 * row['calibrated_accuracy_after']:.0f}",
+                f"{100 * row['prior_repair_delta']:+.1f}",
                 f"{row['auroc_before']:.2f} → {row['auroc_after']:.2f}",
             )
         )
@@ -74,4 +173,7 @@ def print_comparison(comparison: Comparison) -> None:
     print_table(f"{comparison.task}, {comparison.label_set} labels (* trained on)", header, rows)
     print()
     for sentence in comparison.verdict:
-        print(f"- {sentence}")
+        print(f"- {sentence.text}")
+    reasons = {row["language"]: row["reason"] for row in comparison.languages.to_dict("records") if row["reason"]}
+    for code, reason in reasons.items():
+        print(f"- {code}: some numbers are undefined: {reason}.")

@@ -83,7 +83,7 @@ def evaluate(
 
 
 def _print_summaries(summaries: Sequence[Any]) -> None:
-    header = ("", "n", "accuracy", "calibrated", "macro-F1", "AUROC", "given (of gold), %")
+    header = ("", "n", "accuracy", "calibrated", "macro-F1", "AUROC", "ECE", "ties", "given (of gold), %")
     rows = []
     for row in summaries:
         given = " ".join(
@@ -96,8 +96,12 @@ def _print_summaries(summaries: Sequence[Any]) -> None:
                 f"{100 * row.accuracy:.1f}",
                 f"{100 * row.calibrated_accuracy:.1f}",
                 f"{100 * row.macro_f1:.1f}",
-                f"{row.auroc:.3f}",
+                f"{row.auroc:.3f}{' ?' if row.at_chance else ''}",
+                f"{row.ece:.2f}",
+                str(row.ties),
                 given,
             )
         )
     print_table("", header, rows)
+    if any(row.at_chance for row in summaries):
+        print("? the 95 % interval of AUROC (DeLong) holds 0.5: not told from chance")

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from spillover.cli.compare import print_comparison
 from spillover.cli.terminal import progress_bars, say
 
 
@@ -14,13 +15,20 @@ def sweep(
     config: Annotated[Path, typer.Argument(help="A YAML file with a `grid` of keys and values.")],
     out: Annotated[Path, typer.Option("--out", help="Folder of the runs.")] = Path("runs"),
 ) -> None:
-    """A grid of runs from one config."""
+    """A grid of runs from one config, then the first run against the others."""
+    from spillover.compare.run import compare_folders
     from spillover.pipeline import run as run_stages
     from spillover.sweep.grid import load_grid
 
-    for point in load_grid(config):
+    points = load_grid(config)
+    for point in points:
         say(f"{point.name}")
         with progress_bars() as progress:
             result = run_stages(point, out / point.name, progress=progress)
         for comparison in result.comparisons:
             print(f"{point.name}: {comparison.verdict[0]}")
+    if len(points) > 1:
+        folders = [out / point.name for point in points]
+        for comparison in compare_folders(folders, config=points[0].compare, seed=points[0].seed):
+            print_comparison(comparison)
+        print(f"wrote {folders[0] / 'compare'}")

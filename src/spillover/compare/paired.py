@@ -1,8 +1,10 @@
 """Two evaluations of the same items → what changed, per language and over groups, with intervals and tests.
 
-1. Join by item id; items that one side lacks stop the comparison unless told otherwise.
-2. Per language: deltas, a paired bootstrap interval, the exact McNemar p, Holm over the languages.
-3. Over groups: the mean over languages, resampling items (the same item in all languages moves together).
+1. Join by item id, and find each item's part in every change (`items`).
+2. Per language: deltas with the analytic and the paired bootstrap interval, McNemar, Holm and Benjamini-Hochberg.
+3. Over groups: the mean over languages, the same item in all languages moving together; and, for claims about languages
+   in general, with the languages as a sample too.
+4. The guard of the reference language, and the verdict.
 """
 
 from __future__ import annotations
@@ -15,28 +17,63 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from spillover.compare.groups import groups_of
-from spillover.compare.verdict import verdict
+from spillover.compare.groups import Group, groups_of
+from spillover.compare.intervals import (
+    Estimate,
+    adjusted,
+    corrected,
+    mcnemar,
+    mcnemar_mid,
+    non_inferiority_p,
+    percentile,
+    plain,
+    two_way,
+)
+from spillover.compare.items import CHANGES, Changes, Pairs, changes_of, join, levels_of
+from spillover.compare.power import detectable, detectable_mean
+from spillover.compare.resample import bootstrap_changes
+from spillover.compare.verdict import Sentence, verdict, word
 from spillover.core.config import CompareConfig
-from spillover.core.errors import DataError
-from spillover.core.types import Evaluation, LabelScores
-from spillover.evaluate.summary import METRICS, calibrated_hits, hits
+from spillover.core.languages import language, reference_language
+from spillover.core.types import Evaluation
+from spillover.evaluate.summary import hits
 
 if TYPE_CHECKING:
     import pandas as pd
 
-PER_ITEM = {"accuracy": hits, "calibrated_accuracy": calibrated_hits}
 Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Guard:
+    """Whether the reference language kept its accuracy: `p` of "it fell by the margin or more", one-sided.
+
+    held: the interval lies above minus the margin. lost: it lies below. Neither: it cannot be told.
+    """
+
+    language: str
+    margin: float
+    delta: float
+    low: float
+    high: float
+    p: float
+    held: bool
+    lost: bool
 
 
 @dataclass(frozen=True)
 class Comparison:
     """What changed on one task.
 
-    languages: a row per language with `<metric>_before`, `_after`, `_delta` (shares, not points), for accuracy and
-    calibrated accuracy `_low` and `_high` of the paired bootstrap interval, `gained` and `lost` items, `mcnemar_p`
-    and `holm_p`.
-    groups: a row per group and metric with `delta`, `low`, `high`. verdict: a few plain sentences.
+    languages: a row per language. For each of accuracy, calibrated_accuracy and auroc `<metric>_before`, `_after`; for
+    these and prior_repair `_delta` (shares, not points), `_low`, `_high` (the reported, analytic interval),
+    `_boot_low`, `_boot_high` (the paired bootstrap's), `_p`, `_holm_p`. Prior repair and
+    calibrated accuracy add up to accuracy.
+    Also `gained` and `lost` items, `mcnemar_p` (exact), `mcnemar_mid_p`, `holm_p` and `bh_q` of the exact one,
+    `detectable`, `verdict`, `reason` (why a number is NaN).
+    groups: a row per group and metric with `before`, `after`, `delta`, `low`, `high`, `boot_low`, `boot_high`, `p`,
+    `holm_p` (within the kind of group), `languages_low`, `languages_high` (the languages being a sample too),
+    `detectable`, `verdict`. contrasts, seeds: see `contrasts.py`; None for one run alone.
     """
 
     task: str
@@ -45,14 +82,23 @@ class Comparison:
     level: float
     languages: pd.DataFrame
     groups: pd.DataFrame
-    verdict: tuple[str, ...]
+    verdict: tuple[Sentence, ...]
+    guard: Guard | None = None
+    contrasts: pd.DataFrame | None = None
+    seeds: pd.DataFrame | None = None
 
     def to_pandas(self) -> pd.DataFrame:
         """The table of languages."""
         return self.languages
 
+    def to_latex(self) -> str:
+        """A LaTeX table with intervals."""
+        from spillover.compare.tables import to_latex
+
+        return to_latex(self)
+
     def __str__(self) -> str:
-        return "\n".join(self.verdict)
+        return "\n".join(sentence.text for sentence in self.verdict)
 
 
 def compare(
@@ -67,140 +113,149 @@ def compare(
 
     DataError when the tasks, languages, items or their gold labels differ.
     """
-    import pandas as pd
-
     config = config or CompareConfig()
     pairs = join(before, after, config.missing_items)
+    changes = changes_of(pairs)
+    groups = groups_of(changes.languages, seen, config.groups)
     rng = np.random.default_rng(seed)
-    rows = [_language_row(left, right, code in seen, config, rng) for code, (left, right) in pairs.items()]
-    languages = pd.DataFrame(rows)
-    languages["holm_p"] = _holm(languages["mcnemar_p"].to_numpy())
-    groups = pd.DataFrame(_group_rows(pairs, groups_of(tuple(pairs), seen), config, rng))
-    comparison = Comparison(after.task, after.label_set, tuple(seen), config.level, languages, groups, ())
-    return replace(comparison, verdict=verdict(comparison))
+    draws = bootstrap_changes(pairs, changes.example_ids, draws=config.draws, rng=rng)
+    found = Comparison(
+        after.task,
+        after.label_set,
+        tuple(seen),
+        config.level,
+        language_table(pairs, changes, draws, seen, config),
+        group_table(pairs, changes, draws, groups, config, rng),
+        (),
+        guard_of(changes, config),
+    )
+    return replace(found, verdict=verdict(found))
 
 
-def join(
-    before: Evaluation, after: Evaluation, missing_items: str = "refuse"
-) -> dict[str, tuple[LabelScores, LabelScores]]:
-    """Both sides' scores by language, on the same items in the same order."""
-    if before.task != after.task:
-        raise DataError(f"cannot compare {before.task} with {after.task}", hint="evaluate both models on one task")
-    if set(before.scores) != set(after.scores) and missing_items == "refuse":
-        apart = set(before.scores) ^ set(after.scores)
-        raise DataError(
-            f"{before.task}: only one side has {', '.join(sorted(apart))}",
-            hint="--missing-items intersection leaves them out",
-        )
+def estimate(parts: Floats, metric: str, level: float) -> Estimate:
+    """The reported interval and p of a metric's mean change."""
+    return plain(parts, level) if metric == "auroc" else adjusted(parts, level)
+
+
+def language_table(
+    pairs: Pairs, changes: Changes, draws: Mapping[str, Floats], seen: Sequence[str], config: CompareConfig
+) -> pd.DataFrame:
+    """A row per language."""
+    import pandas as pd
+
+    rows = []
+    for i, (code, (left, right)) in enumerate(pairs.items()):
+        known = language(code)
+        row: dict[str, object] = {"language": code, "script": known.script, "family": known.family}
+        row |= {"seen": code in seen, "n": len(left.gold)}
+        for metric, (old, new) in levels_of(left, right).items():
+            row |= {f"{metric}_before": old, f"{metric}_after": new}
+        for metric in CHANGES:
+            row |= _prefixed(metric, changes.column(metric, code), draws[metric][:, i], config.level)
+        old_right, new_right = hits(left) == 1, hits(right) == 1
+        gained, lost = int((new_right & ~old_right).sum()), int((old_right & ~new_right).sum())
+        row |= {"gained": gained, "lost": lost}
+        row |= {"mcnemar_p": mcnemar(gained, lost), "mcnemar_mid_p": mcnemar_mid(gained, lost)}
+        turned = float((changes.column("accuracy", code) ** 2).mean())
+        strict = (1 - config.level) / len(pairs)
+        row["detectable"] = detectable(len(left.gold), turned, alpha=strict, power=config.power)
+        rows.append(row | {"reason": changes.reasons[code]})
+    table = pd.DataFrame(rows)
+    for metric in CHANGES:
+        table[f"{metric}_holm_p"] = corrected(table[f"{metric}_p"].to_numpy(), "holm")
+    table["holm_p"] = corrected(table["mcnemar_p"].to_numpy(), "holm")
+    table["bh_q"] = corrected(table["mcnemar_p"].to_numpy(), "fdr_bh")
+    table["verdict"] = [
+        word(row["accuracy_delta"], row["holm_p"], row["detectable"], config) for row in table.to_dict("records")
+    ]
+    return table
+
+
+def _prefixed(metric: str, parts: Floats, draws: Floats, level: float) -> dict[str, object]:
+    found = estimate(parts, metric, level)
+    low, high = percentile(draws, level) if len(parts) > 1 else (math.nan, math.nan)
     return {
-        code: _same_items(left, after.scores[code], missing_items)
-        for code, left in before.scores.items()
-        if code in after.scores
+        f"{metric}_delta": found.delta,
+        f"{metric}_low": found.low,
+        f"{metric}_high": found.high,
+        f"{metric}_boot_low": low,
+        f"{metric}_boot_high": high,
+        f"{metric}_p": found.p,
     }
 
 
-def _same_items(left: LabelScores, right: LabelScores, missing_items: str) -> tuple[LabelScores, LabelScores]:
-    apart = sorted(set(left.example_ids) ^ set(right.example_ids))
-    if apart and missing_items == "refuse":
-        raise DataError(
-            f"{left.language}: {len(apart)} items stand on one side alone: {', '.join(apart[:5])}",
-            hint="--missing-items intersection leaves them out",
-        )
-    places = {example_id: i for i, example_id in enumerate(right.example_ids)}
-    shared = [example_id for example_id in left.example_ids if example_id in places]
-    if not shared:
-        raise DataError(f"{left.language}: the two sides have no item in common")
-    wanted = set(shared)
-    left = _take(left, [i for i, example_id in enumerate(left.example_ids) if example_id in wanted])
-    right = _take(right, [places[example_id] for example_id in shared])
-    if left.labels != right.labels or (left.gold != right.gold).any():
-        raise DataError(f"{left.language}: the two sides' gold labels differ", hint="evaluate both on the same data")
-    return left, right
-
-
-def _take(scores: LabelScores, places: list[int]) -> LabelScores:
-    return replace(
-        scores,
-        example_ids=tuple(scores.example_ids[i] for i in places),
-        gold=scores.gold[places],
-        logprobs=scores.logprobs[places],
-        tokens=scores.tokens[places],
-        label_tokens=scores.label_tokens[places],
-    )
-
-
-def _language_row(
-    left: LabelScores, right: LabelScores, seen: bool, config: CompareConfig, rng: np.random.Generator
-) -> dict[str, object]:
-    row: dict[str, object] = {"language": left.language, "seen": seen, "n": len(left.gold)}
-    for metric, measure in METRICS.items():
-        old, new = measure(left), measure(right)
-        row |= {f"{metric}_before": old, f"{metric}_after": new, f"{metric}_delta": new - old}
-    for metric, per_item in PER_ITEM.items():
-        means = bootstrap_means(per_item(right) - per_item(left), draws=config.draws, rng=rng)
-        row[f"{metric}_low"], row[f"{metric}_high"] = interval(means, config.level)
-    old_right, new_right = hits(left) == 1, hits(right) == 1
-    gained, lost = int((new_right & ~old_right).sum()), int((old_right & ~new_right).sum())
-    return row | {"gained": gained, "lost": lost, "mcnemar_p": mcnemar(gained, lost)}
-
-
-def bootstrap_means(values: Floats, *, draws: int, rng: np.random.Generator) -> Floats:
-    """[n] → [draws]: means of resamples drawn with replacement. Empty input gives NaN, never 0."""
-    if len(values) == 0:
-        return np.full(draws, np.nan)
-    return np.asarray(values[rng.integers(len(values), size=(draws, len(values)))].mean(axis=1))
-
-
-def interval(draws: Floats, level: float) -> tuple[float, float]:
-    """The percentile interval of bootstrap draws at this coverage; NaN where a draw is NaN."""
-    low, high = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
-
-
-def mcnemar(gained: int, lost: int) -> float:
-    """Exact two-sided McNemar p of items that turned right and items that turned wrong; 1 when none turned."""
-    from scipy.stats import binomtest
-
-    return float(binomtest(gained, gained + lost, 0.5).pvalue) if gained + lost else 1.0
-
-
-def _holm(p_values: Floats) -> Floats:
-    from statsmodels.stats.multitest import multipletests
-
-    return np.asarray(multipletests(p_values, method="holm")[1])
-
-
-def _group_rows(
-    pairs: Mapping[str, tuple[LabelScores, LabelScores]],
-    groups: Mapping[str, tuple[str, ...]],
+def group_table(
+    pairs: Pairs,
+    changes: Changes,
+    draws: Mapping[str, Floats],
+    groups: Sequence[Group],
     config: CompareConfig,
     rng: np.random.Generator,
-) -> list[dict[str, object]]:
-    rows: list[dict[str, object]] = []
-    for group, codes in groups.items():
-        row: dict[str, object] = {"group": group, "languages": len(codes)}
-        for metric, per_item in PER_ITEM.items():
-            means = _item_means({code: per_item(pairs[code][1]) - per_item(pairs[code][0]) for code in codes}, pairs)
-            low, high = interval(bootstrap_means(means, draws=config.draws, rng=rng), config.level)
-            before = float(np.mean([METRICS[metric](pairs[code][0]) for code in codes])) if codes else math.nan
-            found = {"before": before, "delta": float(means.mean()), "low": low, "high": high}
-            rows.append(row | {"metric": metric, "n": len(means)} | found)
-        aurocs = np.array([[METRICS["auroc"](side) for side in pairs[code]] for code in codes])
-        rows.append(
-            row
-            | {"metric": "auroc", "n": len(pairs[codes[0]][0].gold), "before": float(aurocs[:, 0].mean())}
-            | {"delta": float((aurocs[:, 1] - aurocs[:, 0]).mean()), "low": math.nan, "high": math.nan}
-        )
-    return rows
+) -> pd.DataFrame:
+    """A row per group and metric."""
+    import pandas as pd
+
+    levels = {code: levels_of(*sides) for code, sides in pairs.items()}
+    rows = []
+    for group in groups:
+        places = [changes.languages.index(code) for code in group.languages]
+        for metric in CHANGES:
+            old, new = (
+                float(np.mean([levels[code][metric][side] for code in group.languages])) if metric != "prior_repair"
+                else math.nan for side in (0, 1)
+            )  # fmt: skip
+            row = {"group": group.name, "kind": group.kind, "languages": len(places), "metric": metric}
+            row |= {"codes": " ".join(group.languages), "before": old, "after": new}
+            rows.append(
+                row | _group_row(changes.block(metric, group.languages), draws[metric][:, places], metric, config, rng)
+            )
+    table = pd.DataFrame(rows)
+    table["holm_p"] = np.nan
+    for (kind, _), part in table.groupby(["kind", "metric"]):
+        # Seen and unseen are questions of their own, asked before the run; scripts and families are a search.
+        whole = kind in ("all", "training", "reference")
+        table.loc[part.index, "holm_p"] = part["p"] if whole else corrected(part["p"].to_numpy(), "holm")
+    table["verdict"] = [
+        word(row["delta"], row["holm_p"], row["detectable"], config) for row in table.to_dict("records")
+    ]
+    return table
 
 
-def _item_means(differences: Mapping[str, Floats], pairs: Mapping[str, tuple[LabelScores, LabelScores]]) -> Floats:
-    """[items]: each item's difference averaged over the languages, for items that all of them have."""
-    columns = [dict(zip(pairs[code][0].example_ids, values, strict=True)) for code, values in differences.items()]
-    shared = [example_id for example_id in columns[0] if all(example_id in column for column in columns)]
-    if not shared:
-        raise DataError(
-            f"{', '.join(differences)}: no item is in all of these languages", hint="compare them one by one"
-        )
-    values = np.array([[column[example_id] for column in columns] for example_id in shared])
-    return np.asarray(values.mean(axis=1))
+def _group_row(
+    block: Floats, draws: Floats, metric: str, config: CompareConfig, rng: np.random.Generator
+) -> dict[str, object]:
+    found = estimate(block.mean(axis=1), metric, config.level)
+    broad = two_way(block, config.level, floor=found.error if found.error == found.error else 0.0)
+    k = draws.shape[1]
+    low, high = percentile(draws.mean(axis=1), config.level) if len(block) > 1 else (math.nan, math.nan)
+    again = rng.multinomial(k, np.full(k, 1 / k), size=len(draws)) / k
+    both = percentile((draws * again).sum(axis=1), config.level) if k > 1 else (math.nan, math.nan)
+    return {
+        "n": len(block),
+        "delta": found.delta,
+        "low": found.low,
+        "high": found.high,
+        "boot_low": low,
+        "boot_high": high,
+        "p": found.p,
+        "languages_low": broad.low,
+        "languages_high": broad.high,
+        "languages_p": broad.p,
+        "languages_boot_low": both[0],
+        "languages_boot_high": both[1],
+        "detectable": detectable_mean(found.error, alpha=1 - config.level, power=config.power),
+    }
+
+
+def guard_of(changes: Changes, config: CompareConfig) -> Guard | None:
+    """The non-inferiority test of the reference language; None when it is not compared."""
+    code = reference_language()
+    if code not in changes.languages:
+        return None
+    parts = changes.column("accuracy", code)
+    found = adjusted(parts, config.level)
+    p = non_inferiority_p(found, parts, config.margin) if found.error == found.error else math.nan
+    return Guard(
+        code, config.margin, found.delta, found.low, found.high, p,
+        held=found.low > -config.margin, lost=found.high < -config.margin,
+    )  # fmt: skip

@@ -1,71 +1,222 @@
-"""What a comparison says, in plain sentences. Nothing is called a change whose interval holds zero."""
+"""What a comparison says, in plain sentences, each with the numbers it stands on.
+
+improved, got worse   the test says so at the level asked for (single languages: after Holm)
+no evidence           it does not, though a change of `compare.effect` would have been found with the power asked for
+underpowered          it does not, and such a change could have been missed
+"""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+
+from spillover.core.config import CompareConfig
+from spillover.core.languages import language
 
 if TYPE_CHECKING:
     from spillover.compare.paired import Comparison
 
-FEW_ITEMS = 100
-SIGNIFICANT = 0.05
-# Standard errors to a difference that a two-sided 5 % test finds with 80 % power: 1.96 + 0.84.
-DETECTABLE = 2.80
+IMPROVED, WORSE, NO_EVIDENCE, UNDERPOWERED, UNDEFINED = (
+    "improved",
+    "got worse",
+    "no evidence",
+    "underpowered",
+    "undefined",
+)
+SPOKEN_KINDS = ("all", "training", "own")
 
 
-def verdict(comparison: Comparison) -> tuple[str, ...]:
-    """Three to six sentences: the mean change, seen and unseen, single languages, discrimination, and what n allows."""
-    rows, groups = comparison.languages, comparison.groups
-    sentences = [_group_sentence(comparison, group) for group in dict.fromkeys(groups["group"])]
-    moved = rows[rows["holm_p"] < SIGNIFICANT]
-    if len(moved):
-        named = ", ".join(f"{row['language']} {_points(row['accuracy_delta'])}" for row in moved.to_dict("records"))
-        sentences.append(f"Single languages that changed after Holm's correction: {named}.")
-    else:
-        sentences.append(f"In none of the {len(rows)} languages does the change in accuracy survive Holm's correction.")
-    overall = _pick(groups, "all", "auroc")
-    calibrated = _pick(groups, "all", "calibrated_accuracy")
-    sentences.append(
-        f"With the labels' prior taken out, accuracy moved {_points(calibrated['delta'])} "
-        f"({_points(calibrated['low'])} to {_points(calibrated['high'])}); AUROC went from "
-        f"{overall['before']:.3f} to {overall['before'] + overall['delta']:.3f}."
-    )
-    if rows["n"].min() < FEW_ITEMS:
-        least = detectable(comparison)
-        power = (
-            "no item turned either way"
-            if math.isnan(least)
-            else (f"one language must change by about {100 * least:.0f} points to be found with 80 % power")
+@dataclass(frozen=True)
+class Sentence:
+    """about: change, languages, split, misread, guard, general, placebo or seeds. numbers: those it was made of."""
+
+    about: str
+    text: str
+    numbers: Mapping[Any, Any] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return self.text
+
+
+def word(delta: float, p: float, least: float, config: CompareConfig) -> str:
+    """One of the four words above, or "undefined" when there is no test."""
+    if math.isnan(delta) or math.isnan(p):
+        return UNDEFINED
+    if p < 1 - config.level:
+        return IMPROVED if delta > 0 else WORSE
+    return NO_EVIDENCE if least <= config.effect else UNDERPOWERED
+
+
+def verdict(found: Comparison) -> tuple[Sentence, ...]:
+    """The sentences of one comparison, the widest claim first."""
+    rows = found.groups[found.groups["kind"].isin(SPOKEN_KINDS)]
+    accuracy = rows[rows["metric"] == "accuracy"].to_dict("records")
+    sentences = [_change(found, row) for row in accuracy]
+    sentences.append(_single_languages(found))
+    sentences += [_split(found, row["group"]) for row in accuracy if row["kind"] != "own"]
+    sentences += _misread(found)
+    if found.guard:
+        sentences.append(_guard(found))
+    general = accuracy[0]
+    if not math.isnan(general["languages_low"]):
+        sentences.append(
+            Sentence(
+                "general",
+                f"As a claim about languages in general, these {general['languages']} being a sample: accuracy "
+                f"{points(general['delta'])} ({points(general['languages_low'])} to "
+                f"{points(general['languages_high'])}).",
+                _numbers(general, "delta", "languages_low", "languages_high", "languages_p"),
+            )
         )
-        sentences.append(f"{rows['n'].min()} items a language prove little: {power}.")
     return tuple(sentences)
 
 
-def detectable(comparison: Comparison) -> float:
-    """The accuracy change (a share) that a single language needs to be found with 80 % power at 5 %, from the share of
-    items that turned either way. NaN when none turned."""
-    rows = comparison.languages
-    turned = ((rows["gained"] + rows["lost"]) / rows["n"]).mean()
-    return DETECTABLE * math.sqrt(turned / rows["n"].min()) if turned else math.nan
-
-
-def _group_sentence(comparison: Comparison, group: str) -> str:
-    row = _pick(comparison.groups, group, "accuracy")
-    holds = "a gain" if row["low"] > 0 else "a loss" if row["high"] < 0 else "not told from no change"
+def _change(found: Comparison, row: Mapping[Any, Any]) -> Sentence:
     n = int(row["languages"])
     names = {"all": f"all {n}", "seen": f"{n} trained-on", "unseen": f"{n} unseen"}
-    before, after = 100 * row["before"], 100 * (row["before"] + row["delta"])
-    return (
-        f"{comparison.task}, {names[group]} {'language' if n == 1 else 'languages'}: "
-        f"accuracy {before:.1f} → {after:.1f} %, {_points(row['delta'])} "
-        f"({100 * comparison.level:.0f} % interval {_points(row['low'])} to {_points(row['high'])}): {holds}."
+    name = names.get(row["group"], f"{n} {row['group']}")
+    ends = {
+        IMPROVED: "improved",
+        WORSE: "got worse",
+        NO_EVIDENCE: "no evidence of a change",
+        UNDERPOWERED: f"underpowered, only a change of {100 * row['detectable']:.1f} points would be found",
+        UNDEFINED: "no test, there is one item",
+    }
+    return Sentence(
+        "change",
+        f"{found.task}, {name} {'language' if n == 1 else 'languages'}: accuracy {percent(row['before'])} → "
+        f"{percent(row['after'])} %, {points(row['delta'])} ({100 * found.level:.0f} % interval {span(row)}): "
+        f"{ends[row['verdict']]}.",
+        {"group": row["group"], "codes": row["codes"], "verdict": row["verdict"]}
+        | _numbers(row, "before", "after", "delta", "low", "high", "p", "holm_p", "detectable", "n"),
     )
 
 
-def _pick(groups: Any, group: str, metric: str) -> Any:
+def _single_languages(found: Comparison) -> Sentence:
+    rows = found.languages.to_dict("records")
+    by_word: dict[str, list[Any]] = {}
+    for row in rows:
+        by_word.setdefault(row["verdict"], []).append(row)
+    parts = []
+    for name in (IMPROVED, WORSE):
+        if name in by_word:
+            parts.append(
+                f"{name} {', '.join(row['language'] + ' ' + points(row['accuracy_delta']) for row in by_word[name])}"
+            )
+    parts += [f"{name} {len(by_word[name])}" for name in (NO_EVIDENCE, UNDERPOWERED, UNDEFINED) if name in by_word]
+    least = [row["detectable"] for row in rows if not math.isnan(row["detectable"])]
+    reach = (
+        f" One language needed about {100 * sorted(least)[len(least) // 2]:.0f} points to be found." if least else ""
+    )
+    return Sentence(
+        "languages",
+        f"Single languages after Holm's correction over {len(rows)}: {'; '.join(parts)}.{reach}",
+        {
+            row["language"]: {"verdict": row["verdict"]}
+            | _numbers(
+                row, "accuracy_delta", "accuracy_low", "accuracy_high", "mcnemar_p", "holm_p", "bh_q", "detectable"
+            )
+            for row in rows
+        },
+    )
+
+
+def _split(found: Comparison, group: str) -> Sentence:
+    change, told, repair, area = (
+        pick(found.groups, group, metric) for metric in ("accuracy", "calibrated_accuracy", "prior_repair", "auroc")
+    )
+    name = {"all": "all languages", "seen": "trained-on languages", "unseen": "unseen languages"}[group]
+    numbers = {
+        metric: _numbers(row, "delta", "low", "high", "p")
+        for metric, row in (
+            ("accuracy", change),
+            ("prior_repair", repair),
+            ("calibrated_accuracy", told),
+            ("auroc", area),
+        )
+    }
+    if math.isnan(told["delta"]):
+        return Sentence("split", f"{name}: what part is prior repair cannot be told from these scores.", numbers)
+    text = (
+        f"{name[0].upper()}{name[1:]}: {points(change['delta'])} is {points(repair['delta'])} ({span(repair)}) prior "
+        f"repair and {points(told['delta'])} ({span(told)}) better discrimination; AUROC {area['before']:.3f} → "
+        f"{area['after']:.3f}, {area_span(area)}."
+    )
+    if change["verdict"] == IMPROVED and repair["verdict"] == IMPROVED and told["verdict"] != IMPROVED:
+        text += " The gain is a repaired label prior: calibration alone would have given it."
+    if IMPROVED == told["verdict"] == area["verdict"]:
+        text += " The model tells the labels apart better."
+    if area["verdict"] == WORSE:
+        text += " The model tells the labels apart worse than before, whatever accuracy says."
+    return Sentence("split", text, numbers)
+
+
+def _misread(found: Comparison) -> list[Sentence]:
+    """Languages whose accuracy rose while AUROC fell, or the reverse, both after Holm: there accuracy misleads."""
+    sentences = []
+    for row in found.languages.to_dict("records"):
+        rises = {IMPROVED: 1, WORSE: -1}.get(row["verdict"], 0)
+        told = row["auroc_holm_p"] < 1 - found.level
+        if rises and told and rises * row["auroc_delta"] < 0:
+            sentences.append(
+                Sentence(
+                    "misread",
+                    f"{language(row['language']).name}: accuracy went {points(row['accuracy_delta'])} while AUROC went "
+                    f"{row['auroc_delta']:+.3f} ({row['auroc_low']:+.3f} to {row['auroc_high']:+.3f}); prior repair is "
+                    f"{points(row['prior_repair_delta'])}. Accuracy alone misleads here.",
+                    {"language": row["language"]}
+                    | _numbers(row, "accuracy_delta", "auroc_delta", "prior_repair_delta"),
+                )
+            )
+    return sentences
+
+
+def _guard(found: Comparison) -> Sentence:
+    guard = found.guard
+    assert guard is not None
+    name, margin = language(guard.language).name, 100 * guard.margin
+    if math.isnan(guard.p):
+        end = "cannot be tested with one item"
+    elif guard.held:
+        end = f"held, any loss is below the margin of {margin:g} points (p = {guard.p:.3f})"
+    elif guard.lost:
+        end = f"lost more than the margin of {margin:g} points"
+    else:
+        end = f"not shown to hold: a loss of {margin:g} points is not excluded (p = {guard.p:.3f})"
+    return Sentence(
+        "guard", f"{name}: {points(guard.delta)} ({points(guard.low)} to {points(guard.high)}): {end}.", vars(guard)
+    )
+
+
+def pick(groups: Any, group: str, metric: str) -> Any:
+    """The row of one group and metric."""
     return groups[(groups["group"] == group) & (groups["metric"] == metric)].iloc[0]
 
 
-def _points(share: float) -> str:
-    return f"{100 * share:+.1f}"
+def points(share: float) -> str:
+    """A share as percentage points with a sign; a dash for NaN."""
+    return "–" if math.isnan(share) else f"{100 * share:+.1f}"
+
+
+def percent(share: float) -> str:
+    return "–" if math.isnan(share) else f"{100 * share:.1f}"
+
+
+def span(row: Mapping[Any, Any]) -> str:
+    """A row's interval in points."""
+    return f"{points(row['low'])} to {points(row['high'])}"
+
+
+def area_span(row: Mapping[Any, Any]) -> str:
+    """A change in AUROC with its interval, where it has one."""
+    if math.isnan(row["delta"]):
+        return "undefined"
+    if math.isnan(row["low"]):
+        return f"{row['delta']:+.3f} (nothing varies, no interval)"
+    return f"{row['delta']:+.3f} ({row['low']:+.3f} to {row['high']:+.3f})"
+
+
+def _numbers(row: Mapping[Any, Any], *keys: str) -> dict[str, Any]:
+    return {key: row[key].item() if hasattr(row[key], "item") else row[key] for key in keys}

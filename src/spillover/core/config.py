@@ -46,13 +46,17 @@ class AuditConfig(Section):
 
 class BuildConfig(Section):
     """Question-translation pairs. `sources`: "all" for every language with questions but the target, which is the
-    reference language when null. `pairs`: per source language, null for all. `files`: ready-made pairs instead."""
+    reference language when null. `pairs`: per source language, null for all. `files`: ready-made pairs instead.
+
+    `arm`: translate, or a placebo (build/arms.py says what each is). `off_domain`: the other task of that arm.
+    """
 
     task: str = "sentiment"
     sources: Languages = "all"
     target: str | None = None
     pairs: Count | None = None
-    arm: Literal["translation", "shuffled", "copy"] = "translation"
+    arm: Literal["translate", "shuffled", "copy", "template", "off-domain", "labelled"] = "translate"
+    off_domain: str | None = None
     overlap: Literal["refuse", "drop"] = "refuse"
     files: list[str] = []
 
@@ -61,6 +65,7 @@ class TrainConfig(Section):
     """LoRA tuning. `batch` is the effective batch; what does not fit in `micro_batch` is accumulated.
 
     `chat_template`: wrap each pair in the model's own chat template. `keep_merged`: also write the merged weights.
+    `seed`: of the training alone, null for the run's own: seeds then share their pairs and test items.
     """
 
     rank: Count = 8
@@ -80,6 +85,7 @@ class TrainConfig(Section):
     chat_template: bool = False
     report_to: list[str] = []
     keep_merged: bool = True
+    seed: Annotated[int, Field(ge=0)] | None = None
 
 
 class EvaluateConfig(Section):
@@ -87,12 +93,14 @@ class EvaluateConfig(Section):
 
     `rule`: exact, or paper for the paper's own (for comparison alone). `budget_minutes`: as many items as this machine
     scores in that time with one model on one task, the same in every language; null for all.
+    `content_free`: inputs without content, scored beside the items for contextual calibration.
     """
 
     labels: str = "english"
     shots: str = "own"
     rule: Literal["exact", "paper"] = "exact"
     budget_minutes: Positive | None = None
+    content_free: list[str] = ["N/A", "", "[MASK]"]
     batch_tokens: Count = 4096
     prefix_cache: bool = True
     missing_items: Literal["refuse", "intersection"] = "refuse"
@@ -100,10 +108,20 @@ class EvaluateConfig(Section):
 
 
 class CompareConfig(Section):
-    """`draws`: bootstrap resamples. `level`: coverage of the intervals."""
+    """`draws`: bootstrap resamples. `level`: coverage of the intervals; 1 - level is the size of the tests.
+
+    `margin`: what the reference language may lose. `effect`: the smallest change in accuracy that matters; what cannot
+    find it with `power` is called underpowered. `groups`: your own lists of languages. `against`: other run folders,
+    placebo arms or further seeds, that this run is compared with.
+    """
 
     draws: Count = 2000
     level: Annotated[float, Field(gt=0, lt=1)] = 0.95
+    margin: Annotated[float, Field(gt=0, lt=1)] = 0.02
+    effect: Annotated[float, Field(gt=0, lt=1)] = 0.05
+    power: Annotated[float, Field(gt=0, lt=1)] = 0.8
+    groups: dict[str, list[str]] = {}
+    against: list[str] = []
     missing_items: Literal["refuse", "intersection"] = "refuse"
 
 

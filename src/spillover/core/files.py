@@ -100,16 +100,19 @@ def write_jsonl(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
 def write_json(path: Path, value: Any) -> None:
     """An indented JSON file, atomically. NaN is written as null, since JSON has none."""
     with atomic(path) as partial:
-        partial.write_text(json.dumps(_plain(value), ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+        partial.write_text(json.dumps(plain(value), ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """A value as JSON takes it: NaN becomes null, keys text, tuples lists, and numpy's numbers Python's."""
+    if hasattr(value, "tolist"):
+        value = value.tolist()
     if isinstance(value, float) and value != value:
         return None
     if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     return value
 
 

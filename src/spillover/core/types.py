@@ -99,11 +99,25 @@ class TrainingPair:
 
 
 @dataclass(frozen=True)
+class CalibrationScores:
+    """What calibration needs beside the items of one language. Natural log-probabilities, ≤ 0.
+
+    content_free: [inputs, labels], with inputs without content in the item's place. answer_prompt: [labels], after the
+    answer prompt alone. label_bytes: [labels] UTF-8 length of each label word.
+    """
+
+    content_free: NDArray[np.float32]
+    answer_prompt: NDArray[np.float32]
+    label_bytes: NDArray[np.int32]
+
+
+@dataclass(frozen=True)
 class LabelScores:
     """Log-probability of every label for every item of one language; natural log, ≤ 0, not normalised over the labels.
 
     logprobs: [n, labels] float32. gold: [n] index into `labels`. tokens: [n] prompt length.
     label_tokens: [n, labels] number of tokens each label's log-probability is the sum of.
+    outcome: [n] in [0, 1], from logs of other tools that say only how right an answer was; then `labels` is empty.
     """
 
     language: str
@@ -113,6 +127,8 @@ class LabelScores:
     logprobs: NDArray[np.float32]
     tokens: NDArray[np.int32]
     label_tokens: NDArray[np.int32]
+    calibration: CalibrationScores | None = None
+    outcome: NDArray[np.float64] | None = None
 
 
 @dataclass(frozen=True)

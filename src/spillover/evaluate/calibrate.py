@@ -1,22 +1,84 @@
-"""Calibration from stored log-probabilities, without the model."""
+"""Calibration from stored log-probabilities, without the model: how much of an answer is the label's own prior?
+
+length rule  sum, mean per token or per byte of the label word
+none         the log-probabilities as they are
+batch        less each label's mean over the items (Zhou et al. 2023)
+contextual   less the label's log-probability for inputs without content, as "N/A" (Zhao et al. 2021)
+pmi          less the label's log-probability after the answer prompt alone (Holtzman et al. 2021)
+"""
 
 from __future__ import annotations
+
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
+from spillover.core.errors import ConfigError, DataError
+from spillover.core.types import LabelScores
 
-def normalised(logprobs: NDArray[np.float32]) -> NDArray[np.float64]:
+Floats = NDArray[np.float64]
+Method = Literal["none", "batch", "contextual", "pmi"]
+Length = Literal["sum", "token", "byte"]
+
+
+def calibrated(scores: LabelScores, method: Method = "none", length: Length = "sum") -> Floats:
+    """[n, labels] values whose largest is the answer. Comparable within an item, not between methods.
+
+    ConfigError for an unknown method or rule; DataError when the table lacks what the method needs.
+    """
+    if method not in get_args(Method):
+        raise ConfigError(f"calibration {method!r} is not known", hint=f"choose from {', '.join(get_args(Method))}")
+    values = scaled(scores, length)
+    if method == "none":
+        return values
+    if method == "batch":
+        return batch_calibrated(values)
+    if scores.calibration is None:
+        raise DataError(
+            f"{scores.language}: the table has no scores for {method} calibration", hint="evaluate into a new folder"
+        )
+    lengths = _lengths(scores, length)[0]
+    if method == "contextual":
+        if not len(scores.calibration.content_free):
+            raise DataError(f"{scores.language}: no content-free input was scored", hint="set evaluate.content_free")
+        prior = np.exp(normalised(scores.calibration.content_free / lengths)).mean(axis=0)
+        return np.asarray(normalised(values) - np.log(prior))
+    return np.asarray(values - scores.calibration.answer_prompt / lengths)
+
+
+def scaled(scores: LabelScores, length: Length = "sum") -> Floats:
+    """[n, labels]: the log-probabilities under a length rule."""
+    return np.asarray(scores.logprobs.astype(np.float64) / _lengths(scores, length))
+
+
+def _lengths(scores: LabelScores, length: Length) -> Floats:
+    """[n or 1, labels]: what the sum over a label's tokens is divided by."""
+    if length == "sum":
+        return np.ones((1, len(scores.labels)))
+    if length == "token":
+        return np.asarray(scores.label_tokens, dtype=np.float64)
+    if length != "byte":
+        raise ConfigError(f"length rule {length!r} is not known", hint=f"choose from {', '.join(get_args(Length))}")
+    if scores.calibration is None:
+        raise DataError(
+            f"{scores.language}: the table has no byte lengths of its labels", hint="evaluate into a new folder"
+        )
+    return np.asarray(scores.calibration.label_bytes, dtype=np.float64)[None, :]
+
+
+def normalised(logprobs: NDArray[np.floating]) -> Floats:
     """[n, labels] → [n, labels]: natural log-probabilities that sum to one over the labels."""
     values = logprobs.astype(np.float64)
     peak = values.max(axis=1, keepdims=True)
     return np.asarray(values - peak - np.log(np.exp(values - peak).sum(axis=1, keepdims=True)))
 
 
-def batch_calibrated(logprobs: NDArray[np.float32]) -> NDArray[np.float64]:
+def batch_calibrated(logprobs: NDArray[np.floating]) -> Floats:
     """[n, labels] → [n, labels]: normalised log-probabilities less each label's mean over the items (Zhou et al. 2023).
 
-    It takes out a prior that the prompt gives to a label whatever the item says. Not normalised any more.
+    It takes out a prior that the prompt gives to a label whatever the item says. Not normalised any more. It takes the
+    labels to be about equally frequent: a real majority among the items is taken out too.
     """
     values = normalised(logprobs)
     return np.asarray(values - values.mean(axis=0, keepdims=True))

@@ -23,6 +23,7 @@ from spillover.core.files import hash_files, hash_of
 from spillover.core.languages import select_languages
 from spillover.core.runs import Run, open_run
 from spillover.core.types import (
+    CalibrationScores,
     Evaluation,
     Example,
     LabelScores,
@@ -37,7 +38,7 @@ from spillover.models.engine import Engine, open_engine
 from spillover.models.load import Model
 from spillover.models.packing import Plan
 from spillover.tasks.examples import language_files, load_parallel
-from spillover.tasks.prompts import render
+from spillover.tasks.prompts import answer_prompt, content_free, render
 from spillover.tasks.wording import load_task
 
 log = logging.getLogger(__name__)
@@ -83,15 +84,17 @@ def evaluate(
         )
 
     def plan(examples: Mapping[str, Sequence[Example]]) -> dict[str, Plan]:
-        return {
-            code: engine.plan(render(wording, rows, label_set=config.labels, shots=config.shots))
-            for code, rows in examples.items()
-        }
+        plans = {}
+        for code, rows in examples.items():
+            prompts = render(wording, rows, label_set=config.labels, shots=config.shots)
+            plans[code] = engine.plan([*prompts, *content_free(wording, prompts[0], config.content_free)])
+        return plans
 
+    free = len(config.content_free)
     plans = plan(load(limit))
     if config.budget_minutes is not None:
-        within = _items_within(run, wording.name, engine, plans, 60 * config.budget_minutes)
-        if within < len(next(iter(plans.values())).items):
+        within = _items_within(run, wording.name, engine, plans, free, 60 * config.budget_minutes)
+        if within < len(next(iter(plans.values())).items) - free:
             limit, plans = within, plan(load(within))
     settings = {
         "model": model.ref.fingerprint,
@@ -102,11 +105,13 @@ def evaluate(
         "seed": seed if limit else None,
     } | config.model_dump(exclude={"batch_tokens"})
     evaluation = Evaluation(model.ref, wording.name, config.labels, hash_of(settings), {})
-    items = sum(len(own.items) for own in plans.values())
+    items = sum(len(own.items) - free for own in plans.values())
     bar = _Bar(progress, f"evaluate {name or ''} {wording.name}".replace("  ", " "), items)
     if run is None:
         _announce(engine, wording.name, list(plans.values()))
-        scores = {code: score_language(engine, wording, own, None, evaluation, bar) for code, own in plans.items()}
+        scores = {
+            code: score_language(engine, wording, own, free, None, evaluation, bar) for code, own in plans.items()
+        }
         return replace(evaluation, scores=scores)
     name = name or ("tuned" if model.ref.adapter else "base")
     folder = run.path / "evaluate" / name / wording.name
@@ -114,7 +119,7 @@ def evaluate(
         if not stage.finished:
             _announce(engine, wording.name, [own for code, own in plans.items() if not _table(folder, code).exists()])
         scores = {
-            code: score_language(engine, wording, own, _table(folder, code), evaluation, bar)
+            code: score_language(engine, wording, own, free, _table(folder, code), evaluation, bar)
             for code, own in plans.items()
         }
         stage.facts |= {
@@ -149,7 +154,9 @@ def _duration(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
 
 
-def _items_within(run: Run | None, task: str, engine: Engine, plans: Mapping[str, Plan], seconds: float) -> int:
+def _items_within(
+    run: Run | None, task: str, engine: Engine, plans: Mapping[str, Plan], free: int, seconds: float
+) -> int:
     """How many items a language fit into that time, at the least one. In a run folder the first evaluation of a task
     decides for all that follow, so that they score the same items."""
     held = run.manifest().get("budget", {}) if run else {}
@@ -157,7 +164,7 @@ def _items_within(run: Run | None, task: str, engine: Engine, plans: Mapping[str
         rate = engine.tokens_per_second(next(iter(plans.values())))
         prefixes = sum(len(plan.prefix) for plan in plans.values() if plan.shared)
         an_item = sum((plan.computed - len(plan.prefix) * plan.shared) / len(plan.items) for plan in plans.values())
-        most = min(len(plan.items) for plan in plans.values())
+        most = min(len(plan.items) for plan in plans.values()) - free
         held = held | {task: min(most, max(1, int((seconds * rate - prefixes) / an_item)))}
         log.info("%s: %d of %d items a language fit into the budget", task, held[task], most)
         if run:
@@ -173,18 +180,21 @@ class _Bar:
         progress(activity, 0, total)
 
     def add(self, items: int) -> None:
-        self.done += items
+        self.done = min(self.done + items, self.total)
         self.progress(self.activity, self.done, self.total)
 
 
 def score_language(
-    engine: Engine, task: Task, plan: Plan, path: Path | None, evaluation: Evaluation, bar: _Bar
+    engine: Engine, task: Task, plan: Plan, free: int, path: Path | None, evaluation: Evaluation, bar: _Bar
 ) -> LabelScores:
-    """Scores of one language, from its table when that is finished, else from the engine and then into the table."""
+    """Scores of one language, from its table when that is finished, else from the engine and then into the table.
+
+    free: how many of the plan's prompts, the last ones, have no content and serve calibration.
+    """
     if path is not None and path.exists():
         scores, facts = read_scores(path)
         if facts["key"] == evaluation.key:
-            bar.add(len(plan.items))
+            bar.add(len(plan.items) - free)
             return scores
     batches_path = path.with_suffix(".batches.jsonl") if path else None
     batches = _read_batches(batches_path, evaluation.key) if batches_path else []
@@ -195,7 +205,9 @@ def score_language(
         if batches_path:
             _append_batch(batches_path, evaluation.key, batch)
         bar.add(len(batch.index))
-    scores = _assemble(task, plan.prompts, batches)
+    items = len(plan.items) - free
+    scores = _assemble(task, plan.prompts[:items], batches)
+    scores = replace(scores, calibration=_calibration(engine, task, plan.prompts[0], items, batches))
     if path and batches_path:
         write_scores(path, scores, facts_of(evaluation))
         batches_path.unlink(missing_ok=True)
@@ -203,9 +215,9 @@ def score_language(
 
 
 def _assemble(task: Task, prompts: Sequence[Prompt], batches: Sequence[ScoredBatch]) -> LabelScores:
-    """Batches put back into the order of the prompts."""
+    """Batches put back into the order of the prompts; what comes after these is left out."""
     index = np.concatenate([batch.index for batch in batches])
-    order = np.argsort(index)
+    order = np.argsort(index)[: len(prompts)]
     return LabelScores(
         language=prompts[0].language,
         labels=task.labels,
@@ -214,6 +226,19 @@ def _assemble(task: Task, prompts: Sequence[Prompt], batches: Sequence[ScoredBat
         logprobs=np.concatenate([batch.logprobs for batch in batches])[order],
         tokens=np.concatenate([batch.tokens for batch in batches])[order],
         label_tokens=np.concatenate([batch.label_tokens for batch in batches])[order],
+    )
+
+
+def _calibration(
+    engine: Engine, task: Task, prompt: Prompt, items: int, batches: Sequence[ScoredBatch]
+) -> CalibrationScores:
+    """From the prompts that follow the first `items`, and from the answer prompt, which costs a few tokens."""
+    order = np.argsort(np.concatenate([batch.index for batch in batches]))[items:]
+    alone = next(engine.score(engine.plan([answer_prompt(task, prompt)])))
+    return CalibrationScores(
+        content_free=np.concatenate([batch.logprobs for batch in batches])[order],
+        answer_prompt=alone.logprobs[0],
+        label_bytes=np.array([len(word.encode()) for word in prompt.answers], dtype=np.int32),
     )
 
 

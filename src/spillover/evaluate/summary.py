@@ -1,4 +1,4 @@
-"""What one table of scores says: accuracy raw and calibrated, macro-F1, AUROC, and which labels the model gives.
+"""What one table of scores says: accuracy and macro-F1 raw and calibrated, AUROC, ECE, and which labels are given.
 
 No torch here: summaries are recomputed from the tables on any machine.
 """
@@ -13,14 +13,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spillover.core.types import Evaluation, LabelScores
+from spillover.evaluate.auroc import auroc_influence
 from spillover.evaluate.calibrate import batch_calibrated, normalised
+
+CHANCE = 0.5
+ECE_BINS = 10
+# Scores are float32: a difference below this after calibration is rounding, and the labels tie.
+TIE = 1e-9
 
 
 @dataclass(frozen=True)
 class Summary:
-    """One language. Shares and scores are in [0, 1]; AUROC is the one-vs-rest mean, 0.5 at chance, NaN with one class.
+    """One language. Shares and scores are in [0, 1]; AUROC is the one-vs-rest mean, 0.5 at chance.
 
-    predicted, gold: share of items by label id. ties: items whose best label is not unique.
+    predicted, gold: share of items by label id. ties: items whose best label is not unique. calibrated: by batch.
+    ece: expected calibration error of the answer's normalised probability. auroc_low, auroc_high: 95 %, DeLong.
+    at_chance: that interval holds 0.5, so that the answers cannot be told from guesses; also true when it is undefined.
+    reason: why a number is NaN, or "".
     """
 
     language: str
@@ -28,10 +37,16 @@ class Summary:
     accuracy: float
     calibrated_accuracy: float
     macro_f1: float
+    calibrated_macro_f1: float
     auroc: float
+    auroc_low: float
+    auroc_high: float
+    at_chance: bool
+    ece: float
     predicted: Mapping[str, float]
     gold: Mapping[str, float]
     ties: int
+    reason: str = ""
 
 
 def summarise(evaluation: Evaluation) -> list[Summary]:
@@ -41,45 +56,79 @@ def summarise(evaluation: Evaluation) -> list[Summary]:
 
 def summarise_language(scores: LabelScores) -> Summary:
     """The summary of one language's scores."""
-    predicted = scores.logprobs.argmax(axis=1)
+    n = len(scores.gold)
+    if scores.outcome is not None:
+        return _outcome_summary(scores)
     best = scores.logprobs.max(axis=1, keepdims=True)
+    area, low, high = auroc_interval(scores)
+    calibrated = batch_calibrated(scores.logprobs) if n else scores.logprobs
     return Summary(
         language=scores.language,
-        n=len(scores.gold),
-        accuracy=float(hits(scores).mean()) if len(scores.gold) else math.nan,
-        calibrated_accuracy=float(calibrated_hits(scores).mean()) if len(scores.gold) else math.nan,
-        macro_f1=macro_f1(scores),
-        auroc=auroc(scores),
-        predicted=_shares(predicted, scores.labels),
+        n=n,
+        accuracy=_mean(hits(scores)),
+        calibrated_accuracy=_mean(calibrated_hits(scores)),
+        macro_f1=macro_f1(scores, scores.logprobs),
+        calibrated_macro_f1=macro_f1(scores, calibrated) if not reason_undefined(scores) else math.nan,
+        auroc=area,
+        auroc_low=low,
+        auroc_high=high,
+        at_chance=not (low > CHANCE or high < CHANCE),
+        ece=expected_calibration_error(scores),
+        predicted=_shares(scores.logprobs.argmax(axis=1), scores.labels),
         gold=_shares(scores.gold, scores.labels),
         ties=int(((scores.logprobs == best).sum(axis=1) > 1).sum()),
+        reason=reason_undefined(scores),
     )
+
+
+def _outcome_summary(scores: LabelScores) -> Summary:
+    nan = math.nan
+    return Summary(
+        scores.language, len(scores.gold), _mean(hits(scores)), nan, nan, nan, nan, nan, nan, True, nan, {}, {}, 0,
+        reason_undefined(scores),
+    )  # fmt: skip
+
+
+def reason_undefined(scores: LabelScores) -> str:
+    """Why AUROC and calibrated accuracy do not exist for these scores; "" when they do."""
+    if scores.outcome is not None:
+        return "no label log-probabilities"
+    if not len(scores.gold):
+        return "no items"
+    counts = np.bincount(scores.gold, minlength=len(scores.labels))
+    absent = [label for label, count in zip(scores.labels, counts, strict=True) if not count]
+    return f"no item has the label {' or '.join(absent)}" if absent else ""
 
 
 def hits(scores: LabelScores) -> NDArray[np.float64]:
     """[n]: 1 where the gold label alone is most probable, 1/k where it ties with k - 1 others, else 0."""
-    return _hits(scores.logprobs, scores.gold)
+    if scores.outcome is not None:
+        return scores.outcome
+    return _hits(scores.logprobs.astype(np.float64), scores.gold, 0.0)
 
 
 def calibrated_hits(scores: LabelScores) -> NDArray[np.float64]:
-    """[n]: the same after batch calibration."""
-    return _hits(batch_calibrated(scores.logprobs), scores.gold)
+    """[n]: the same after batch calibration. NaN when a label has no item: there is then no prior to take out."""
+    if reason_undefined(scores):
+        return np.full(len(scores.gold), np.nan)
+    return _hits(batch_calibrated(scores.logprobs), scores.gold, TIE)
 
 
-def _hits(values: NDArray[np.floating], gold: NDArray[np.int64]) -> NDArray[np.float64]:
-    best = values == values.max(axis=1, keepdims=True)
+def _hits(values: NDArray[np.float64], gold: NDArray[np.int64], tie: float) -> NDArray[np.float64]:
+    if not len(gold):
+        return np.zeros(0)
+    best = values >= values.max(axis=1, keepdims=True) - tie
     return np.asarray(best[np.arange(len(gold)), gold] / best.sum(axis=1), dtype=np.float64)
 
 
-def macro_f1(scores: LabelScores) -> float:
+def macro_f1(scores: LabelScores, values: NDArray[np.floating]) -> float:
     """Mean F1 over the labels that the task has; a label that is never given and never gold counts as 0."""
     from sklearn.metrics import f1_score
 
     if not len(scores.gold):
         return math.nan
     labels = list(range(len(scores.labels)))
-    predicted = scores.logprobs.argmax(axis=1)
-    return float(f1_score(scores.gold, predicted, labels=labels, average="macro", zero_division=0.0))
+    return float(f1_score(scores.gold, values.argmax(axis=1), labels=labels, average="macro", zero_division=0.0))
 
 
 def auroc(scores: LabelScores) -> float:
@@ -87,23 +136,41 @@ def auroc(scores: LabelScores) -> float:
 
     In [0, 1], 0.5 at chance, unchanged by any prior on two labels. NaN when a label has no item, or all of them.
     """
-    from sklearn.metrics import roc_auc_score
+    return math.nan if reason_undefined(scores) else auroc_influence(normalised(scores.logprobs), scores.gold)[0]
 
-    values = normalised(scores.logprobs)
-    areas = []
-    for i in range(len(scores.labels)):
-        is_label = scores.gold == i
-        if is_label.all() or not is_label.any():
-            return math.nan
-        areas.append(roc_auc_score(is_label, values[:, i]))
-    return float(np.mean(areas))
+
+def auroc_interval(scores: LabelScores, level: float = 0.95) -> tuple[float, float, float]:
+    """(area, low, high) after DeLong; not cut at 0 and 1. NaN where a label has fewer than two items."""
+    from scipy.stats import norm
+
+    if reason_undefined(scores):
+        return math.nan, math.nan, math.nan
+    area, influence = auroc_influence(normalised(scores.logprobs), scores.gold)
+    half = float(norm.ppf((1 + level) / 2)) * math.sqrt(float((influence**2).sum())) / len(influence)
+    return area, area - half, area + half
+
+
+def expected_calibration_error(scores: LabelScores) -> float:
+    """Mean gap between how sure the model is of its answer, over the labels alone, and how often it is right, in ten
+    bins of equal width (Guo et al. 2017). In [0, 1], 0 is perfect. NaN without items."""
+    if not len(scores.gold):
+        return math.nan
+    sure = np.exp(normalised(scores.logprobs)).max(axis=1)
+    right = hits(scores)
+    bins = np.minimum((sure * ECE_BINS).astype(int), ECE_BINS - 1)
+    gaps = np.bincount(bins, weights=right - sure, minlength=ECE_BINS)
+    return float(np.abs(gaps).sum() / len(sure))
 
 
 METRICS: Mapping[str, Callable[[LabelScores], float]] = {
-    "accuracy": lambda scores: float(hits(scores).mean()),
-    "calibrated_accuracy": lambda scores: float(calibrated_hits(scores).mean()),
+    "accuracy": lambda scores: _mean(hits(scores)),
+    "calibrated_accuracy": lambda scores: _mean(calibrated_hits(scores)),
     "auroc": auroc,
 }
+
+
+def _mean(values: NDArray[np.float64]) -> float:
+    return float(values.mean()) if len(values) else math.nan
 
 
 def _shares(indices: NDArray[np.int64], labels: tuple[str, ...]) -> dict[str, float]:

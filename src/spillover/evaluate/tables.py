@@ -15,13 +15,14 @@ import pyarrow.parquet as pq
 from spillover.core.errors import DataError
 from spillover.core.files import atomic
 from spillover.core.languages import known_languages
-from spillover.core.types import Evaluation, LabelScores, ModelRef
+from spillover.core.types import CalibrationScores, Evaluation, LabelScores, ModelRef
 
 METADATA = b"spillover"
 
 
 def write_scores(path: Path, scores: LabelScores, facts: Mapping[str, Any]) -> None:
-    """Columns: example_id, gold (label id), logprob_<label>, tokens, tokens_<label>. `facts` goes into the metadata."""
+    """Columns: example_id, gold (label id), logprob_<label>, tokens, tokens_<label>. `facts` goes into the metadata,
+    and so do the few numbers that calibration needs: the table and they are written as one."""
     columns: dict[str, Any] = {
         "example_id": list(scores.example_ids),
         "gold": [scores.labels[i] for i in scores.gold],
@@ -29,7 +30,10 @@ def write_scores(path: Path, scores: LabelScores, facts: Mapping[str, Any]) -> N
     columns |= {f"logprob_{label}": scores.logprobs[:, i] for i, label in enumerate(scores.labels)}
     columns["tokens"] = scores.tokens
     columns |= {f"tokens_{label}": scores.label_tokens[:, i] for i, label in enumerate(scores.labels)}
-    note = json.dumps({"language": scores.language, "labels": scores.labels} | dict(facts), ensure_ascii=False)
+    note = json.dumps(
+        {"language": scores.language, "labels": scores.labels, "calibration": _plain(scores.calibration)} | dict(facts),
+        ensure_ascii=False,
+    )
     table = pa.table(columns).replace_schema_metadata({METADATA: note.encode()})
     with atomic(path) as partial:
         pq.write_table(table, partial)
@@ -52,8 +56,26 @@ def read_scores(path: Path) -> tuple[LabelScores, dict[str, Any]]:
         logprobs=np.stack([table[f"logprob_{label}"].to_numpy() for label in labels], axis=1),
         tokens=table["tokens"].to_numpy(),
         label_tokens=np.stack([table[f"tokens_{label}"].to_numpy() for label in labels], axis=1),
+        calibration=_calibration(facts.pop("calibration", None), len(labels)),
     )
     return scores, facts
+
+
+def _plain(calibration: CalibrationScores | None) -> dict[str, Any] | None:
+    # Through float64: its text gives the same float32 back.
+    if calibration is None:
+        return None
+    return {key: value.astype(float).tolist() for key, value in vars(calibration).items()}
+
+
+def _calibration(plain: Mapping[str, Any] | None, labels: int) -> CalibrationScores | None:
+    if plain is None:
+        return None
+    return CalibrationScores(
+        np.array(plain["content_free"], dtype=np.float32).reshape(-1, labels),
+        np.array(plain["answer_prompt"], dtype=np.float32),
+        np.array(plain["label_bytes"], dtype=np.int32),
+    )
 
 
 def read_evaluation(folder: Path) -> Evaluation:

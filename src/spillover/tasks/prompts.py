@@ -70,3 +70,21 @@ def wording_of(task: Task, language: str) -> Wording:
             hint=f"it has {', '.join(task.wordings)}; CONTRIBUTING.md shows how to add a language",
         )
     return task.wordings[language]
+
+
+def content_free(task: Task, prompt: Prompt, texts: Sequence[str]) -> list[Prompt]:
+    """`prompt` with each of `texts` ("N/A", "", ...) in place of all its fields, for contextual calibration."""
+    wording = wording_of(task, prompt.language)
+    return [
+        Prompt(f"content-free:{i}", prompt.language, prompt.prefix, fill(task, wording, body), prompt.answers)
+        for i, text in enumerate(texts)
+        for body in [dict.fromkeys(task.fields, text)]
+    ]
+
+
+def answer_prompt(task: Task, prompt: Prompt) -> Prompt:
+    """What stands in the template after its last field, without shots: the answer's own context, for PMI."""
+    ends = [match.end() for match in PLACEHOLDER.finditer(task.template) if match[1] in task.fields]
+    words = wording_of(task, prompt.language).words
+    body = PLACEHOLDER.sub(lambda match: words[match[1]], task.template[max(ends, default=0) :].lstrip())
+    return Prompt("answer-prompt", prompt.language, "", body, prompt.answers)

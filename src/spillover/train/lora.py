@@ -55,9 +55,10 @@ def train(
     ModelError when the base cannot take the adapter, DataError for a pair that is longer than `config.max_tokens`.
     """
     config = config or TrainConfig()
+    seed = seed if config.seed is None else config.seed
     run = open_run(out)
     folder = run.path / "train"
-    settings = config.model_dump(exclude={"report_to", "keep_merged"}) | {
+    settings = config.model_dump(exclude={"report_to", "keep_merged", "seed"}) | {
         "pairs": hash_of([asdict(pair) for pair in pairs]),
         "model": base.ref.fingerprint,
         "dtype": str(base.dtype).removeprefix("torch."),

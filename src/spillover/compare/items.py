@@ -1,0 +1,176 @@
+"""Two evaluations of the same items → what changed, item by item: a table of items × languages for each metric.
+
+1. Join by language and item id; items that one side lacks stop the comparison unless told otherwise.
+2. For each metric an item's part in the change, so that the parts' mean is the change. Means over languages, over seeds
+   and differences between runs are then means and differences of parts, paired by item.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spillover.core.errors import DataError
+from spillover.core.types import Evaluation, LabelScores
+from spillover.evaluate.auroc import auroc_influence
+from spillover.evaluate.calibrate import normalised
+from spillover.evaluate.summary import METRICS, calibrated_hits, hits, reason_undefined
+
+Floats = NDArray[np.float64]
+Pairs = Mapping[str, tuple[LabelScores, LabelScores]]
+
+# prior_repair and calibrated_accuracy add up to accuracy, see `parts_of`.
+CHANGES = ("accuracy", "calibrated_accuracy", "prior_repair", "auroc")
+
+
+@dataclass(frozen=True)
+class Changes:
+    """parts: by metric, [items, languages], NaN where a language lacks the item. reasons: why a language's are NaN."""
+
+    example_ids: tuple[str, ...]
+    languages: tuple[str, ...]
+    parts: Mapping[str, Floats]
+    reasons: Mapping[str, str]
+
+    def column(self, metric: str, language: str) -> Floats:
+        """[own items]: one language's parts; all NaN where the metric is undefined."""
+        values = self.parts[metric][:, self.languages.index(language)]
+        held = ~np.isnan(self.parts["accuracy"][:, self.languages.index(language)])
+        return np.asarray(values[held])
+
+    def block(self, metric: str, languages: tuple[str, ...]) -> Floats:
+        """[shared items, languages]: the parts of several languages on the items that all of them have."""
+        places = [self.languages.index(code) for code in languages]
+        held = ~np.isnan(self.parts["accuracy"][:, places]).any(axis=1)
+        if not held.any():
+            raise DataError(
+                f"{', '.join(languages)}: no item is in all of these languages", hint="compare them one by one"
+            )
+        return np.asarray(self.parts[metric][held][:, places])
+
+
+def changes_of(pairs: Pairs) -> Changes:
+    """The parts of joined scores."""
+    languages = tuple(pairs)
+    ids = tuple(dict.fromkeys(example_id for left, _ in pairs.values() for example_id in left.example_ids))
+    row = {example_id: i for i, example_id in enumerate(ids)}
+    parts = {metric: np.full((len(ids), len(languages)), np.nan) for metric in CHANGES}
+    for column, (left, right) in enumerate(pairs.values()):
+        rows = [row[example_id] for example_id in left.example_ids]
+        for metric, values in parts_of(left, right).items():
+            parts[metric][rows, column] = values
+    return Changes(ids, languages, parts, {code: undefined_reason(*sides) for code, sides in pairs.items()})
+
+
+def parts_of(left: LabelScores, right: LabelScores) -> dict[str, Floats]:
+    """[n] for each metric: the item's part in the change; the mean is the change.
+
+    An accuracy is the calibrated accuracy less what the label prior costs. So a change in accuracy is, exactly, the
+    change in calibrated accuracy (better discrimination) and the change in that cost (prior repair): with the prior as
+    it was, calibration alone would have given the second. A split by components in the manner of Kitagawa (1955), on
+    batch calibration (Zhou et al. 2023).
+    """
+    accuracy = hits(right) - hits(left)
+    calibrated = calibrated_hits(right) - calibrated_hits(left)
+    area = np.full(len(accuracy), np.nan)
+    if not reason_undefined(left):
+        old, new = (auroc_influence(normalised(side.logprobs), side.gold) for side in (left, right))
+        area = new[0] - old[0] + new[1] - old[1]
+    return {
+        "accuracy": accuracy,
+        "calibrated_accuracy": calibrated,
+        "prior_repair": accuracy - calibrated,
+        "auroc": area,
+    }
+
+
+def levels_of(left: LabelScores, right: LabelScores) -> dict[str, tuple[float, float]]:
+    """(before, after) for each metric that has a level; the bias that the label prior costs stands for prior repair."""
+    return {metric: (measure(left), measure(right)) for metric, measure in METRICS.items()}
+
+
+def undefined_reason(left: LabelScores, right: LabelScores) -> str:
+    """Why some numbers of a language are NaN; "" when all are defined."""
+    if len(left.gold) < 2:
+        return "one item has no spread"
+    if reason_undefined(left) or reason_undefined(right):
+        return reason_undefined(left) or reason_undefined(right)
+    rare = [label for i, label in enumerate(left.labels) if (left.gold == i).sum() < 2]
+    return f"one item alone has the label {rare[0]}" if rare else ""
+
+
+def join(before: Evaluation, after: Evaluation, missing_items: str = "refuse") -> Pairs:
+    """Both sides' scores by language, on the same items in the same order. DataError when they cannot be paired."""
+    if before.task != after.task:
+        raise DataError(f"cannot compare {before.task} with {after.task}", hint="evaluate both models on one task")
+    for side in (before, after):
+        for code, scores in side.scores.items():
+            _check_ids(side, code, scores)
+    if set(before.scores) != set(after.scores) and missing_items == "refuse":
+        apart = set(before.scores) ^ set(after.scores)
+        raise DataError(
+            f"{before.task}: only one side has {', '.join(sorted(apart))}",
+            hint="--missing-items intersection leaves them out",
+        )
+    pairs = {
+        code: _same_items(left, after.scores[code], missing_items)
+        for code, left in before.scores.items()
+        if code in after.scores
+    }
+    if not pairs:
+        raise DataError(f"{before.task}: the two sides have no language in common", hint="evaluate both on the same")
+    return pairs
+
+
+def _check_ids(side: Evaluation, code: str, scores: LabelScores) -> None:
+    if not scores.example_ids:
+        raise DataError(f"{side.task} {code}: no items", hint="evaluate the language again, or leave it out")
+    twice = [example_id for example_id, count in Counter(scores.example_ids).items() if count > 1]
+    if twice:
+        raise DataError(
+            f"{side.task} {code}: {len(twice)} ids stand twice: {', '.join(twice[:5])}",
+            hint="give each item its own id",
+        )
+    if scores.outcome is None and not np.isfinite(scores.logprobs).all():
+        bad = [i for i, row in zip(scores.example_ids, scores.logprobs, strict=True) if not np.isfinite(row).all()]
+        raise DataError(
+            f"{side.task} {code}: {len(bad)} items have scores that are no numbers: {', '.join(bad[:5])}",
+            hint="evaluate again",
+        )
+
+
+def _same_items(left: LabelScores, right: LabelScores, missing_items: str) -> tuple[LabelScores, LabelScores]:
+    apart = sorted(set(left.example_ids) ^ set(right.example_ids))
+    if apart and missing_items == "refuse":
+        raise DataError(
+            f"{left.language}: {len(apart)} items stand on one side alone: {', '.join(apart[:5])}",
+            hint="--missing-items intersection leaves them out",
+        )
+    places = {example_id: i for i, example_id in enumerate(right.example_ids)}
+    shared = [example_id for example_id in left.example_ids if example_id in places]
+    if not shared:
+        raise DataError(
+            f"{left.language}: the two sides have no item in common", hint="evaluate both on the same data and seed"
+        )
+    wanted = set(shared)
+    left = _take(left, [i for i, example_id in enumerate(left.example_ids) if example_id in wanted])
+    right = _take(right, [places[example_id] for example_id in shared])
+    if left.labels != right.labels or (left.gold != right.gold).any():
+        raise DataError(f"{left.language}: the two sides' gold labels differ", hint="evaluate both on the same data")
+    return left, right
+
+
+def _take(scores: LabelScores, places: list[int]) -> LabelScores:
+    return replace(
+        scores,
+        example_ids=tuple(scores.example_ids[i] for i in places),
+        gold=scores.gold[places],
+        logprobs=scores.logprobs[places],
+        tokens=scores.tokens[places],
+        label_tokens=scores.label_tokens[places],
+        outcome=None if scores.outcome is None else scores.outcome[places],
+    )

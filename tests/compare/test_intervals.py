@@ -1,0 +1,74 @@
+"""Against scipy and statsmodels, and by hand."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import ttest_1samp
+from statsmodels.stats.contingency_tables import mcnemar as reference_mcnemar
+from statsmodels.stats.multitest import multipletests
+
+from spillover.compare.intervals import adjusted, corrected, mcnemar, mcnemar_mid, percentile, plain, two_way
+
+
+@pytest.mark.parametrize(("gained", "lost"), [(0, 0), (5, 0), (3, 9), (20, 20), (40, 22)])
+def test_mcnemar_equals_statsmodels(gained, lost):
+    expected = 1.0 if gained + lost == 0 else reference_mcnemar([[10, gained], [lost, 10]], exact=True).pvalue
+    assert mcnemar(gained, lost) == pytest.approx(expected)
+
+
+@given(st.integers(0, 60), st.integers(0, 60))
+def test_mid_p_is_symmetric_and_below_the_exact_one(gained, lost):
+    assert 0 <= mcnemar_mid(gained, lost) <= mcnemar(gained, lost) <= 1
+    assert mcnemar_mid(gained, lost) == mcnemar_mid(lost, gained)
+
+
+@pytest.mark.parametrize(("name", "method"), [("holm", "holm"), ("fdr_bh", "fdr_bh")])
+def test_corrections_equal_statsmodels_and_leave_nan(name, method):
+    values = np.array([0.001, np.nan, 0.04, 0.03, 0.2])
+    found = corrected(values, name)
+    np.testing.assert_allclose(found[~np.isnan(values)], multipletests(values[~np.isnan(values)], method=method)[1])
+    assert math.isnan(found[1])
+
+
+@given(st.integers(0, 40), st.integers(0, 40), st.integers(1, 100))
+def test_one_language_is_bonett_and_prices_interval(gained, lost, same):
+    n = gained + lost + same
+    parts = np.repeat([1.0, -1.0, 0.0], [gained, lost, same])
+    b, c = (gained + 1) / (n + 2), (lost + 1) / (n + 2)
+    half = 1.959964 * math.sqrt((b + c - (b - c) ** 2) / (n + 2))
+    found = adjusted(parts, 0.95)
+    if n > 1:
+        assert (found.low, found.high) == pytest.approx((b - c - half, b - c + half), abs=1e-6)
+        assert (found.p < 0.05) == (found.low > 0 or found.high < 0)
+
+
+def test_adjusted_is_near_the_t_interval_where_that_is_good():
+    values = np.random.default_rng(0).normal(0.1, 0.2, 400)
+    theirs = ttest_1samp(values, 0).confidence_interval(0.95)
+    found = adjusted(values, 0.95)
+    assert (found.low, found.high) == pytest.approx((theirs.low, theirs.high), abs=0.002)
+
+
+def test_what_does_not_vary_has_no_interval():
+    assert math.isnan(plain(np.full(9, 0.25), 0.95).low)
+    assert math.isnan(adjusted(np.array([1.0]), 0.95).low)
+    assert math.isnan(two_way(np.ones((9, 1)), 0.95).low)
+    assert plain(np.full(9, 0.25), 0.95).delta == 0.25
+
+
+def test_columns_that_are_copies_add_nothing_and_columns_apart_do():
+    items = np.random.default_rng(0).normal(0, 1, 200)
+    copies, apart = np.stack([items] * 5, axis=1), items[:, None] + np.array([-2, -1, 0, 1, 2])
+    alone = items.std(ddof=1) / math.sqrt(200)
+    assert two_way(copies, 0.95).error == pytest.approx(alone)
+    assert two_way(apart, 0.95).error == pytest.approx(math.sqrt(alone**2 + 2.5 / 5))
+
+
+def test_percentile_is_numpys():
+    draws = np.arange(1001.0)
+    assert percentile(draws, 0.9) == pytest.approx((50, 950))
