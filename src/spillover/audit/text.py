@@ -18,6 +18,8 @@ from spillover.tasks.overlap import normalise
 
 SENTENCE = re.compile(r"(?<=[.!?。！？।])\s*")
 SENTENCE_LETTERS = 20
+NAME = re.compile(r"\b[A-Z\u00c0-\u00de]\w*")
+CASED = {"LATIN", "GREEK"}
 # A language is named from a text's beginning: the rest changes nothing but the time it takes.
 BEGINNING = 160
 
@@ -56,8 +58,8 @@ def untranslated(languages: Languages) -> Iterator[Finding]:
 def wrong_script(sheet: Sheet) -> Iterator[Finding]:
     """Fields with less than `script_share` of their letters in the language's script.
 
-    Sees English in Thai, not English in German. Passes over fields of fewer than `text_letters` letters, and rows whose
-    field is the reference's text (those are `untranslated`).
+    Sees English in Thai, not English in German. Capitalised words in another script are names and do not count. Passes
+    over fields with fewer than `text_letters` letters left, and over the reference's own text (that is `untranslated`).
     """
     own = letter_names(sheet.language)
     if not own:
@@ -68,7 +70,7 @@ def wrong_script(sheet: Sheet) -> Iterator[Finding]:
         for name, text in row.fields.items():
             if twin is not None and text == twin.fields[name]:
                 continue
-            counts = script_counts(text)
+            counts = script_counts(text if own & CASED else NAME.sub(" ", text))
             total = sum(counts.values())
             if total >= sheet.config.text_letters and sum(counts[script] for script in own) < sheet.config.script_share * total:
                 wrong.setdefault(row.id, f"{name}: {counts.most_common(1)[0][0].lower()}")
@@ -97,16 +99,19 @@ def wrong_language(sheet: Sheet, identify: Identify) -> Iterator[Finding]:
     """Fields that a language identifier (lingua) puts into another of the task's languages, sure of at least
     `language_confidence`.
 
-    Sees whole fields of at least `language_letters` letters. Cannot tell languages that the task does not have, nor
+    Sees whole fields of at least `language_letters` letters, capitalised words (names) not counted. Cannot tell languages that the task does not have, nor
     short texts; close languages (Norwegian and Danish, Malay and Indonesian) only when both are in the task.
     """
     wrong: dict[str, str] = {}
     for row in sheet.rows:
         twin = sheet.reference.get(row.id)
         for name, text in row.fields.items():
-            if sum(map(str.isalpha, text)) < sheet.config.language_letters or (twin and text == twin.fields[name]):
+            if twin and text == twin.fields[name]:
                 continue
-            if (found := identify(text)) is not None:
+            plain = NAME.sub(" ", text)
+            if sum(map(str.isalpha, plain)) < sheet.config.language_letters:
+                continue
+            if (found := identify(plain)) is not None:
                 wrong.setdefault(row.id, f"{name}: {found}")
     if wrong:
         told = ", ".join(f"{n} x {code}" for code, n in Counter(text.split(": ")[-1] for text in wrong.values()).items())

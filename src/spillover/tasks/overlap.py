@@ -1,12 +1,13 @@
 """Which texts of two sets are the same, exactly or nearly. `build` asks it of training questions, `audit` of all.
 
 Near: texts that share at least a share of their character 4-grams (Jaccard). Candidates come from one sorted array of
-each text's smallest 4-gram hashes (a bottom-k sketch, Broder 1997), and every candidate is then compared exactly.
+each text's smallest 4-gram hashes (a bottom-k sketch, Broder 1997), and whoever shares several is compared exactly.
 """
 
 from __future__ import annotations
 
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -16,10 +17,10 @@ from numpy.typing import NDArray
 from spillover.core.types import Example
 
 GRAM = 4
-# A pair of Jaccard 0.8 shares none of its six smallest hashes about once in 10,000.
-SKETCH = 6
-# A 4-gram hash that this many texts have among their smallest is boilerplate and names no candidate.
-CROWD = 64
+# A pair of Jaccard 0.8 shares about 6 of its 8 smallest hashes, and fewer than 3 about once in 1,000.
+SKETCH, SHARED = 8, 3
+# A 4-gram hash that more texts have among their smallest is boilerplate and names no candidate.
+CROWD = 256
 
 Hashes = NDArray[np.uint64]
 
@@ -74,9 +75,13 @@ def jaccard(first: Hashes, second: Hashes) -> float:
 
 @dataclass(frozen=True)
 class NearIndex:
-    """Items to look near-duplicates up in. `hashes` is sorted, `owners` are positions in `items`."""
+    """Items to look near-duplicates up in. `hashes` is sorted, `owners` are positions in `ids` and `fields`.
 
-    items: Sequence[Example]
+    fields: the 4-grams of each field of each item.
+    """
+
+    ids: Sequence[str]
+    fields: Sequence[Sequence[Hashes]]
     hashes: Hashes
     owners: NDArray[np.int64]
 
@@ -86,26 +91,27 @@ class NearIndex:
         if not found:
             return None
         fields = [grams(text) for text in text_key(question)]
-        best = max((_similarity(fields, self.items[i]), self.items[i].id) for i in found)
+        best = max((_similarity(fields, self.fields[i]), self.ids[i]) for i in found)
         return best[1] if best[0] >= threshold else None
 
-    def _candidates(self, sketch: Hashes) -> set[int]:
-        starts = np.searchsorted(self.hashes, sketch, side="left")
-        ends = np.searchsorted(self.hashes, sketch, side="right")
-        found: set[int] = set()
+    def _candidates(self, sketch: Hashes) -> list[int]:
+        starts = np.searchsorted(self.hashes, sketch, side="left").tolist()
+        ends = np.searchsorted(self.hashes, sketch, side="right").tolist()
+        found: Counter[int] = Counter()
         for start, end in zip(starts, ends, strict=True):
-            if 0 < end - start <= CROWD:
+            if end - start <= CROWD:
                 found.update(self.owners[start:end].tolist())
-        return found
+        return [owner for owner, shared in found.items() if shared >= min(SHARED, len(sketch))]
 
 
 def near_index(items: Sequence[Example]) -> NearIndex:
-    """An index of items for `NearIndex.near`; 16 bytes for each of six hashes an item."""
+    """An index of items for `NearIndex.near`; about ten bytes for each character of theirs."""
     sketches = [_sketch(item) for item in items]
     owners = np.repeat(np.arange(len(items)), [len(sketch) for sketch in sketches])
     hashes = np.concatenate(sketches) if sketches else np.empty(0, dtype=np.uint64)
     order = np.argsort(hashes, kind="stable")
-    return NearIndex(items, hashes[order], owners[order])
+    fields = [[grams(text) for text in text_key(item)] for item in items]
+    return NearIndex([item.id for item in items], fields, hashes[order], owners[order])
 
 
 def _sketch(example: Example) -> Hashes:
@@ -113,8 +119,7 @@ def _sketch(example: Example) -> Hashes:
     return grams("  ".join(sorted(text_key(example))))[:SKETCH]
 
 
-def _similarity(fields: Sequence[Hashes], item: Example) -> float:
+def _similarity(fields: Sequence[Hashes], others: Sequence[Hashes]) -> float:
     """The least similar field's Jaccard, with the sides as they are or, for two fields, exchanged."""
-    others = [grams(text) for text in text_key(item)]
     straight = min(map(jaccard, fields, others))
     return max(straight, min(map(jaccard, fields, others[::-1]))) if len(fields) == 2 else straight
