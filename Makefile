@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 LIMIT :=
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: install demo test test-packaged check bench clean
+.PHONY: install demo test test-packaged check bench bench-audit clean
 
 install: $(VENV)/.installed
 
@@ -34,6 +34,9 @@ check: install
 
 bench: install
 	$(BIN)/python benchmarks/scoring.py
+
+bench-audit: install  ## PAPER=data/paper for the imported data too, SIZE=large for 100,000 items a language
+	PYTHONPATH=. $(BIN)/python -m benchmarks.audit $(SIZE)
 
 clean:
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

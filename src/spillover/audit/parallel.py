@@ -23,6 +23,7 @@ PRICE = 6.0  # nats for a change of shift: about one in 400 items
 GAIN = 10.0  # nats that a run must win over no shift
 RARITY = 4.0  # nats that one shared number or name counts at most
 ELSEWHERE = 10.0  # nats of rare anchors that say an item is another one
+FEW = 4  # items that an anchor may stand in and still point at one
 LITTLE = 0.2  # correlation of lengths below which nothing is parallel
 SHAPES = 0.5  # lengths and marks of one text say partly the same
 
@@ -222,10 +223,10 @@ class _Expected:
         }
         self.pairs, self.counts = np.unique(np.concatenate(list(self.own.values())), return_counts=True)
 
-    def of_others(self, code: str) -> tuple[NDArray[np.uint64], Floats]:
-        """(pairs that at least a quarter of the other languages have, nats of each) seen from one language."""
+    def of_others(self, code: str, share: float = 0.25) -> tuple[NDArray[np.uint64], Floats]:
+        """(pairs that at least a share of the other languages have, nats of each) seen from one language."""
         counts = self.counts - np.isin(self.pairs, self.own[code], assume_unique=True)
-        pairs = self.pairs[counts >= max(1, (len(self.own) - 1) / 4)]
+        pairs = self.pairs[counts >= max(1, (len(self.own) - 1) * share)]
         anchors = pairs & np.uint64(0xFFFFFFFF)
         _, where, often = np.unique(anchors, return_inverse=True, return_counts=True)
         return pairs, np.log(len(self.languages.ids) / often[where])
@@ -247,7 +248,8 @@ class _Expected:
 
     def elsewhere(self, code: str) -> dict[int, int]:
         """Items that share nothing with their own row in the other languages and much with another: item → that."""
-        pairs, nats = self.of_others(code)
+        pairs, nats = self.of_others(code, 0.5)
+        known = set(pairs.tolist())
         by_anchor: dict[int, list[tuple[int, float]]] = {}
         for pair, nat in zip(pairs.tolist(), nats.tolist(), strict=True):
             by_anchor.setdefault(pair & 0xFFFFFFFF, []).append((pair >> 32, nat))
@@ -258,10 +260,12 @@ class _Expected:
         found = {}
         for item, anchors in own.items():
             votes: dict[int, float] = {}
+            if item not in expecting or any(item << 32 | anchor in known for anchor in anchors):
+                continue
             for anchor in anchors:
-                for other, nat in by_anchor.get(anchor, ())[:4]:
+                for other, nat in by_anchor.get(anchor, ())[:FEW]:
                     votes[other] = votes.get(other, 0.0) + nat
-            if item in expecting and item not in votes and votes and max(votes.values()) >= ELSEWHERE:
+            if votes and max(votes.values()) >= ELSEWHERE:
                 found[item] = max(votes, key=lambda other: votes[other])
         return found
 
