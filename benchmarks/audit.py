@@ -58,6 +58,8 @@ def planted(folder: Path, task: str, trials: int, seed: int = 0) -> None:
         for rate in (1.0,) if fault in WHOLE_FILE else RATES:
             line = [trial(fault, data, task, rate, clean, (seed, number, int(1000 * rate), i)) for i in range(trials)]
             line = [row for row in line if row is not None]
+            if not line:
+                continue
             found, recall, false = (np.mean([row[i] for row in line]) for i in range(3))
             star = "*" if fault in CHANGES_SCORES else " "
             print(f"{fault + star:<30}{100 * rate:>5.0f}%{100 * found:>8.0f}%{100 * recall:>11.0f}%{false:>14.2f}", flush=True)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from spillover.audit.sheet import Languages
+from spillover.audit.sheet import LINES, Languages
 from spillover.core.types import Finding
 
 Floats = NDArray[np.float64]
@@ -24,6 +24,7 @@ GAIN = 10.0  # nats that a run must win over no shift
 RARITY = 4.0  # nats that one shared number or name counts at most
 ELSEWHERE = 10.0  # nats of rare anchors that say an item is another one
 FEW = 4  # items that an anchor may stand in and still point at one
+ENOUGH = 50  # items below which a low correlation says nothing
 LITTLE = 0.2  # correlation of lengths below which nothing is parallel
 SHAPES = 0.5  # lengths and marks of one text say partly the same
 
@@ -103,7 +104,7 @@ def misplaced_items(languages: Languages, runs: list[Run]) -> Iterator[Finding]:
     correlations = _length_correlations(languages)
     typical = float(np.nanmedian(list(correlations.values()))) if correlations else np.nan
     for code, found in languages.profiles.items():
-        if len(found.items) >= 20 and correlations[code] < LITTLE < 0.5 < typical:
+        if len(found.items) >= ENOUGH and correlations[code] < LITTLE < 0.5 < typical:
             yield languages.finding(
                 "unordered-items", "error", code, f"lengths go with the other languages' by {correlations[code]:.2f} only",
                 [names[i] for i in found.items], certainty="likely", ceiling=None,
@@ -202,13 +203,16 @@ def _moved(values: Floats, shift: int) -> Floats:
 
 
 def _length_correlations(languages: Languages) -> dict[str, float]:
-    """Each language's correlation of item lengths with the mean of the others'; NaN where there are none."""
+    """Each language's correlation of a field's length with the mean of the others', of the field where it is highest;
+    NaN where all texts are equally long."""
     scaled, total, _ = _standardised(languages)
+    lengths = range(0, scaled.shape[2], LINES)
     found = {}
     for number, code in enumerate(languages.profiles):
-        own, others = scaled[number, :, 0], total[:, 0] - scaled[number, :, 0]
-        usable = own.std() > 0 and others.std() > 0
-        found[code] = float(np.corrcoef(own, others)[0, 1]) if usable else np.nan
+        own, others = scaled[number][:, lengths], (total - scaled[number])[:, lengths]
+        usable = (own.std(axis=0) > 0) & (others.std(axis=0) > 0)
+        pairs = zip(own.T[usable], others.T[usable], strict=True)
+        found[code] = max((float(np.corrcoef(one, other)[0, 1]) for one, other in pairs), default=np.nan)
     return found
 
 
