@@ -70,7 +70,13 @@ def plant(
         rows[i] = rows[i] | edited
         if edited != before:
             damaged.append(rows[i]["id"])
-    return rows, [], damaged
+            if fault == "duplicates":
+                damaged.append(rows[_twin(rows, i)]["id"])
+    return rows, [], list(dict.fromkeys(damaged))
+
+
+def _twin(rows: list[Row], i: int) -> int:
+    return (i + 7) % len(rows)
 
 
 def _relabel(rows: list[Row], chosen, label: Callable[[Row], str]) -> tuple[list[Row], list[Row], list[str]]:
@@ -116,7 +122,7 @@ def _mojibake(rows, reference, i, key, rng):
 
 
 def _duplicate(rows, reference, i, key, rng):
-    return rows[(i + 7) % len(rows)][key]
+    return rows[_twin(rows, i)][key]
 
 
 def _identical(rows, reference, i, key, rng):

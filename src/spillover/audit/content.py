@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import html
 import re
+import warnings
 from collections.abc import Callable, Iterator
 
 import numpy as np
+from numpy.typing import NDArray
 
 from spillover.audit.sheet import Languages, Sheet
 from spillover.core.types import Example, Finding
@@ -14,6 +16,7 @@ from spillover.core.types import Example, Finding
 # UTF-8 read as Latin-1 or Windows-1252: a lead byte's character, then continuation bytes' characters.
 CONTINUATION = "\u0080-\u00bf" + "".join(sorted({bytes([b]).decode("cp1252", "ignore") for b in range(0x80, 0xC0)} - {""}))
 MOJIBAKE = re.compile(f"[\u00c2-\u00f4][{re.escape(CONTINUATION).replace(chr(92) + '-', '-')}]{{1,3}}")
+LEADS = "\u00c2\u00c3"
 ENTITY = re.compile(r"&(?:[a-zA-Z]{2,8}|#\d{2,6}|#[xX][0-9a-fA-F]{2,5});")
 ESCAPE = re.compile(r"\\(?:u[0-9a-fA-F]{4}|x[0-9a-fA-F]{2}|[nrt\"'\\/])")
 TAG = re.compile(r"</?([a-zA-Z][a-zA-Z0-9]*)(?:\s[^<>]*)?/?>")
@@ -44,13 +47,13 @@ def truncated_texts(languages: Languages) -> Iterator[Finding]:
     if len(languages.profiles) < 2:
         return
     names = languages.names()
-    usual = shapes - np.nanmedian(shapes, axis=1, keepdims=True)
+    usual = shapes - _median(shapes, 1)[:, None]
     for number, code in enumerate(languages.profiles):
         others = np.delete(usual, number, axis=0)
         if len(others) == 1 and code == languages.reference:
             continue
-        rest = usual[number] - np.nanmedian(others, axis=0)
-        spread = np.maximum(1.4826 * np.nanmedian(np.abs(rest - np.nanmedian(rest, axis=0)), axis=0), FLOOR)
+        rest = usual[number] - _median(others, 0)
+        spread = np.maximum(1.4826 * _median(np.abs(rest - _median(rest, 0)), 0), FLOOR)
         limit = np.minimum(np.log(languages.config.length_ratio), -languages.config.length_spread * spread)
         short = (rest < limit) & (languages.letters()[number] > 0)
         rows = np.flatnonzero(short.any(axis=1))
@@ -63,6 +66,13 @@ def truncated_texts(languages: Languages) -> Iterator[Finding]:
                 evidence={"share left": {names[i]: round(float(left[i]), 2) for i in rows}, "nearly empty": len(gone)},
                 mend="translate them again",
             )  # fmt: skip
+
+
+def _median(values: NDArray[np.float64], axis: int) -> NDArray[np.float64]:
+    """The median without NaN; NaN where there is nothing else, such as an item that no other language has."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        return np.asarray(np.nanmedian(values, axis=axis))
 
 
 def lost_numbers(languages: Languages) -> Iterator[Finding]:
@@ -92,7 +102,7 @@ def lost_numbers(languages: Languages) -> Iterator[Finding]:
             )  # fmt: skip
 
 
-def _numbers(languages: Languages) -> dict[str, np.ndarray]:
+def _numbers(languages: Languages) -> dict[str, NDArray[np.uint64]]:
     """(item, number) pairs of each language, numbers of too few digits left out."""
     found = {}
     for code, kept in languages.profiles.items():
@@ -141,7 +151,9 @@ def _decode(match: re.Match[str]) -> str:
         decoded = raw.decode("utf-8")
     except UnicodeDecodeError:
         return match[0]
-    # Two real letters in a row, as in a capital with an umlaut and a quotation mark, rarely read as one letter or mark.
+    # Two real letters in a row may read as one letter too; only after these two leads are they never meant.
+    if any(map(str.isalpha, match[0][1:])) and match[0][0] not in LEADS:
+        return match[0]
     return decoded if len(decoded) == 1 and (decoded.isalpha() or decoded in "–—‘’“”„…•€™°«»§") else match[0]
 
 

@@ -130,15 +130,18 @@ def disagreeing_labels(languages: Languages, explained: dict[str, set[int]]) -> 
     """
     names, words = languages.names(), languages.task.labels
     labels, n = languages.labels(), len(words)
-    settled, unanimous = consensus(labels, n, languages.config.consensus)
-    meant = {code: mapping for code, mapping, *_ in _permutations(languages)}
+    straight = labels.copy()
+    for code, mapping, *_ in _permutations(languages):
+        own = list(languages.profiles).index(code)
+        for given, meant in mapping.items():
+            straight[own][labels[own] == words.index(given)] = words.index(meant)
+    settled, unanimous = consensus(straight, n, languages.config.consensus)
     present = languages.present()
     for number, code in enumerate(languages.profiles):
         if len(languages.profiles) == 2 and code == languages.reference:
             continue
-        turn = np.array([words.index(meant.get(code, {}).get(label, label)) for label in words])
-        known = (labels[number] >= 0) & (labels[number] < n) & (settled[number] != UNSETTLED)
-        given = np.where(known, turn[np.clip(labels[number], 0, n - 1)], UNSETTLED)
+        given = straight[number]
+        known = (given >= 0) & (given < n) & (settled[number] != UNSETTLED)
         wrong = [i for i in np.flatnonzero(known & (given != settled[number])) if i not in explained.get(code, ())]
         if not wrong:
             continue
@@ -163,7 +166,7 @@ def _pairs(given: NDArray[np.generic], settled: Labels, wrong: Sequence[int], wo
 
 
 def class_balance(languages: Languages) -> Iterator[Finding]:
-    """Shares of the classes by language, against the other languages, and a class that is too large in all.
+    """Shares of the classes by language, against their median over the languages (the reference's, with two), and a class that is too large in all.
 
     Sees shares that are off by more than `balance`; then accuracy of two languages is not the same measure. Cannot see
     exchanged classes of equal size.
@@ -171,7 +174,8 @@ def class_balance(languages: Languages) -> Iterator[Finding]:
     labels, n = languages.labels(), len(languages.task.labels)
     counts = np.stack([[(own == label).sum() for label in range(n)] for own in labels]).astype(float)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    usual = np.median(shares, axis=0)
+    two = len(shares) == 2 and languages.reference in languages.profiles
+    usual = shares[list(languages.profiles).index(languages.reference)] if two else np.median(shares, axis=0)
     for code, own in zip(languages.profiles, shares, strict=True):
         off = float(np.abs(own - usual).max())
         if off > languages.config.balance:

@@ -66,7 +66,7 @@ def missing_items(languages: Languages) -> Iterator[Finding]:
 def shifted_items(languages: Languages, runs: list[Run]) -> Iterator[Finding]:
     """Runs of rows that are their neighbours: a line left out or put in, and all after it off by one.
 
-    Sees shifts of up to `shift_lines` over at least `shift_items` rows, without reading ids or languages. Cannot see
+    Labels that moved with their text leave a perfect model's score as it is, and break every comparison by item. Sees shifts of up to `shift_lines` over at least `shift_items` rows, without reading ids or languages. Cannot see
     shifts among items that are alike in length, marks, numbers and names, or shorter runs.
     """
     names, gold = languages.names(), languages.labels()
@@ -79,7 +79,7 @@ def shifted_items(languages: Languages, runs: list[Run]) -> Iterator[Finding]:
         places = ", ".join(f"{names[r.start]} to {names[r.end - 1]} by {r.shift:+}" for r in own[:5])
         yield languages.finding(
             "shifted-items", "error", code, f"{len(rows)} items hold the text of a neighbour: {places}",
-            [names[i] for i in rows], certainty="likely", ceiling=1 - wrong / max(1, int((labels >= -1).sum())),
+            [names[i] for i in rows], certainty="likely", ceiling=1 - float(wrong) / len(labels),
             evidence={"found by": "length, punctuation, numbers and names", "nats": [round(run.gain, 1) for run in own]},
             mend="put the missing line in, or take the extra one out, and number the rows again",
         )  # fmt: skip
@@ -102,7 +102,8 @@ def misplaced_items(languages: Languages, runs: list[Run]) -> Iterator[Finding]:
     expected = _Expected(languages)
     shifted = {code: {i for r in runs if r.language == code for i in range(r.start, r.end)} for code in languages.profiles}
     correlations = _length_correlations(languages)
-    typical = float(np.nanmedian(list(correlations.values()))) if correlations else np.nan
+    known = [value for value in correlations.values() if value == value]
+    typical = float(np.median(known)) if known else np.nan
     for code, found in languages.profiles.items():
         if len(found.items) >= ENOUGH and correlations[code] < LITTLE < 0.5 < typical:
             yield languages.finding(
@@ -172,6 +173,7 @@ def _standardised(languages: Languages) -> tuple[Floats, Floats, NDArray[np.int6
     the languages, and how many have the item."""
     shapes = languages.shapes()
     flat = shapes.reshape(*shapes.shape[:2], -1)
+    # Every language has at least one item, so that no mean is of nothing.
     mean, spread = np.nanmean(flat, axis=1, keepdims=True), np.nanstd(flat, axis=1, keepdims=True)
     scaled = np.clip((flat - mean) / np.where(spread > 0, spread, 1), -3, 3)
     scaled = np.nan_to_num(scaled, nan=0.0)

@@ -22,6 +22,7 @@ NAME = re.compile(r"\b[A-Z\u00c0-\u00de]\w*")
 CASED = {"LATIN", "GREEK"}
 # A language is named from a text's beginning: the rest changes nothing but the time it takes.
 BEGINNING = 160
+NEAR = 3  # CLDR's distance between names of one language
 
 Identify = Callable[[str], "str | None"]
 """A text → the code of another language than its own that it is in, or None."""
@@ -182,17 +183,14 @@ def _identifier(lingua: Any, own: Any, group: Sequence[Any], names: dict[Any, st
 
 
 def _lingua_codes(lingua: Any, codes: Sequence[str]) -> dict[str, Any]:
-    """Our codes that lingua knows → its languages; a macrolanguage such as Norwegian is any language in it."""
+    """Our codes that lingua knows → its languages. Norwegian is its Bokmål: CLDR calls them near enough."""
     import langcodes
 
     by_code = {language.iso_code_639_1.name.lower(): language for language in lingua.Language.all()}
-    by_macro: dict[str, Any] = {}
-    for code, language in sorted(by_code.items()):
-        by_macro.setdefault(langcodes.standardize_tag(code, macro=True), language)
     found = {}
     for code in codes:
         base = langcodes.Language.get(code).language or code
-        match = by_code.get(base) or by_macro.get(langcodes.standardize_tag(base, macro=True))
-        if match is not None:
-            found[code] = match
+        match = base if base in by_code else langcodes.closest_match(base, list(by_code), max_distance=NEAR)[0]
+        if match in by_code:
+            found[code] = by_code[match]
     return found

@@ -138,7 +138,10 @@ def label_pieces(
 def token_cost(
     sheet: Sheet, reference: float, tokenizer: PromptTokenizer
 ) -> Iterator[Finding]:
-    """Tokens per item against the reference language, and items that exceed the model's context with their shots."""
+    """Tokens per item against the reference language, and items that exceed the model's context with their shots.
+
+    Cannot see what a model makes of a long text within its context.
+    """
     prompts = render(sheet.task, sheet.rows, label_set=NATIVE)
     prefix = tokenizer.lengths([prompts[0].prefix])[0]
     lengths = np.array(tokenizer.lengths([prompt.body for prompt in prompts]))

@@ -12,12 +12,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from spillover.cli.options import Data, Json, Lang, Set
-from spillover.cli.terminal import print_table, progress_bars, say
+from spillover.cli.terminal import print_table, progress_bars
 
 if TYPE_CHECKING:
+    from spillover.audit.fix import Mend
     from spillover.core.types import Finding
+    from spillover.tasks.hub import Source
 
 WORST = 3
+DEFAULT_TASK = "sentiment"
 
 
 def audit(
@@ -48,16 +51,20 @@ def audit(
     from spillover.audit.fix import fix as write_fixed
     from spillover.core.config import load_config
     from spillover.core.runs import open_run
-    from spillover.tasks.wording import bundled_tasks
+    from spillover.tasks.hub import read_source
+    from spillover.tasks.wording import bundled_tasks, load_task
 
     if fail_on not in SEVERITIES:
         raise typer.BadParameter(f"--fail-on {fail_on!r} is not one of {', '.join(SEVERITIES)}")
     if from_paper and from_hub:
         raise typer.BadParameter("--from-paper and --from-hub do not go together")
     config = load_config(overrides=set_ or ()).audit
-    tasks = [task] if task else list(bundled_tasks()) if from_paper else ["sentiment"]
+    source = read_source(from_hub) if from_hub else None
+    tasks = [task] if task else list(bundled_tasks()) if from_paper else [source.task if source else DEFAULT_TASK]
+    for name in tasks:
+        load_task(name)
     place = open_run(out)
-    with _folder(data, from_paper, from_hub, tasks) as folder, progress_bars() as progress:
+    with _folder(data, from_paper, source) as folder, progress_bars() as progress:
         findings = audit_run(
             place, tasks, data=folder, languages=lang, config=config, progress=progress, **_models(model, encoder)
         )
@@ -76,23 +83,21 @@ def audit(
 
 
 @contextmanager
-def _folder(data: str, checkout: Path | None, dataset: str | None, tasks: list[str]) -> Iterator[str]:
+def _folder(data: str, checkout: Path | None, source: Source | None) -> Iterator[str]:
     """The data folder to audit; what comes from elsewhere is imported into one that vanishes."""
-    if checkout is None and dataset is None:
+    if checkout is None and source is None:
         yield data
         return
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary) / "data"
-        if checkout is not None:
+        if source is not None:
+            from spillover.tasks.hub import import_dataset
+
+            import_dataset(source, folder)
+        elif checkout is not None:
             from spillover.tasks.paper import import_paper
 
             import_paper(checkout, folder, as_shipped=True)
-        else:
-            from spillover.tasks.hub import import_dataset, read_source
-
-            source = read_source(str(dataset))
-            import_dataset(source, folder)
-            say(f"{source.name}: task {source.task}")
         yield str(folder)
 
 
@@ -139,7 +144,7 @@ def _by_language(findings: Sequence[Finding]) -> dict[tuple[str, str], list[Find
     return groups
 
 
-def _print_mends(mends: Sequence[Any]) -> None:
+def _print_mends(mends: Sequence[Mend]) -> None:
     groups: dict[tuple[str, ...], int] = {}
     for mend in mends:
         key = (mend.task, mend.split, mend.language, mend.check, mend.field)

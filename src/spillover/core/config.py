@@ -63,7 +63,7 @@ class AuditConfig(Section):
     script_share: Share = 0.5
     language_confidence: Share = 0.9
     length_ratio: Share = 0.6
-    length_spread: Positive = 5.0
+    length_spread: Positive = 4.0
     number_digits: Count = 2
     near_duplicate: Share = 0.8
     balance: Share = 0.05
