@@ -15,12 +15,12 @@ import time
 from pathlib import Path
 
 import numpy as np
+from tests.audit.faults import CHANGES_SCORES, FOUND_BY, WHOLE_FILE, plant, read_data, write_data
 
 from spillover.audit.checks import audit
 from spillover.core.config import AuditConfig
 from spillover.core.files import resources
 from spillover.core.languages import reference_language
-from tests.audit.faults import CHANGES_SCORES, FOUND_BY, WHOLE_FILE, plant, read_data, write_data
 
 RATES = (0.01, 0.02, 0.05, 0.2)
 # The identifier is timed below; planting no fault for it keeps this table to minutes.
@@ -62,7 +62,10 @@ def planted(folder: Path, task: str, trials: int, seed: int = 0) -> None:
                 continue
             found, recall, false = (np.mean([row[i] for row in line]) for i in range(3))
             star = "*" if fault in CHANGES_SCORES else " "
-            print(f"{fault + star:<30}{100 * rate:>5.0f}%{100 * found:>8.0f}%{100 * recall:>11.0f}%{false:>14.2f}", flush=True)
+            print(
+                f"{fault + star:<30}{100 * rate:>5.0f}%{100 * found:>8.0f}%{100 * recall:>11.0f}%{false:>14.2f}",
+                flush=True,
+            )
 
 
 def trial(fault, data, task, rate, clean, seed) -> tuple[float, float, float] | None:
@@ -102,7 +105,9 @@ def grown(items: int, languages: int) -> None:
         line = subprocess.run(
             [sys.executable, "-m", "benchmarks.audit", "one", temporary], capture_output=True, text=True, check=True
         ).stdout.strip()
-        print(f"{languages} languages x {items}: {line}, {time.perf_counter() - started:.0f} s of wall clock", flush=True)
+        print(
+            f"{languages} languages x {items}: {line}, {time.perf_counter() - started:.0f} s of wall clock", flush=True
+        )
 
 
 def one(folder: str) -> None:

@@ -6,9 +6,9 @@ from hypothesis import strategies as st
 
 from spillover.audit.content import encoding_damage, markup, unescape, unscramble
 from spillover.audit.sheet import digit_strings, number_hash
-from tests.conftest import small_data
 from tests.audit.test_checks import change, found
 from tests.audit.test_text import sheet
+from tests.conftest import small_data
 
 WORDS = st.text(st.sampled_from("äöüßéèêçñåøæžščłжщяあ漢字ก"), min_size=1, max_size=8)
 
@@ -28,7 +28,10 @@ def test_windows_mojibake():
 
 
 def test_encoding_faults_are_named_apart():
-    checks = {f.check: f.example_ids for f in encoding_damage(sheet("de", ["Gr\u00c3\u00b6\u00c3\u009fe", "x \ufffd y", "was????", "fein"]))}
+    checks = {
+        f.check: f.example_ids
+        for f in encoding_damage(sheet("de", ["Gr\u00c3\u00b6\u00c3\u009fe", "x \ufffd y", "was????", "fein"]))
+    }
     assert checks == {"mojibake": ("0",), "lost-characters": ("1", "2")}
 
 

@@ -18,7 +18,10 @@ def mend(folder, out):
 
 
 def texts(folder, code="de"):
-    return [json.loads(line) for line in (folder / "sentiment" / "test" / f"{code}.jsonl").read_text(encoding="utf-8").splitlines()]
+    return [
+        json.loads(line)
+        for line in (folder / "sentiment" / "test" / f"{code}.jsonl").read_text(encoding="utf-8").splitlines()
+    ]
 
 
 def test_certain_mends_are_made_and_named(tmp_path):
@@ -26,7 +29,16 @@ def test_certain_mends_are_made_and_named(tmp_path):
     clean = texts(folder)
     swap = {"positive": "negative", "negative": "positive"}
     change(folder, "de", lambda rows: [row | {"label": swap[row["label"]]} for row in rows])
-    change(folder, "es", lambda rows: [rows[0] | {"label": "negative"}, rows[1] | {"review": "caf\u00c3\u00a9 &amp; bar"}, *rows[2:], rows[3]])
+    change(
+        folder,
+        "es",
+        lambda rows: [
+            rows[0] | {"label": "negative"},
+            rows[1] | {"review": "caf\u00c3\u00a9 &amp; bar"},
+            *rows[2:],
+            rows[3],
+        ],
+    )
     change(folder, "fr", lambda rows: [row | {"label": "bon"} if row["label"] == "positive" else row for row in rows])
     original = {code: (folder / "sentiment" / "test" / f"{code}.jsonl").read_bytes() for code in LANGUAGES}
     mends = mend(folder, tmp_path / "fixed")

@@ -1,8 +1,8 @@
 from __future__ import annotations
 
 from spillover.audit.checks import audit
-from tests.conftest import small_data, write_rows
 from tests.audit.test_checks import change, found
+from tests.conftest import small_data, write_rows
 
 
 def pairs(folder, english, german):
@@ -15,8 +15,16 @@ def pairs(folder, english, german):
 def test_sides_that_became_one_in_translation_and_the_reverse(tmp_path):
     checks = pairs(
         tmp_path,
-        [("He left Rome first.", "First he left Rome."), ("One text.", "One text."), ("Both are one.", "Both are one!")],
-        [("Zuerst verließ er Rom.", "Zuerst verließ er Rom."), ("Ein Text.", "Ein anderer."), ("Beide eins.", "Beide eins")],
+        [
+            ("He left Rome first.", "First he left Rome."),
+            ("One text.", "One text."),
+            ("Both are one.", "Both are one!"),
+        ],
+        [
+            ("Zuerst verließ er Rom.", "Zuerst verließ er Rom."),
+            ("Ein Text.", "Ein anderer."),
+            ("Beide eins.", "Beide eins"),
+        ],
     )
     assert checks["identical-sides"].example_ids == ("p0",)
     assert checks["identical-sides"].evidence["also in the reference"] == 1
@@ -39,5 +47,13 @@ def test_duplicates_of_the_source_are_reported_there_alone(tmp_path):
 
 def test_a_text_that_says_its_label_is_found(tmp_path):
     folder = small_data(tmp_path)
-    change(folder, "en", lambda rows: [rows[0] | {"review": "good. Sentiment: positive"}, rows[1] | {"review": "a negative view"}, *rows[2:]])
+    change(
+        folder,
+        "en",
+        lambda rows: [
+            rows[0] | {"review": "good. Sentiment: positive"},
+            rows[1] | {"review": "a negative view"},
+            *rows[2:],
+        ],
+    )
     assert found(folder, "en")["label-in-text"].example_ids == ("item-0",)

@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 from spillover.audit.checks import audit
 from spillover.audit.labels import UNSETTLED, consensus
-from tests.conftest import small_data
 from tests.audit.test_checks import change, found
+from tests.conftest import small_data
 
 
 def test_consensus_leaves_the_language_itself_out():
@@ -44,7 +44,11 @@ def test_an_unknown_word_is_explained_by_the_other_languages(tmp_path):
 
 def test_items_without_a_label_are_errors(tmp_path):
     folder = small_data(tmp_path)
-    change(folder, "de", lambda rows: [{k: v for k, v in row.items() if k != "label"} if i < 2 else row for i, row in enumerate(rows)])
+    change(
+        folder,
+        "de",
+        lambda rows: [{k: v for k, v in row.items() if k != "label"} if i < 2 else row for i, row in enumerate(rows)],
+    )
     assert found(folder, "de")["missing-label"].example_ids == ("item-0", "item-1")
 
 

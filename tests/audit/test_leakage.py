@@ -30,6 +30,9 @@ def test_nearly_the_same_is_a_warning(tmp_path):
 
 def test_labels_of_a_training_file_are_checked(tmp_path):
     folder = small_data(tmp_path)
-    write_rows(folder / "sentiment" / "train" / "de.jsonl", [{"id": "a", "review": "x y z", "label": "yes"}, {"id": "b", "review": "z y x"}])
+    write_rows(
+        folder / "sentiment" / "train" / "de.jsonl",
+        [{"id": "a", "review": "x y z", "label": "yes"}, {"id": "b", "review": "z y x"}],
+    )
     (finding,) = [f for f in audit("sentiment", data=str(folder)) if f.split == "train"]
     assert (finding.check, finding.severity, finding.example_ids) == ("unknown-label", "error", ("a",))

@@ -7,9 +7,9 @@ import numpy as np
 from spillover.audit.checks import audit
 from spillover.audit.parallel import best_path
 from spillover.core.config import AuditConfig
-from tests.conftest import write_rows
 from tests.audit.faults import read_data
 from tests.audit.test_checks import change, found
+from tests.conftest import write_rows
 
 WORDS = ["water", "stone", "bridge", "winter", "letter", "garden", "mirror", "silver", "market", "window"]
 
@@ -21,8 +21,16 @@ def varied(folder, languages=("en", "de", "es", "fr"), items=80):
     for code in languages:
         rows = []
         for i, n in enumerate(lengths):
-            text = " ".join(f"{WORDS[int(k)]}{code}" for k in rng.integers(0, 10, int(n))) + ("?" if i % 4 == 0 else ".")
-            rows.append({"id": f"item-{i}", "review": text + (f" {1000 + 7 * i}" if i % 3 == 0 else ""), "label": ("positive", "negative")[i % 2]})
+            text = " ".join(f"{WORDS[int(k)]}{code}" for k in rng.integers(0, 10, int(n))) + (
+                "?" if i % 4 == 0 else "."
+            )
+            rows.append(
+                {
+                    "id": f"item-{i}",
+                    "review": text + (f" {1000 + 7 * i}" if i % 3 == 0 else ""),
+                    "label": ("positive", "negative")[i % 2],
+                }
+            )
         write_rows(folder / "sentiment" / "test" / f"{code}.jsonl", rows)
     return folder
 
@@ -36,7 +44,11 @@ def move(rows, start, end):
 
 def test_parallel_texts_raise_nothing(tmp_path):
     folder = varied(tmp_path)
-    assert [f for f in audit("sentiment", data=str(folder), config=AuditConfig(skip=["wrong-language"])) if f.severity != "note"] == []
+    assert [
+        f
+        for f in audit("sentiment", data=str(folder), config=AuditConfig(skip=["wrong-language"]))
+        if f.severity != "note"
+    ] == []
 
 
 def test_a_shift_by_one_is_found_with_its_rows(tmp_path):
@@ -56,7 +68,14 @@ def test_a_shift_by_one_is_found_with_its_rows(tmp_path):
 def test_a_file_out_of_order_is_found(tmp_path):
     folder = varied(tmp_path)
     order = np.random.default_rng(0).permutation(80)
-    change(folder, "de", lambda rows: [{"id": row["id"]} | {k: v for k, v in rows[j].items() if k != "id"} for row, j in zip(rows, order, strict=True)])
+    change(
+        folder,
+        "de",
+        lambda rows: [
+            {"id": row["id"]} | {k: v for k, v in rows[j].items() if k != "id"}
+            for row, j in zip(rows, order, strict=True)
+        ],
+    )
     assert "unordered-items" in found(folder, "de")
 
 
@@ -68,7 +87,14 @@ def test_two_rows_with_numbers_that_changed_places_are_named(tmp_path):
         return [row | {"review": {3: second, 30: first}.get(i, row["review"])} for i, row in enumerate(rows)]
 
     for code in ("en", "es", "fr"):
-        change(folder, code, lambda rows: [row | {"review": row["review"] + {3: " 40512 77731", 30: " 51888 90411"}.get(i, "")} for i, row in enumerate(rows)])
+        change(
+            folder,
+            code,
+            lambda rows: [
+                row | {"review": row["review"] + {3: " 40512 77731", 30: " 51888 90411"}.get(i, "")}
+                for i, row in enumerate(rows)
+            ],
+        )
     change(folder, "de", swap)
     assert found(folder, "de")["misplaced-item"].evidence["other item"] == {"item-3": "item-30", "item-30": "item-3"}
 

@@ -7,8 +7,8 @@ from spillover.audit.text import identifiers, mixed_language, script_counts, wro
 from spillover.core.config import AuditConfig
 from spillover.core.types import Example
 from spillover.tasks.wording import load_task
-from tests.conftest import small_data
 from tests.audit.test_checks import change, found
+from tests.conftest import small_data
 
 ENGLISH = "the station opens at seven in the morning and closes late in the evening"
 GERMAN = "der bahnhof macht um sieben uhr morgens auf und schliesst erst spät am abend"
@@ -46,7 +46,9 @@ def test_a_sentence_left_untranslated_is_found():
     assert not list(mixed_language(sheet("de", ["Es ging kaputt. Nett."], english)))
 
 
-@pytest.mark.parametrize(("text", "check"), [("Kodak Easyshare C813", None), ("the very same words here", "untranslated")])
+@pytest.mark.parametrize(
+    ("text", "check"), [("Kodak Easyshare C813", None), ("the very same words here", "untranslated")]
+)
 def test_what_most_languages_leave_alone_is_no_fault(tmp_path, text, check):
     folder = small_data(tmp_path, ("en", "de", "es", "fr", "it"))
     for code in ("en", "de") if check else ("en", "de", "es", "fr"):

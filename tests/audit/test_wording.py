@@ -45,7 +45,11 @@ def test_shots_that_favour_a_class_repeat_or_are_not_translated():
     own |= {second: own[first], list(own)[2]: task.wordings["en"].shots[list(own)[2]]}
     changed = replace(task, shots=shots, wordings=dict(task.wordings) | {"de": replace(task.wordings["de"], shots=own)})
     assert not list(wording.shots(task, ["de"], "en"))
-    assert {f.check for f in wording.shots(changed, ["de"], "en")} == {"unbalanced-shots", "repeated-shot", "untranslated-shot"}
+    assert {f.check for f in wording.shots(changed, ["de"], "en")} == {
+        "unbalanced-shots",
+        "repeated-shot",
+        "untranslated-shot",
+    }
 
 
 @pytest.fixture

@@ -16,15 +16,68 @@ from spillover.tasks.wording import load_task  # noqa: E402
 
 # Column names and label values as the hub has them; texts are ours.
 SCHEMAS = {
-    "amazon-polarity": ({"label": 1, "title": "Good", "content": "Works well."}, "positive", {"review": "Good Works well."}),
+    "amazon-polarity": (
+        {"label": 1, "title": "Good", "content": "Works well."},
+        "positive",
+        {"review": "Good Works well."},
+    ),
     "snli": ({"premise": "A.", "hypothesis": "B.", "label": 2}, "contradiction", {"premise": "A.", "hypothesis": "B."}),
     "xnli": ({"premise": "A.", "hypothesis": "B.", "label": 1}, "neutral", {"premise": "A.", "hypothesis": "B."}),
-    "paws": ({"id": 7, "sentence1": "A.", "sentence2": "B.", "label": 0}, "different", {"sentence1": "A.", "sentence2": "B."}),
-    "paws-x": ({"id": 7, "sentence1": "A.", "sentence2": "B.", "label": 1}, "same", {"sentence1": "A.", "sentence2": "B."}),
+    "paws": (
+        {"id": 7, "sentence1": "A.", "sentence2": "B.", "label": 0},
+        "different",
+        {"sentence1": "A.", "sentence2": "B."},
+    ),
+    "paws-x": (
+        {"id": 7, "sentence1": "A.", "sentence2": "B.", "label": 1},
+        "same",
+        {"sentence1": "A.", "sentence2": "B."},
+    ),
     "sib-200": ({"index_id": 7, "category": "science/technology", "text": "A."}, "science", {"text": "A."}),
-    "xcopa": ({"premise": "A.", "choice1": "B.", "choice2": "C.", "question": "cause", "label": 1, "idx": 7, "changed": False}, "second", {"premise": "A.", "question": "cause", "choice1": "B.", "choice2": "C."}),
-    "xstorycloze": ({"story_id": "s7", "input_sentence_1": "A.", "input_sentence_2": "B.", "input_sentence_3": "C.", "input_sentence_4": "D.", "sentence_quiz1": "E.", "sentence_quiz2": "F.", "answer_right_ending": 1}, "first", {"story": "A. B. C. D.", "ending1": "E.", "ending2": "F."}),
-    "belebele": ({"link": "l", "question_number": 2, "flores_passage": "P.", "question": "Q?", "mc_answer1": "1", "mc_answer2": "2", "mc_answer3": "3", "mc_answer4": "4", "correct_answer_num": "3", "dialect": "x", "ds": "2023-05-03"}, "third", {"passage": "P.", "question": "Q?", "answer1": "1", "answer2": "2", "answer3": "3", "answer4": "4"}),
+    "xcopa": (
+        {
+            "premise": "A.",
+            "choice1": "B.",
+            "choice2": "C.",
+            "question": "cause",
+            "label": 1,
+            "idx": 7,
+            "changed": False,
+        },
+        "second",
+        {"premise": "A.", "question": "cause", "choice1": "B.", "choice2": "C."},
+    ),
+    "xstorycloze": (
+        {
+            "story_id": "s7",
+            "input_sentence_1": "A.",
+            "input_sentence_2": "B.",
+            "input_sentence_3": "C.",
+            "input_sentence_4": "D.",
+            "sentence_quiz1": "E.",
+            "sentence_quiz2": "F.",
+            "answer_right_ending": 1,
+        },
+        "first",
+        {"story": "A. B. C. D.", "ending1": "E.", "ending2": "F."},
+    ),
+    "belebele": (
+        {
+            "link": "l",
+            "question_number": 2,
+            "flores_passage": "P.",
+            "question": "Q?",
+            "mc_answer1": "1",
+            "mc_answer2": "2",
+            "mc_answer3": "3",
+            "mc_answer4": "4",
+            "correct_answer_num": "3",
+            "dialect": "x",
+            "ds": "2023-05-03",
+        },
+        "third",
+        {"passage": "P.", "question": "Q?", "answer1": "1", "answer2": "2", "answer3": "3", "answer4": "4"},
+    ),
 }
 
 
@@ -58,7 +111,10 @@ def test_each_data_set_is_imported_with_its_labels_and_fields(name, tmp_path):
     imported = import_dataset(source, tmp_path / "out")
     assert [(r.rows, r.dropped) for r in imported] == [(1, 0)] * len(source.files)
     for code in source.files:
-        (written,) = [json.loads(line) for line in (tmp_path / "out" / source.task / "test" / f"{code}.jsonl").read_text().splitlines()]
+        (written,) = [
+            json.loads(line)
+            for line in (tmp_path / "out" / source.task / "test" / f"{code}.jsonl").read_text().splitlines()
+        ]
         assert written.pop("label") == label
         assert written.pop("id").startswith(f"{name}-test-")
         assert written == fields
@@ -73,14 +129,18 @@ def test_snli_pairs_without_a_label_are_dropped_and_counted(kind, tmp_path):
     assert (imported.rows, imported.dropped) == (3, 2)
     examples = load_parallel(str(tmp_path / "out"), load_task("nli"), "test", ["en"])["en"]
     assert [row.label for row in examples] == ["entailment", "neutral", "contradiction"]
-    assert [row.id for row in examples] == ["snli-test-000001", "snli-test-000003", "snli-test-000004"], "lines, as elsewhere"
+    assert [row.id for row in examples] == ["snli-test-000001", "snli-test-000003", "snli-test-000004"], (
+        "lines, as elsewhere"
+    )
 
 
 def test_items_have_the_same_id_in_every_language(tmp_path):
     rows = [{"id": i, "sentence1": f"A {i}", "sentence2": "B", "label": i % 2} for i in (3, 1, 2)]
     import_dataset(local("paws-x", tmp_path / "files", rows, ["en", "de"]), tmp_path / "out", limit=2)
     task = load_task("paraphrase")
-    english, german = (read_rows(tmp_path / "out" / "paraphrase" / "test" / f"{code}.jsonl", task, code) for code in ("en", "de"))
+    english, german = (
+        read_rows(tmp_path / "out" / "paraphrase" / "test" / f"{code}.jsonl", task, code) for code in ("en", "de")
+    )
     assert [row.id for row in english] == [row.id for row in german] == ["paws-x-test-3", "paws-x-test-1"]
 
 
@@ -140,7 +200,10 @@ def test_what_is_asked_of_the_hub_is_pinned(tmp_path, monkeypatch):
 
     monkeypatch.setattr(datasets, "load_dataset", load)
     import_dataset(read_source("xnli"), tmp_path / "out", languages="sw")
-    assert asked[0] == (("facebook/xnli", "sw"), {"split": "test", "revision": "b8dd5d7af51114dbda02c0e3f6133f332186418e"})
+    assert asked[0] == (
+        ("facebook/xnli", "sw"),
+        {"split": "test", "revision": "b8dd5d7af51114dbda02c0e3f6133f332186418e"},
+    )
 
 
 def test_a_folder_of_something_else_is_not_overwritten(tmp_path):

@@ -6,7 +6,7 @@
 4. Look at the wording, under a tokenizer where one is given.
 5. Say for each language what a perfect model would score, and put the worst first.
 
-`error`: a score from this data is wrong. `warning`: rows measure something else than they should. `note`: worth knowing.
+`error`: a score from this data is wrong. `warning`: rows measure something else than they should. `note`: know it.
 A broken line stops the audit with its place; everything else is reported.
 """
 
@@ -52,7 +52,9 @@ def oracle_ceiling(languages: Languages, findings: Sequence[Finding]) -> Iterato
         own = [f for f in findings if f.language == code and f.ceiling is not None and f.split == TEST]
         lost = {example_id for f in own for example_id in f.example_ids if f.check != "shifted-items"}
         n = len(set(found.items.tolist()) | {languages.ids[i] for i in lost})
-        ceiling = min([1 - len(lost) / n, *(f.ceiling for f in own if f.ceiling is not None and f.check == "shifted-items")])
+        ceiling = min(
+            [1 - len(lost) / n, *(f.ceiling for f in own if f.ceiling is not None and f.check == "shifted-items")]
+        )
         if ceiling < 1:
             severity = "error" if ceiling < languages.config.ceiling else "note"
             yield languages.finding(
@@ -178,7 +180,9 @@ def _read_languages(
         if tokenizer is not None and code in languages.task.wordings:
             yield from wording.label_tokens(languages.task, code, rows, tokenizer)
             yield from wording.token_cost(sheet, cost, tokenizer)
-            cost = cost or (wording.tokens_per_item(languages.task, rows, tokenizer) if code == languages.reference else 0.0)
+            cost = cost or (
+                wording.tokens_per_item(languages.task, rows, tokenizer) if code == languages.reference else 0.0
+            )
             prompts[code] = render(languages.task, rows[:1], label_set=wording.NATIVE)[0]
         languages.add(sheet)
         if code == languages.reference:
@@ -275,8 +279,12 @@ def write_findings(path: Path, findings: Sequence[Finding]) -> None:
 
 
 def read_findings(path: Path) -> list[Finding]:
-    """The findings in a findings.json."""
-    return [Finding(**row | {"example_ids": tuple(row["example_ids"])}) for row in read_json(path)]
+    """The findings in a findings.json, those of version 0.1.0 too, whose evidence was called facts."""
+    findings = []
+    for row in read_json(path):
+        evidence = row.pop("facts", None) or row.pop("evidence", {})
+        findings.append(Finding(**row | {"example_ids": tuple(row["example_ids"]), "evidence": evidence}))
+    return findings
 
 
 def reaches(findings: Iterable[Finding], severity: str) -> bool:

@@ -14,7 +14,9 @@ from spillover.audit.sheet import Languages, Sheet
 from spillover.core.types import Example, Finding
 
 # UTF-8 read as Latin-1 or Windows-1252: a lead byte's character, then continuation bytes' characters.
-CONTINUATION = "\u0080-\u00bf" + "".join(sorted({bytes([b]).decode("cp1252", "ignore") for b in range(0x80, 0xC0)} - {""}))
+CONTINUATION = "\u0080-\u00bf" + "".join(
+    sorted({bytes([b]).decode("cp1252", "ignore") for b in range(0x80, 0xC0)} - {""})
+)
 MOJIBAKE = re.compile(f"[\u00c2-\u00f4][{re.escape(CONTINUATION).replace(chr(92) + '-', '-')}]{{1,3}}")
 LEADS = "\u00c2\u00c3"
 ENTITY = re.compile(r"&(?:[a-zA-Z]{2,8}|#\d{2,6}|#[xX][0-9a-fA-F]{2,5});")

@@ -15,12 +15,12 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from spillover.audit.content import mend_text
 from spillover.core.errors import RunError
 from spillover.core.files import atomic_folder, write_jsonl
 from spillover.core.types import Example, Finding, Task
 from spillover.tasks.examples import data_folder, language_files, read_rows, write_examples
 from spillover.tasks.wording import load_task
-from spillover.audit.content import mend_text
 
 MENDS = "MENDS.jsonl"
 TEXT_CHECKS = ("mojibake", "escaped-text")
@@ -55,7 +55,11 @@ def fix(findings: Sequence[Finding], tasks: Sequence[str], *, data: str, out: Pa
         shutil.copytree(data_folder(data), partial, dirs_exist_ok=True, ignore=shutil.ignore_patterns(MENDS))
         for name in tasks:
             task = load_task(name)
-            own = [f for f in findings if f.task == task.name and f.certainty == "certain" or f.check == "label-disagrees"]
+            own = [
+                f
+                for f in findings
+                if (f.task == task.name and f.certainty == "certain") or f.check == "label-disagrees"
+            ]
             for split, code in dict.fromkeys((f.split, f.language) for f in own if f.task == task.name):
                 here = [f for f in own if (f.task, f.split, f.language) == (task.name, split, code)]
                 mends += _fix_file(task, split, code, here, data, partial)
@@ -63,13 +67,12 @@ def fix(findings: Sequence[Finding], tasks: Sequence[str], *, data: str, out: Pa
     return mends
 
 
-def _fix_file(
-    task: Task, split: str, code: str, findings: Sequence[Finding], data: str, out: Path
-) -> list[Mend]:
+def _fix_file(task: Task, split: str, code: str, findings: Sequence[Finding], data: str, out: Path) -> list[Mend]:
     path = language_files(data, task, split).get(code)
     if path is None:
         return []
-    rows, mends = [], []
+    rows: list[Example] = []
+    mends: list[Mend] = []
     for row in _without_repeats(read_rows(path, task, code), findings, mends, task, split):
         mended = row
         for finding in findings:

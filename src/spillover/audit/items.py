@@ -92,7 +92,7 @@ def identical_sides(sheet: Sheet) -> Iterator[Finding]:
     apart = [row.id for row in sheet.rows if row.id in source and row.id not in same]
     if apart:
         yield sheet.finding(
-            "differing-sides", "note", f"{len(apart)} items have different sides where the reference has one text", apart,
+            "differing-sides", "note", f"{len(apart)} items have two sides where the reference has one text", apart,
             mend="compare the rows with the reference",
         )  # fmt: skip
 

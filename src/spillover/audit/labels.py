@@ -1,7 +1,7 @@
 """Do the labels mean what they say? Compared with the same items in the other languages.
 
 1. What the other languages agree on is the consensus of an item; labels that the task does not have do not vote.
-2. The assignment of a language's labels to the consensus that agrees best (Hungarian) says whether classes are exchanged.
+2. The assignment of a language's labels to the consensus that agrees best (Hungarian) says which are exchanged.
 3. What is left over are single wrong rows.
 """
 
@@ -52,7 +52,9 @@ def unknown_labels(languages: Languages) -> Iterator[Finding]:
         items = int(present[number].sum())
         if len(bad):
             found = sorted({words[labels[number, i]] for i in bad})
-            mapping = {word: _meaning(languages, labels[number] == words.index(word), settled[number]) for word in found}
+            mapping = {
+                word: _meaning(languages, labels[number] == words.index(word), settled[number]) for word in found
+            }
             sure = {word: label for word, label in mapping.items() if label}
             ceiling = 1 - len(bad) / items
             means = f"; by the other languages {', '.join(f'{w} is {m}' for w, m in sure.items())}" if sure else ""
@@ -99,7 +101,7 @@ def exchanged_labels(languages: Languages) -> Iterator[Finding]:
 
 
 def _permutations(languages: Languages) -> Iterator[tuple[str, dict[str, str], float, float, NDArray[np.int64]]]:
-    """(language, label → what it means, agreement before and after, wrong items) where another assignment fits better."""
+    """(language, label → what it means, agreement before and after, wrong items) where another fits better."""
     labels, n = languages.labels(), len(languages.task.labels)
     settled, _ = consensus(labels, n, languages.config.consensus)
     for number, code in enumerate(languages.profiles):
@@ -142,7 +144,9 @@ def disagreeing_labels(languages: Languages, explained: dict[str, set[int]]) -> 
             continue
         given = straight[number]
         known = (given >= 0) & (given < n) & (settled[number] != UNSETTLED)
-        wrong = [i for i in np.flatnonzero(known & (given != settled[number])) if i not in explained.get(code, ())]
+        wrong = [
+            i for i in np.flatnonzero(known & (given != settled[number])).tolist() if i not in explained.get(code, ())
+        ]
         if not wrong:
             continue
         ceiling = 1 - len(wrong) / int(present[number].sum())
@@ -166,7 +170,8 @@ def _pairs(given: NDArray[np.generic], settled: Labels, wrong: Sequence[int], wo
 
 
 def class_balance(languages: Languages) -> Iterator[Finding]:
-    """Shares of the classes by language, against their median over the languages (the reference's, with two), and a class that is too large in all.
+    """Shares of the classes by language, against their median over the languages (the reference's, with two), and a
+    class that is too large in all.
 
     Sees shares that are off by more than `balance`; then accuracy of two languages is not the same measure. Cannot see
     exchanged classes of equal size.
@@ -179,7 +184,10 @@ def class_balance(languages: Languages) -> Iterator[Finding]:
     for code, own in zip(languages.profiles, shares, strict=True):
         off = float(np.abs(own - usual).max())
         if off > languages.config.balance:
-            text = ", ".join(f"{label} {100 * a:.0f} % against {100 * b:.0f} %" for label, a, b in zip(languages.task.labels, own, usual, strict=True))
+            text = ", ".join(
+                f"{label} {100 * a:.0f} % against {100 * b:.0f} %"
+                for label, a, b in zip(languages.task.labels, own, usual, strict=True)
+            )
             yield languages.finding(
                 "class-balance", "warning", code, f"classes have other shares than in the other languages: {text}", (),
                 evidence={"shares": dict(zip(languages.task.labels, own.round(4).tolist(), strict=True))},
@@ -188,7 +196,8 @@ def class_balance(languages: Languages) -> Iterator[Finding]:
     if usual.max() > 1 / n + languages.config.balance and usual.sum() > 0:
         label = languages.task.labels[int(usual.argmax())]
         yield languages.finding(
-            "class-balance", "note", "", f"{label} is {100 * usual.max():.0f} % of the items: always saying it scores that",
-            (), evidence={"shares": dict(zip(languages.task.labels, usual.round(4).tolist(), strict=True))},
+            "class-balance", "note", "", f"{label} is {100 * usual.max():.0f} % of the items, a score for nothing",
+            (),
+            evidence={"shares": dict(zip(languages.task.labels, usual.round(4).tolist(), strict=True))},
             mend="read macro-F1 and AUROC beside accuracy",
         )  # fmt: skip

@@ -50,7 +50,7 @@ def leaked_questions(
     for code, questions in rows.items():
         hashes = np.array([item_hash(row) for row in questions], dtype=np.uint64)
         exact = np.isin(hashes, known)
-        where = {questions[i].id: _where(languages, hashes[i]) for i in np.flatnonzero(exact)}
+        where = {questions[i].id: _where(languages, hashes[i]) for i in np.flatnonzero(exact).tolist()}
         if where:
             yield languages.finding(
                 "leaked-question", "error", code, f"{len(where)} rows of {split} are test items: {_told(where)}",

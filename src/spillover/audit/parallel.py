@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,14 +60,15 @@ def missing_items(languages: Languages) -> Iterator[Finding]:
         if len(extra):
             yield languages.finding(
                 "extra-item", "warning", code, f"{len(extra)} items are in few other languages",
-                [names[i] for i in extra], evidence={"found by": "ids"}, mend="--missing-items intersection leaves them out",
+                [names[i] for i in extra], evidence={"found by": "ids"}, mend="--missing-items intersection drops them",
             )  # fmt: skip
 
 
 def shifted_items(languages: Languages, runs: list[Run]) -> Iterator[Finding]:
     """Runs of rows that are their neighbours: a line left out or put in, and all after it off by one.
 
-    Labels that moved with their text leave a perfect model's score as it is, and break every comparison by item. Sees shifts of up to `shift_lines` over at least `shift_items` rows, without reading ids or languages. Cannot see
+    Labels that moved with their text leave a perfect model's score as it is, and break every comparison by item.
+    Sees shifts of up to `shift_lines` over at least `shift_items` rows, without reading ids or languages. Cannot see
     shifts among items that are alike in length, marks, numbers and names, or shorter runs.
     """
     names, gold = languages.names(), languages.labels()
@@ -80,7 +82,7 @@ def shifted_items(languages: Languages, runs: list[Run]) -> Iterator[Finding]:
         yield languages.finding(
             "shifted-items", "error", code, f"{len(rows)} items hold the text of a neighbour: {places}",
             [names[i] for i in rows], certainty="likely", ceiling=1 - float(wrong) / len(labels),
-            evidence={"found by": "length, punctuation, numbers and names", "nats": [round(run.gain, 1) for run in own]},
+            evidence={"found by": "lengths, marks, numbers and names", "nats": [round(run.gain, 1) for run in own]},
             mend="put the missing line in, or take the extra one out, and number the rows again",
         )  # fmt: skip
 
@@ -100,14 +102,16 @@ def misplaced_items(languages: Languages, runs: list[Run]) -> Iterator[Finding]:
     """
     names = languages.names()
     expected = _Expected(languages)
-    shifted = {code: {i for r in runs if r.language == code for i in range(r.start, r.end)} for code in languages.profiles}
+    shifted = {
+        code: {i for r in runs if r.language == code for i in range(r.start, r.end)} for code in languages.profiles
+    }
     correlations = _length_correlations(languages)
     known = [value for value in correlations.values() if value == value]
     typical = float(np.median(known)) if known else np.nan
     for code, found in languages.profiles.items():
         if len(found.items) >= ENOUGH and correlations[code] < LITTLE < 0.5 < typical:
             yield languages.finding(
-                "unordered-items", "error", code, f"lengths go with the other languages' by {correlations[code]:.2f} only",
+                "unordered-items", "error", code, f"lengths go with the others' by {correlations[code]:.2f} only",
                 [names[i] for i in found.items], certainty="likely", ceiling=None,
                 evidence={"correlation": round(correlations[code], 3), "others": round(typical, 3)},
                 mend="sort the rows as in the other languages",
@@ -118,7 +122,7 @@ def misplaced_items(languages: Languages, runs: list[Run]) -> Iterator[Finding]:
             yield languages.finding(
                 "misplaced-item", "warning", code, f"{len(moved)} items have the numbers and names of another item",
                 [names[i] for i in moved], certainty="likely", mend="compare the two rows",
-                evidence={"found by": "numbers and names", "other item": {names[i]: names[j] for i, j in moved.items()}},
+                evidence={"found by": "numbers, names", "other item": {names[i]: names[j] for i, j in moved.items()}},
             )  # fmt: skip
 
 
@@ -137,7 +141,11 @@ def find_shifts(languages: Languages) -> list[Run]:
         scores = expected.anchor_scores(code, reach)
         scores += SHAPES * _shape_scores(scaled[number], (total - scaled[number]) / np.maximum(counted - 1, 1), reach)
         path = best_path(scores)
-        runs += [run for run in _runs(code, path - reach, scores, reach) if run.end - run.start >= languages.config.shift_items]
+        runs += [
+            run
+            for run in _runs(code, path - reach, scores, reach)
+            if run.end - run.start >= languages.config.shift_items
+        ]
     return runs
 
 
@@ -161,7 +169,7 @@ def best_path(scores: Floats) -> NDArray[np.int64]:
 
 def _runs(code: str, shifts: NDArray[np.int64], scores: Floats, reach: int) -> Iterator[Run]:
     edges = np.flatnonzero(np.diff(shifts, prepend=shifts[0] - 1, append=shifts[-1] - 1) != 0)
-    for start, end in zip(edges[:-1], edges[1:], strict=True):
+    for start, end in pairwise(edges.tolist()):
         shift = int(shifts[start])
         gain = float((scores[start:end, shift + reach] - scores[start:end, reach]).sum())
         if shift and gain >= GAIN:

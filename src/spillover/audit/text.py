@@ -47,7 +47,11 @@ def untranslated(languages: Languages) -> Iterator[Finding]:
             continue
         for check, rows, what in (
             ("untranslated", whole[number], "items are the English text"),
-            ("untranslated-field", flagged[number].any(axis=1) & ~whole[number], "items have one field of the English text"),
+            (
+                "untranslated-field",
+                flagged[number].any(axis=1) & ~whole[number],
+                "items have one field of the English text",
+            ),
         ):
             ids = [names[i] for i in np.flatnonzero(rows)]
             if ids:
@@ -73,7 +77,10 @@ def wrong_script(sheet: Sheet) -> Iterator[Finding]:
                 continue
             counts = script_counts(text if own & CASED else NAME.sub(" ", text))
             total = sum(counts.values())
-            if total >= sheet.config.text_letters and sum(counts[script] for script in own) < sheet.config.script_share * total:
+            if (
+                total >= sheet.config.text_letters
+                and sum(counts[script] for script in own) < sheet.config.script_share * total
+            ):
                 wrong.setdefault(row.id, f"{name}: {counts.most_common(1)[0][0].lower()}")
     if wrong:
         yield sheet.finding(
@@ -100,8 +107,9 @@ def wrong_language(sheet: Sheet, identify: Identify) -> Iterator[Finding]:
     """Fields that a language identifier (lingua) puts into another of the task's languages, sure of at least
     `language_confidence`.
 
-    Sees whole fields of at least `language_letters` letters, capitalised words (names) not counted. Cannot tell languages that the task does not have, nor
-    short texts; close languages (Norwegian and Danish, Malay and Indonesian) only when both are in the task.
+    Sees whole fields of at least `language_letters` letters, capitalised words (names) not counted. Cannot tell
+    languages that the task does not have, nor short texts; close languages (Norwegian and Danish, Malay and Indonesian)
+    only when both are in the task.
     """
     wrong: dict[str, str] = {}
     for row in sheet.rows:
@@ -115,7 +123,9 @@ def wrong_language(sheet: Sheet, identify: Identify) -> Iterator[Finding]:
             if (found := identify(plain)) is not None:
                 wrong.setdefault(row.id, f"{name}: {found}")
     if wrong:
-        told = ", ".join(f"{n} x {code}" for code, n in Counter(text.split(": ")[-1] for text in wrong.values()).items())
+        told = ", ".join(
+            f"{n} x {code}" for code, n in Counter(text.split(": ")[-1] for text in wrong.values()).items()
+        )
         yield sheet.finding(
             "wrong-language", "warning", f"{len(wrong)} items read as another language ({told})", list(wrong),
             evidence={"rows": wrong}, certainty="likely", mend="translate them, or leave them out of this language",
@@ -150,15 +160,13 @@ def _shares_a_sentence(row: Example, twin: Example) -> bool:
 def identifiers(codes: Sequence[str], confidence: float) -> dict[str, Identify]:
     """For each language that lingua knows, a function that tells texts in another of `codes` from its own.
 
-    A quick model proposes, a slow one of 300 MB confirms; it is loaded with the first proposal. A language with a script
-    of its own needs no identifier: `wrong-script` sees it all. ImportError when lingua is not installed.
+    A quick model proposes, a slow one of 300 MB confirms; it is loaded with the first proposal. A language with a
+    script of its own needs no identifier: `wrong-script` sees it all. ImportError when lingua is not installed.
     """
     import lingua
 
     known = _lingua_codes(lingua, codes)
-    shared = {
-        code: [other for other in known if letter_names(code) & letter_names(other)] for code in known
-    }
+    shared = {code: [other for other in known if letter_names(code) & letter_names(other)] for code in known}
     found: dict[str, Identify] = {}
     for code, rivals in shared.items():
         if len(rivals) > 1:

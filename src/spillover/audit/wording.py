@@ -62,7 +62,7 @@ def shots(task: Task, codes: Sequence[str], reference: str) -> Iterator[Finding]
     Labels of shots cannot differ between languages: they stand once, in task.yaml. Cannot see a shot whose translation
     no longer fits its label.
     """
-    counts = Counter({label: 0 for label in task.labels}) + Counter(task.shots.values())
+    counts = Counter(dict.fromkeys(task.labels, 0)) + Counter(task.shots.values())
     shares = [sum(label == gold for gold in task.shots.values()) for label in task.labels]
     if task.shots and max(shares) - min(shares) > 1:
         told = ", ".join(f"{label} {counts[label]}" for label in task.labels)
@@ -77,18 +77,36 @@ def shots(task: Task, codes: Sequence[str], reference: str) -> Iterator[Finding]
         keys = {s: text_key(Example(s, code, fields)) for s, fields in task.wordings[code].shots.items()}
         again = [shot for shot, n in ((shot, list(keys.values()).count(key)) for shot, key in keys.items()) if n > 1]
         if again:
-            yield Finding("repeated-shot", "warning", task.name, code, f"shots repeat each other: {', '.join(again)}", mend="write another")
+            yield Finding(
+                "repeated-shot",
+                "warning",
+                task.name,
+                code,
+                f"shots repeat each other: {', '.join(again)}",
+                mend="write another",
+            )
         if code != reference:
-            left = [shot for shot, key in keys.items() if shot in english and key == text_key(Example(shot, code, english[shot]))]
+            left = [
+                shot
+                for shot, key in keys.items()
+                if shot in english and key == text_key(Example(shot, code, english[shot]))
+            ]
             if left:
-                yield Finding("untranslated-shot", "warning", task.name, code, f"shots are the {reference} text: {', '.join(left)}", mend="translate them")
+                yield Finding(
+                    "untranslated-shot",
+                    "warning",
+                    task.name,
+                    code,
+                    f"shots are the {reference} text: {', '.join(left)}",
+                    mend="translate them",
+                )
 
 
 def label_tokens(task: Task, code: str, rows: Sequence[Example], tokenizer: PromptTokenizer) -> Iterator[Finding]:
     """Label words with the same tokens, or with the same first token, in a real prompt under this tokenizer.
 
-    The first is an error: the model cannot tell them apart. The second is a note, as whole words are scored; a rule that
-    looks at the first token alone cannot tell them apart.
+    The first is an error: the model cannot tell them apart. The second is a note, as whole words are scored; a
+    rule that looks at the first token alone cannot tell them apart.
     """
     for label_set in (NATIVE, *task.label_sets):
         prompt = render(task, rows[:1], label_set=label_set)[0]
@@ -135,9 +153,7 @@ def label_pieces(
             )  # fmt: skip
 
 
-def token_cost(
-    sheet: Sheet, reference: float, tokenizer: PromptTokenizer
-) -> Iterator[Finding]:
+def token_cost(sheet: Sheet, reference: float, tokenizer: PromptTokenizer) -> Iterator[Finding]:
     """Tokens per item against the reference language, and items that exceed the model's context with their shots.
 
     Cannot see what a model makes of a long text within its context.
@@ -149,7 +165,7 @@ def token_cost(
     over = np.flatnonzero(prefix + lengths + longest > tokenizer.context)
     if len(over):
         yield sheet.finding(
-            "over-context", "error", f"{len(over)} items exceed the context of {tokenizer.context} tokens of {tokenizer.name}",
+            "over-context", "error", f"{len(over)} items exceed the {tokenizer.context} tokens of {tokenizer.name}",
             [prompts[i].example_id for i in over], mend="a model with a longer context, fewer shots, or leave them out",
         )  # fmt: skip
     cost = float(lengths.mean()) / reference if reference else float("nan")

@@ -36,7 +36,9 @@ def audit(
     from_hub: Annotated[
         str | None, typer.Option(help="A data set of `spillover ls datasets`, or your own row as a YAML file.")
     ] = None,
-    model: Annotated[str | None, typer.Option(help="Also check words and lengths under this model's tokenizer.")] = None,
+    model: Annotated[
+        str | None, typer.Option(help="Also check words and lengths under this model's tokenizer.")
+    ] = None,
     encoder: Annotated[
         str | None, typer.Option(help="Also compare items with this sentence-transformers model.")
     ] = None,

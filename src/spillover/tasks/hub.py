@@ -82,7 +82,9 @@ def read_source(name_or_file: str) -> Source:
     return source
 
 
-def import_dataset(source: Source, out: Path, *, languages: str | Sequence[str] = "all", limit: int | None = None) -> list[Imported]:
+def import_dataset(
+    source: Source, out: Path, *, languages: str | Sequence[str] = "all", limit: int | None = None
+) -> list[Imported]:
     """Write a data set in our format to the folder `out`. Nothing is written when anything is wrong.
 
     limit: the first so many rows of each file. MissingExtra without `datasets`; DataError names the column, the value
@@ -123,7 +125,9 @@ def read_split(source: Source, language: str, split: str, limit: int | None = No
         examples.append(Example(_item_id(source, row, split, number, place), language, fields, labels[value]))
     repeated = [example_id for example_id, n in Counter(row.id for row in examples).items() if n > 1]
     if repeated:
-        raise DataError(f"{place}: {len(repeated)} ids stand more than once: {', '.join(repeated[:3])}", hint="add a column to id")
+        raise DataError(
+            f"{place}: {len(repeated)} ids stand more than once: {', '.join(repeated[:3])}", hint="add a column to id"
+        )
     return examples, dropped
 
 
