@@ -6,7 +6,7 @@ DATA :=
 BENCH :=
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: install demo test test-slow test-packaged check bench clean
+.PHONY: install demo test test-slow test-packaged check bench bench-audit clean
 
 install: $(VENV)/.installed
 
@@ -46,6 +46,9 @@ bench: install .venv-lm-eval/.installed  ## DATA=folder, BENCH="--items 24 --rep
 	.venv-lm-eval/bin/pip install --quiet --disable-pip-version-check -c constraints.txt torch
 	.venv-lm-eval/bin/pip install --quiet --disable-pip-version-check -c constraints.txt "lm-eval[hf]==0.4.13"
 	touch $@
+
+bench-audit: install  ## PAPER=data/paper for the imported data too, SIZE=large for 100,000 items a language
+	PYTHONPATH=. $(BIN)/python -m benchmarks.audit $(SIZE)
 
 clean:
 	rm -rf $(VENV) .venv-lm-eval .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

@@ -94,6 +94,12 @@ def test_results_as_json(place, tmp_path, call):
         (("run", "nothing.yaml"), 2, "nothing.yaml"),
         (("run",), 2, "config file"),
         (("import", "paper", "."), 3, "not a checkout"),
+        (("audit", "--fail-on", "panic", "--out", "run"), 2, "'panic'"),
+        (("audit", "--set", "audit.birds=1", "--out", "run"), 2, "audit.birds"),
+        (("audit", "--from-paper", ".", "--out", "run"), 3, "not a checkout"),
+        (("audit", "--from-hub", "nothing", "--out", "run"), 2, "'nothing'"),
+        (("audit", "--from-hub", "sib-200", "--out", "run"), 2, "'topic'"),
+        (("import", "hub", "nothing"), 2, "'nothing'"),
         (("ls", "birds"), 2, "'birds'"),
         (("dance",), 2, "dance"),
     ],
@@ -134,6 +140,46 @@ def test_findings_end_with_exit_code_three(tmp_path, call):
     assert "unknown-label" in output
 
 
+def test_the_worst_language_comes_first_and_fail_on_decides(tmp_path, call):
+    data = small_data(tmp_path / "data", ("en", "de", "es", "fr"), items=20)
+    path = data / "sentiment" / "test" / "es.jsonl"
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    write_rows(path, [rows[0] | {"review": "review 0 in en"}, *rows[1:]])
+    arguments = ("audit", "--data", data, "--out", tmp_path / "run")
+    assert call(*arguments)[0] == 0, "a warning is no error"
+    assert call(*arguments, "--fail-on", "warning")[0] == 3
+    assert call(*arguments, "--fail-on", "warning", "--set", "audit.text_letters=50")[0] == 0
+    path = data / "sentiment" / "test" / "fr.jsonl"
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    write_rows(path, [row | {"label": "bon" if row["label"] == "positive" else "negative"} for row in rows])
+    code, output, _ = call(*arguments, "--fix", tmp_path / "fixed")
+    assert code == 3
+    table = output.splitlines()
+    assert [line.split()[1] for line in table if line.startswith("sentiment")] == ["fr", "es"]
+    assert "50.0 %" in next(line for line in table if line.startswith("sentiment fr"))
+    assert "mended sentiment/test/fr: 10 x label (unknown-label)" in output
+    assert call("audit", "--data", tmp_path / "fixed", "--out", tmp_path / "again")[0] == 0
+
+
+def test_a_models_tokenizer_is_asked_when_it_is_named(place, tmp_path, call):
+    code, output, error = call("audit", "--lang", "en,hi", "--model", place / "model", "--out", tmp_path / "run")
+    assert code == 0, error
+    assert "token-cost" in output
+
+
+def test_a_data_set_of_ones_own_row_is_imported_and_audited(tmp_path, call):
+    (tmp_path / "rows.json").write_text('{"text": "Works well.", "stars": 5}\n{"text": "Broke at once.", "stars": 1}\n')
+    (tmp_path / "mine.yaml").write_text(
+        "task: sentiment\nsplits: {test: test}\nfields: {review: text}\nlabel: stars\nlabels: {1: negative, 5: positive}\n"
+        f"files: {{en: {{test: {tmp_path / 'rows.json'}}}}}\n"
+    )
+    code, output, error = call("import", "hub", tmp_path / "mine.yaml", "--out", tmp_path / "data")
+    assert code == 0, error
+    assert "sentiment/test/en: 2 rows" in output
+    assert "--task sentiment" in output
+    assert call("audit", "--from-hub", tmp_path / "mine.yaml", "--out", tmp_path / "run")[0] == 0
+
+
 def test_interrupted_is_130_and_says_how_to_go_on(monkeypatch, call):
     monkeypatch.setattr("spillover.pipeline.run", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
     code, _, error = call("demo")
@@ -151,6 +197,13 @@ def test_ls(call):
     assert "paraphrase" in call("ls", "tasks")[1]
     assert len(call("ls", "languages")[1].splitlines()) == 20
     assert "smollm2-135m" in call("ls", "models")[1]
+
+
+def test_ls_says_what_each_check_sees(call):
+    output = call("ls", "checks")[1]
+    assert "label-permutation" in output
+    assert "Cannot see" in output
+    assert "xnli" in call("ls", "datasets")[1]
 
 
 def test_help_config_lists_every_key(call):

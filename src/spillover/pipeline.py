@@ -55,7 +55,9 @@ def run(config: RunConfig, out: Path | str, *, progress: Progress = no_progress)
 
     check_inputs(config)
     place = claim(config, Path(out))
-    findings = audit_run(place, config.tasks, data=config.data, languages=config.languages, progress=progress)
+    findings = audit_run(
+        place, config.tasks, data=config.data, languages=config.languages, config=config.audit, progress=progress
+    )
     if config.audit.stop:
         refuse_errors(findings)
     pairs = build(place, config.build, data=config.data, seed=config.seed)

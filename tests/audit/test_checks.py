@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import pytest
 
-from spillover.audit.checks import audit, read_findings, refuse_errors, write_findings
-from spillover.core.errors import DataError
+from spillover.audit.checks import CHECKS, audit, reaches, read_findings, refuse_errors, write_findings
+from spillover.core.config import AuditConfig
+from spillover.core.errors import ConfigError, DataError
+from spillover.core.types import Finding
 from spillover.tasks.wording import load_task
 from tests.conftest import small_data, write_rows
 
@@ -28,10 +31,11 @@ def test_exchanged_labels_are_found_from_the_other_languages(tmp_path):
     folder = small_data(tmp_path)
     swap = {"positive": "negative", "negative": "positive"}
     change(folder, "de", lambda rows: [row | {"label": swap[row["label"]]} for row in rows])
-    finding = found(folder, "de")["label-disagrees"]
+    finding = found(folder, "de")["label-permutation"]
     assert finding.severity == "error"
-    assert finding.facts["ceiling"] == 0
+    assert finding.ceiling == 0
     assert len(finding.example_ids) == 6
+    assert finding.evidence["mapping"] == swap
     assert not found(folder, "en")
 
 
@@ -39,8 +43,9 @@ def test_labels_that_can_never_match_lower_the_ceiling(tmp_path):
     folder = small_data(tmp_path)
     change(folder, "de", lambda rows: [row | {"label": "gut"} if i < 3 else row for i, row in enumerate(rows)])
     finding = found(folder, "de")["unknown-label"]
-    assert finding.facts["ceiling"] == 0.5
+    assert finding.ceiling == 0.5
     assert "gut" in finding.message
+    assert found(folder, "de")["oracle-ceiling"].ceiling == 0.5
 
 
 @pytest.mark.parametrize(
@@ -73,10 +78,41 @@ def test_errors_come_first_and_stop_a_run(tmp_path):
     change(folder, "de", lambda rows: [row | {"label": "gut"} for row in rows])
     change(folder, "en", lambda rows: [rows[0] | {"review": rows[1]["review"]}, *rows[1:]])
     findings = audit("sentiment", data=str(folder))
-    severities = [finding.severity for finding in findings]
-    assert severities == sorted(severities)
-    with pytest.raises(DataError, match="sentiment de: 6 items"):
+    order = [("error", "warning", "note").index(finding.severity) for finding in findings]
+    assert order == sorted(order)
+    assert order[0] == 0
+    with pytest.raises(DataError, match=r"sentiment de: 6 items"):
         refuse_errors(findings)
+
+
+def test_every_check_says_what_it_sees_and_what_it_does_not():
+    for check, function in CHECKS.items():
+        text = function.__doc__ or ""
+        assert len(text.splitlines()) > 1 or "annot" in text or "nobody" in text, check
+
+
+def test_a_check_can_be_left_out_and_a_wrong_name_is_said(tmp_path):
+    folder = small_data(tmp_path)
+    change(folder, "de", lambda rows: rows[2:])
+    findings = audit("sentiment", data=str(folder), config=AuditConfig(skip=["missing-item"]))
+    assert "missing-item" not in {finding.check for finding in findings}
+    with pytest.raises(ConfigError, match="no check birds"):
+        audit("sentiment", data=str(folder), config=AuditConfig(skip=["birds"]))
+
+
+def test_without_lingua_a_note_says_what_was_not_checked(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "lingua", None)
+    (note,) = audit("sentiment", data=str(small_data(tmp_path)))
+    assert note.severity == "note"
+    assert "spillover[audit]" in note.mend
+
+
+def test_reaches_counts_what_is_as_bad_or_worse():
+    warning = [Finding("x", "warning", "t", "", "m")]
+    assert not reaches(warning, "error")
+    assert reaches(warning, "warning")
+    assert reaches(warning, "note")
+    assert not reaches([], "note")
 
 
 def test_findings_read_back_equal(tmp_path):

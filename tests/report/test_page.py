@@ -62,7 +62,7 @@ def test_hostile_text_is_only_text(place):
         "language": "en",
         "message": evil,
         "example_ids": [evil],
-        "facts": {},
+        "evidence": {},
     }
     write_json(place.path / "audit" / "findings.json", [finding])
     text = report(place.path).read_text(encoding="utf-8")

@@ -1,140 +1,248 @@
 """What is wrong in a task's data, row by row, from the files alone.
 
-Each check yields findings; none of them loads a model. A broken line stops the audit with its place, everything else is
-reported. `errors` are faults that make a score wrong, `warnings` are rows that measure something else.
+1. Read the languages one after the other, the reference first, and look at each with the reference beside it.
+2. Keep a profile of each, and compare the languages: labels, order, lengths, numbers.
+3. Read the other splits and look for test items in them.
+4. Look at the wording, under a tokenizer where one is given.
+5. Say for each language what a perfect model would score, and put the worst first.
+
+`error`: a score from this data is wrong. `warning`: rows measure something else than they should. `note`: know it.
+A broken line stops the audit with its place; everything else is reported.
 """
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from spillover.audit.leakage import shots_in_test
-from spillover.core.errors import DataError
+from spillover.audit import content, items, labels, leakage, nearest, parallel, text, wording
+from spillover.audit.sheet import Languages, Sheet
+from spillover.core.config import AuditConfig
+from spillover.core.errors import ConfigError, DataError
 from spillover.core.files import hash_files, read_json, write_json
 from spillover.core.languages import reference_language, select_languages
 from spillover.core.runs import Run
-from spillover.core.types import Example, Finding, Progress, Task, no_progress
-from spillover.tasks.examples import language_files, read_rows
-from spillover.tasks.overlap import normalise
+from spillover.core.types import Encode, Example, Finding, Progress, PromptTokenizer, Task, no_progress
+from spillover.tasks.examples import language_files, read_rows, splits
+from spillover.tasks.prompts import render
 from spillover.tasks.wording import load_task
 
-Items = Mapping[str, Mapping[str, Example]]
+log = logging.getLogger(__name__)
+
+TEST = "test"
+SEVERITIES = ("error", "warning", "note")
+UNCHECKED = "not-checked"
+
+SHEET_CHECKS = (
+    items.repeated_ids, content.empty_fields, items.repeated_items, items.identical_sides, items.leaked_labels,
+    text.wrong_script, text.mixed_language, content.encoding_damage, content.markup, leakage.shots_in_test,
+)  # fmt: skip
 
 
-def audit(task: str, *, data: str = "demo", languages: str | Sequence[str] = "all") -> list[Finding]:
-    """Every finding in a task's test items, errors first. languages: as in `evaluate`."""
-    wording = load_task(task)
-    files = language_files(data, wording, "test")
-    if not files:
-        raise DataError(
-            f"{data}: no {wording.name}/test/<language>.jsonl here", hint="`--data demo`, or another --task"
+def oracle_ceiling(languages: Languages, findings: Sequence[Finding]) -> Iterator[Finding]:
+    """What a perfect model scores in each language: one minus the rows that some finding says it must get wrong.
+
+    Counts labels that the task does not have, labels that the other languages contradict, and equal items with two
+    labels. Cannot see an item that nobody could answer, nor a label that is wrong in every language.
+    """
+    for code, found in languages.profiles.items():
+        own = [f for f in findings if f.language == code and f.ceiling is not None and f.split == TEST]
+        lost = {example_id for f in own for example_id in f.example_ids if f.check != "shifted-items"}
+        n = len(set(found.items.tolist()) | {languages.ids[i] for i in lost})
+        ceiling = min(
+            [1 - len(lost) / n, *(f.ceiling for f in own if f.ceiling is not None and f.check == "shifted-items")]
         )
-    codes = select_languages(languages, files, where=f"languages of {data}")
-    findings: list[Finding] = []
-    items: dict[str, dict[str, Example]] = {}
-    for code in codes:
-        rows = read_rows(files[code], wording, code)
-        findings += _row_findings(wording, code, rows)
-        items[code] = {row.id: row for row in rows}
-    findings += _missing_items(wording, items)
-    findings += _labels_against_others(wording, items)
-    findings += _against_reference(wording, items)
-    findings += shots_in_test(wording, items)
-    order = {"error": 0, "warning": 1, "note": 2}
-    return sorted(findings, key=lambda finding: order[finding.severity])
+        if ceiling < 1:
+            severity = "error" if ceiling < languages.config.ceiling else "note"
+            yield languages.finding(
+                "oracle-ceiling", severity, code, f"a perfect model scores {100 * ceiling:.1f} %", sorted(lost),
+                ceiling=ceiling, evidence={"from": sorted({f.check for f in own})}, mend="mend what lowers it",
+            )  # fmt: skip
 
 
-def _row_findings(task: Task, code: str, rows: Sequence[Example]) -> Iterator[Finding]:
-    """Repeated ids, unknown labels and the ceiling they leave, empty fields, repeated items, identical sides."""
-    repeated = [example_id for example_id, n in Counter(row.id for row in rows).items() if n > 1]
-    if repeated:
-        yield _finding("repeated-id", "error", task, code, f"{len(repeated)} ids stand more than once", repeated)
-    unknown = [row for row in rows if row.label not in task.labels]
+CHECKS: Mapping[str, Callable[..., Iterator[Finding]]] = {
+    "oracle-ceiling": oracle_ceiling,
+    "unknown-label": labels.unknown_labels,
+    "missing-label": labels.unknown_labels,
+    "label-permutation": labels.exchanged_labels,
+    "label-disagrees": labels.disagreeing_labels,
+    "missing-item": parallel.missing_items,
+    "extra-item": parallel.missing_items,
+    "shifted-items": parallel.shifted_items,
+    "unordered-items": parallel.misplaced_items,
+    "misplaced-item": parallel.misplaced_items,
+    "untranslated": text.untranslated,
+    "untranslated-field": text.untranslated,
+    "wrong-script": text.wrong_script,
+    "wrong-language": text.wrong_language,
+    "mixed-language": text.mixed_language,
+    "empty-field": content.empty_fields,
+    "truncated": content.truncated_texts,
+    "lost-number": content.lost_numbers,
+    "mojibake": content.encoding_damage,
+    "lost-characters": content.encoding_damage,
+    "escaped-text": content.markup,
+    "broken-markup": content.markup,
+    "repeated-id": items.repeated_ids,
+    "repeated-item": items.repeated_items,
+    "repeated-item-labels": items.repeated_items,
+    "identical-sides": items.identical_sides,
+    "differing-sides": items.identical_sides,
+    "label-in-text": items.leaked_labels,
+    "shot-in-test": leakage.shots_in_test,
+    "shot-near-test": leakage.shots_in_test,
+    "leaked-question": leakage.leaked_questions,
+    "near-leak": leakage.leaked_questions,
+    "missing-wording": wording.missing_wording,
+    "equal-label-words": wording.similar_label_words,
+    "label-word-prefix": wording.similar_label_words,
+    "unbalanced-shots": wording.shots,
+    "repeated-shot": wording.shots,
+    "untranslated-shot": wording.shots,
+    "label-tokens": wording.label_tokens,
+    "shared-first-token": wording.label_tokens,
+    "label-pieces": wording.label_pieces,
+    "over-context": wording.token_cost,
+    "token-cost": wording.token_cost,
+    "class-balance": labels.class_balance,
+    "nearest-item": nearest.nearest_items,
+}
+"""Each check's id, and the function whose docstring says what it can and cannot see."""
+
+
+def audit(
+    task: str,
+    *,
+    data: str = "demo",
+    languages: str | Sequence[str] = "all",
+    config: AuditConfig | None = None,
+    tokenizer: PromptTokenizer | None = None,
+    encode: Encode | None = None,
+    progress: Progress = no_progress,
+) -> list[Finding]:
+    """Every finding in a task's items, errors first. languages: as in `evaluate`.
+
+    tokenizer: also check label words and lengths under it. encode: also compare items with a sentence encoder.
+    """
+    chosen = load_task(task)
+    config = config or AuditConfig()
+    unknown = [check for check in config.skip if check not in CHECKS]
     if unknown:
-        words = sorted({str(row.label) for row in unknown})
-        ceiling = 1 - len(unknown) / len(rows)
-        yield _finding(
-            "unknown-label", "error", task, code,
-            f"{len(unknown)} items have a label that the task does not: {', '.join(words[:5])}; "
-            f"a perfect model scores {100 * ceiling:.0f} %",
-            [row.id for row in unknown], ceiling=ceiling,
-        )  # fmt: skip
-    empty = [row.id for row in rows if not all(text.strip() for text in row.fields.values())]
-    if empty:
-        yield _finding("empty-field", "error", task, code, f"{len(empty)} items have an empty field", empty)
-    groups: dict[tuple[str, ...], list[str]] = {}
-    for row in rows:
-        groups.setdefault(tuple(map(normalise, row.fields.values())), []).append(row.id)
-    twice = [example_id for ids in groups.values() if len(ids) > 1 for example_id in ids]
-    if twice:
-        yield _finding("repeated-item", "warning", task, code, f"{len(twice)} items have the text of another", twice)
-    if len(task.fields) > 1:
-        same = [row.id for row in rows if len(set(map(normalise, row.fields.values()))) == 1]
-        if same:
-            yield _finding("identical-sides", "warning", task, code, f"{len(same)} items have identical sides", same)
+        raise ConfigError(f"audit.skip: no check {', '.join(unknown)}", hint="`spillover ls checks` lists them")
+    codes, files = _chosen_files(chosen, data, languages)
+    side_by_side = Languages(chosen, config, reference_language())
+    findings = list(_read_languages(side_by_side, codes, files, tokenizer, encode, progress))
+    findings += _compare_languages(side_by_side)
+    findings += _other_splits(side_by_side, data, codes, files)
+    findings += wording.missing_wording(chosen, codes)
+    findings += wording.similar_label_words(chosen, codes)
+    findings += wording.shots(chosen, codes, side_by_side.reference)
+    findings = [finding for finding in findings if finding.check not in config.skip]
+    if "oracle-ceiling" not in config.skip:
+        findings += list(oracle_ceiling(side_by_side, findings))
+    return worst_first(findings)
 
 
-def _missing_items(task: Task, items: Items) -> Iterator[Finding]:
-    everywhere = dict.fromkeys(example_id for rows in items.values() for example_id in rows)
-    for code, rows in items.items():
-        missing = [example_id for example_id in everywhere if example_id not in rows]
-        if missing:
-            yield _finding("missing-item", "error", task, code, f"{len(missing)} items are missing", missing)
+def _chosen_files(task: Task, data: str, languages: str | Sequence[str]) -> tuple[tuple[str, ...], dict[str, Path]]:
+    """(codes to audit, the reference first; test files by code)."""
+    files = language_files(data, task, TEST)
+    if not files:
+        raise DataError(f"{data}: no {task.name}/test/<language>.jsonl here", hint="`--data demo`, or another --task")
+    codes = select_languages(languages, files, where=f"languages of {data}")
+    return tuple(sorted(codes, key=lambda code: code != reference_language())), files
 
 
-def _labels_against_others(task: Task, items: Items) -> Iterator[Finding]:
-    """Items whose label differs from what most languages give; all of one class at once is an exchanged label."""
-    votes: dict[str, Counter[str]] = {}
-    for rows in items.values():
-        for example_id, row in rows.items():
-            if row.label in task.labels:
-                votes.setdefault(example_id, Counter())[str(row.label)] += 1
-    for code, rows in items.items():
-        apart: dict[tuple[str, str], list[str]] = {}
-        for example_id, row in rows.items():
-            if row.label in task.labels and len(items) > 2:
-                majority = votes[example_id].most_common(1)[0][0]
-                if majority != row.label:
-                    apart.setdefault((majority, str(row.label)), []).append(example_id)
-        if not apart:
+def _read_languages(
+    languages: Languages,
+    codes: Sequence[str],
+    files: Mapping[str, Path],
+    tokenizer: PromptTokenizer | None,
+    encode: Encode | None,
+    progress: Progress,
+) -> Iterator[Finding]:
+    """The checks that look at one language beside the reference; a profile of each language is kept."""
+    identify, missing = _identifiers(languages, codes)
+    yield from missing
+    reference: dict[str, Example] = {}
+    cost, prompts = 0.0, {}
+    for number, code in enumerate(codes, start=1):
+        rows = read_rows(files[code], languages.task, code)
+        sheet = Sheet(languages.task, code, rows, reference, languages.config)
+        for check in SHEET_CHECKS:
+            yield from check(sheet)
+        if code in identify:
+            yield from text.wrong_language(sheet, identify[code])
+        if encode is not None:
+            yield from nearest.nearest_items(sheet, encode)
+        if tokenizer is not None and code in languages.task.wordings:
+            yield from wording.label_tokens(languages.task, code, rows, tokenizer)
+            yield from wording.token_cost(sheet, cost, tokenizer)
+            cost = cost or (
+                wording.tokens_per_item(languages.task, rows, tokenizer) if code == languages.reference else 0.0
+            )
+            prompts[code] = render(languages.task, rows[:1], label_set=wording.NATIVE)[0]
+        languages.add(sheet)
+        if code == languages.reference:
+            reference = {row.id: row for row in reversed(rows)}
+        progress(f"audit {languages.task.name}", number, len(codes))
+    if tokenizer is not None:
+        yield from wording.label_pieces(languages.task, prompts, languages.reference, tokenizer, languages.config)
+
+
+def _identifiers(languages: Languages, codes: Sequence[str]) -> tuple[dict[str, text.Identify], list[Finding]]:
+    """Language identifiers by code; without lingua none, and a note that says so."""
+    if "wrong-language" in languages.config.skip:
+        return {}, []
+    try:
+        return text.identifiers(codes, languages.config.language_confidence), []
+    except ImportError:
+        message = "wrong-language was not checked: lingua is not installed"
+        return {}, [languages.finding(UNCHECKED, "note", "", message, (), mend="pip install 'spillover[audit]'")]
+
+
+def _compare_languages(languages: Languages) -> list[Finding]:
+    """The checks across languages."""
+    runs = parallel.find_shifts(languages)
+    explained: dict[str, set[int]] = {}
+    for run in runs:
+        explained.setdefault(run.language, set()).update(range(run.start, run.end))
+    findings: list[Iterable[Finding]] = [
+        labels.unknown_labels(languages), labels.exchanged_labels(languages),
+        labels.disagreeing_labels(languages, explained), labels.class_balance(languages),
+        parallel.missing_items(languages), parallel.shifted_items(languages, runs),
+        parallel.misplaced_items(languages, runs), text.untranslated(languages),
+        content.truncated_texts(languages), content.lost_numbers(languages),
+    ]  # fmt: skip
+    return [finding for found in findings for finding in found]
+
+
+def _other_splits(
+    languages: Languages, data: str, codes: Sequence[str], tests: Mapping[str, Path]
+) -> Iterator[Finding]:
+    """Leaks and unknown labels in every split but the test set."""
+    for split in splits(data, languages.task):
+        if split == TEST:
             continue
-        wrong = [example_id for ids in apart.values() for example_id in ids]
-        ceiling = 1 - len(wrong) / len(rows)
-        pairs = ", ".join(f"{len(ids)} x {given} for {majority}" for (majority, given), ids in apart.items())
-        yield _finding(
-            "label-disagrees", "error", task, code,
-            f"{len(wrong)} labels differ from the other languages' ({pairs}); "
-            f"a perfect model scores {100 * ceiling:.0f} %",
-            wrong, ceiling=ceiling,
-        )  # fmt: skip
-
-
-def _against_reference(task: Task, items: Items) -> Iterator[Finding]:
-    """Items left in the reference language, and pairs whose two sides became one in translation."""
-    reference = items.get(reference_language())
-    if reference is None:
-        return
-    for code, rows in items.items():
-        if rows is reference:
-            continue
-        untranslated = [
-            example_id
-            for example_id, row in rows.items()
-            if example_id in reference and row.fields == reference[example_id].fields
-        ]
-        if untranslated:
-            yield _finding(
-                "untranslated", "warning", task, code, f"{len(untranslated)} items are the English text", untranslated
+        for code, path in language_files(data, languages.task, split).items():
+            if code not in codes:
+                continue
+            rows = read_rows(path, languages.task, code)
+            test = read_rows(tests[code], languages.task, code)
+            yield from leakage.leaked_questions(languages, split, {code: rows}, {code: test})
+            yield from leakage.unknown_training_labels(
+                Sheet(languages.task, code, rows, {}, languages.config, split=split)
             )
 
 
-def _finding(
-    check: str, severity: str, task: Task, code: str, message: str, ids: Sequence[str], **facts: object
-) -> Finding:
-    return Finding(check, severity, task.name, code, message, tuple(ids), facts)  # type: ignore[arg-type]
+def worst_first(findings: Iterable[Finding]) -> list[Finding]:
+    """Errors before warnings before notes; within them the lowest ceiling, then the most rows."""
+    return sorted(
+        findings,
+        key=lambda f: (SEVERITIES.index(f.severity), 1.0 if f.ceiling is None else f.ceiling, -len(f.example_ids)),
+    )
 
 
 def audit_run(
@@ -143,16 +251,22 @@ def audit_run(
     *,
     data: str,
     languages: str | Sequence[str],
+    config: AuditConfig | None = None,
+    tokenizer: PromptTokenizer | None = None,
+    encode: Encode | None = None,
     progress: Progress = no_progress,
 ) -> list[Finding]:
     """The audit stage: `<run>/audit/findings.json` for all tasks. It takes seconds, so it is always made afresh."""
-    settings: dict[str, object] = {"languages": languages}
+    config = config or AuditConfig()
+    settings: dict[str, object] = {"languages": languages} | config.model_dump(exclude={"stop"})
     findings: list[Finding] = []
-    for number, task in enumerate(tasks, start=1):
-        wording = load_task(task)
-        settings[wording.name] = [wording.fingerprint, hash_files(language_files(data, wording, "test").values())]
-        findings += audit(task, data=data, languages=languages)
-        progress("audit", number, len(tasks))
+    for task in tasks:
+        chosen = load_task(task)
+        settings[chosen.name] = [chosen.fingerprint, hash_files(language_files(data, chosen, TEST).values())]
+        findings += audit(
+            task, data=data, languages=languages, config=config, tokenizer=tokenizer, encode=encode, progress=progress
+        )
+    findings = worst_first(findings)
     with run.stage("audit", settings, replace=True) as stage:
         write_findings(run.path / "audit" / "findings.json", findings)
         stage.facts |= dict(Counter(finding.severity for finding in findings))
@@ -165,8 +279,17 @@ def write_findings(path: Path, findings: Sequence[Finding]) -> None:
 
 
 def read_findings(path: Path) -> list[Finding]:
-    """The findings in a findings.json."""
-    return [Finding(**row | {"example_ids": tuple(row["example_ids"])}) for row in read_json(path)]
+    """The findings in a findings.json, those of version 0.1.0 too, whose evidence was called facts."""
+    findings = []
+    for row in read_json(path):
+        evidence = row.pop("facts", None) or row.pop("evidence", {})
+        findings.append(Finding(**row | {"example_ids": tuple(row["example_ids"]), "evidence": evidence}))
+    return findings
+
+
+def reaches(findings: Iterable[Finding], severity: str) -> bool:
+    """Whether any finding is as bad as `severity`, or worse."""
+    return any(SEVERITIES.index(finding.severity) <= SEVERITIES.index(severity) for finding in findings)
 
 
 def refuse_errors(findings: Sequence[Finding]) -> None:

@@ -99,7 +99,7 @@ def matched(made: Sequence[TrainingPair], real: Sequence[TrainingPair], rng: np.
         gain = int(sizes[other] - sizes[chosen[place]])
         if abs(total + gain - wanted) < abs(total - wanted):
             chosen[place], total = other, total + gain
-    return [made[i] for i in chosen]
+    return [made[int(i)] for i in chosen]
 
 
 def size(pair: TrainingPair) -> int:

@@ -17,7 +17,7 @@ from spillover.cli.build import build
 from spillover.cli.compare import compare
 from spillover.cli.demo import demo
 from spillover.cli.evaluate import evaluate
-from spillover.cli.import_data import import_paper
+from spillover.cli.import_data import import_hub, import_paper
 from spillover.cli.ls import list_things
 from spillover.cli.merge import merge
 from spillover.cli.probe import probe
@@ -43,6 +43,7 @@ app.command()(demo)
 app.command()(run)
 app.add_typer(import_app, name="import")
 import_app.command("paper")(import_paper)
+import_app.command("hub")(import_hub)
 app.command()(audit)
 app.command()(build)
 app.command()(train)

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from spillover.cli.options import Lang
+
 
 def import_paper(
     checkout: Annotated[Path, typer.Argument(help="Checkout of the paper's repository, or its data folder.")],
@@ -21,3 +23,20 @@ def import_paper(
         done = "repaired" if change.applied else "left as shipped"
         print(f"{change.file}: {change.what}: {change.rows} rows, {done}")
     print(f"wrote {out} ({out / CHANGES} names each repair)")
+
+
+def import_hub(
+    name: Annotated[str, typer.Argument(help="A data set of `spillover ls datasets`, or your own row as a YAML file.")],
+    out: Annotated[Path | None, typer.Option("--out", help="Data folder to write; data/<name> when left out.")] = None,
+    lang: Lang = "all",
+    limit: Annotated[int | None, typer.Option(help="First rows of each file; all when left out.")] = None,
+) -> None:
+    """A Hugging Face data set in our format."""
+    from spillover.tasks.hub import import_dataset, needed, read_source
+
+    source = read_source(name)
+    folder = out or Path("data") / source.name
+    for row in import_dataset(source, folder, languages=lang, limit=limit):
+        dropped = f", {row.dropped} dropped for their label" if row.dropped else ""
+        print(f"{source.task}/{row.split}/{row.language}: {row.rows} rows{dropped}")
+    print(f"wrote {folder}; {needed(source)}")

@@ -10,15 +10,17 @@ import typer
 
 
 def list_things(
-    what: Annotated[str, typer.Argument(help="tasks, languages, models or runs.")],
+    what: Annotated[str, typer.Argument(help="tasks, languages, models, runs, datasets or checks.")],
     folder: Annotated[Path, typer.Option(help="Where the runs are.")] = Path("runs"),
 ) -> None:
-    """What there is: tasks, languages, models or runs."""
+    """What there is: tasks, languages, models, runs, datasets or checks."""
     lines: dict[str, Callable[[], Iterator[str]]] = {
         "tasks": _task_lines,
         "languages": _language_lines,
         "models": _model_lines,
         "runs": lambda: _run_lines(folder),
+        "datasets": _dataset_lines,
+        "checks": _check_lines,
     }
     if what not in lines:
         raise typer.BadParameter(f"{what!r} is not one of {', '.join(lines)}")
@@ -59,3 +61,20 @@ def _run_lines(folder: Path) -> Iterator[str]:
         stages = manifest["stages"].values()
         done = sum(stage["state"] == "done" for stage in stages)
         yield f"{path.parent}  {manifest['created']}  {done} of {len(stages)} stages done"
+
+
+def _dataset_lines() -> Iterator[str]:
+    from spillover.tasks.hub import datasets_known, read_source
+
+    for name in datasets_known():
+        source = read_source(name)
+        yield f"{name:<16} {source.hub:<34} task {source.task:<11} {len(source.configs)} languages"
+
+
+def _check_lines() -> Iterator[str]:
+    from inspect import getdoc
+
+    from spillover.audit.checks import CHECKS
+
+    for check, function in CHECKS.items():
+        yield f"{check}\n    " + (getdoc(function) or "").replace("\n", "\n    ").replace("\n    \n", "\n")

@@ -39,9 +39,37 @@ class ModelConfig(Section):
 
 
 class AuditConfig(Section):
-    """`stop`: an error found in the data ends the run before anything is computed."""
+    """What counts as a fault. `spillover ls checks` says what each check sees; `skip` leaves checks out by id.
+
+    stop: an error found in the data ends the run before anything is computed. ceiling: a perfect model below it is an
+    error. label_gain: share of items that another assignment of label words must win. consensus: share of the other
+    languages that must agree on a label or a number. shift_lines, shift_items: how far, and how many rows in a row.
+    text_letters, language_letters: shorter texts are not judged. script_share: least share of the own script.
+    language_confidence: least certainty of another language. length_ratio, length_spread: how short a translation may
+    be, as a share of what the others say and in robust standard deviations. number_digits: shorter ones may be written
+    out. near_duplicate: least Jaccard similarity of character 4-grams. balance: largest shift of class shares.
+    label_pieces, token_cost: tokens against the reference language's. encoder_margin: in cosine.
+    """
 
     stop: bool = True
+    skip: list[str] = []
+    ceiling: Share = 0.98
+    label_gain: Share = 0.1
+    consensus: Share = 0.75
+    shift_lines: Count = 5
+    shift_items: Count = 8
+    text_letters: Count = 10
+    language_letters: Count = 40
+    script_share: Share = 0.5
+    language_confidence: Share = 0.9
+    length_ratio: Share = 0.6
+    length_spread: Positive = 5.0
+    number_digits: Count = 2
+    near_duplicate: Share = 0.8
+    balance: Share = 0.05
+    label_pieces: Positive = 3.0
+    token_cost: Positive = 3.0
+    encoder_margin: Share = 0.05
 
 
 class BuildConfig(Section):

@@ -49,7 +49,16 @@ class MissingExtra(SpilloverError):
     exit_code = 4
 
 
-EXTRAS = {"torch": "models", "transformers": "models", "peft": "models", "accelerate": "models", "gguf": "demo"}
+EXTRAS = {
+    "torch": "models",
+    "transformers": "models",
+    "peft": "models",
+    "accelerate": "models",
+    "gguf": "demo",
+    "lingua": "audit",
+    "datasets": "hub",
+    "sentence_transformers": "encoder",
+}
 
 
 def missing_extra(error: ImportError) -> MissingExtra | None:

@@ -13,6 +13,8 @@ from typing import Any
 
 from spillover.core.errors import DataError
 
+LONGEST_LINE = 16 << 20
+
 
 def resources() -> Path:
     """The folder of the package's own data."""
@@ -72,10 +74,15 @@ def read_json(path: Path) -> Any:
 
 
 def read_jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """(line number, object) for each non-blank line. DataError with file:line for a broken line or an empty file."""
+    """(line number, object) for each non-blank line, one line in memory at a time. DataError with file:line for a
+    broken line, one that is not UTF-8, one of more than `LONGEST_LINE` bytes, or an empty file."""
     empty = True
-    # Not splitlines(): it also breaks at U+2028 and the like, which JSON text may hold.
-    for number, line in enumerate(read_text(path).split("\n"), start=1):
+    # Bytes, not text: text lines would also break at U+2028 and the like, which JSON may hold.
+    for number, raw in _lines(path):
+        try:
+            line = raw.decode("utf-8-sig" if number == 1 else "utf-8")
+        except UnicodeDecodeError:
+            raise DataError(f"{path}:{number}: not UTF-8 text", hint="save the file as UTF-8") from None
         if not line.strip():
             continue
         empty = False
@@ -83,11 +90,30 @@ def read_jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
             value = json.loads(line)
         except json.JSONDecodeError as error:
             raise DataError(f"{path}:{number}: broken JSON: {error.msg}", hint="one JSON object a line") from None
+        except RecursionError:
+            raise DataError(f"{path}:{number}: broken JSON: nested too deep", hint="one JSON object a line") from None
         if not isinstance(value, dict):
             raise DataError(f"{path}:{number}: expected an object, found {line.strip()[:60]}")
         yield number, value
     if empty:
         raise DataError(f"{path}: the file is empty")
+
+
+def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
+    try:
+        with path.open("rb") as file:
+            number = 0
+            while raw := file.readline(LONGEST_LINE + 1):
+                number += 1
+                if len(raw) > LONGEST_LINE:
+                    raise DataError(
+                        f"{path}:{number}: a line of more than {LONGEST_LINE >> 20} MB", hint="one JSON object a line"
+                    )
+                yield number, raw
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file") from None
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror}") from None
 
 
 def write_jsonl(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:

@@ -70,3 +70,16 @@ def select_languages(
     if not chosen:
         raise ConfigError(f"{where}: {wanted!r} names no language", hint=f"choose from {' '.join(available)}")
     return tuple(code for code in available if code in chosen)
+
+
+@cache
+def letter_names(code: str) -> frozenset[str]:
+    """First words of the Unicode names of this language's letters (LATIN, CYRILLIC, ...); empty when not known."""
+    import langcodes
+
+    script = language(code).script
+    other = read_yaml(resources() / "languages.yaml")["letters"]
+    if script in other:
+        return frozenset(other[script])
+    name = langcodes.Language.make(script=script).script_name() if script else ""
+    return frozenset([name.upper().split()[0]] if name else [])

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -177,7 +177,11 @@ class ScoredBatch:
 
 @dataclass(frozen=True)
 class Finding:
-    """One fault that an audit found: which check, how bad, where, and how the next person sees it too."""
+    """One fault that an audit found: which check, how bad, how sure, where, and how the next person sees it too.
+
+    language: "" when the fault is the task's. ceiling: what a perfect model scores in this language with this fault
+    alone, 0 to 1; None when the fault leaves the score as it is, or nobody can say. mend: what to do about it.
+    """
 
     check: str
     severity: Literal["error", "warning", "note"]
@@ -185,7 +189,26 @@ class Finding:
     language: str
     message: str
     example_ids: tuple[str, ...] = ()
-    facts: Mapping[str, object] = field(default_factory=dict)
+    evidence: Mapping[str, object] = field(default_factory=dict)
+    ceiling: float | None = None
+    certainty: Literal["certain", "likely", "possible"] = "certain"
+    mend: str = ""
+    split: str = "test"
+
+
+class PromptTokenizer(Protocol):
+    """What the audit asks of a tokenizer, so that it loads none itself. `context`: the longest prompt in tokens."""
+
+    name: str
+    context: int
+
+    def lengths(self, texts: Sequence[str]) -> Sequence[int]: ...
+
+    def label_tokens(self, prompt: Prompt) -> Sequence[Sequence[int]]: ...
+
+
+Encode = Callable[[Sequence[str]], NDArray[np.float32]]
+"""Texts → [n, width] sentence vectors."""
 
 
 Progress = Callable[[str, int, int], None]

@@ -35,12 +35,24 @@ def data_folder(data: str) -> Path:
 
 
 def language_files(data: str, task: Task, split: str) -> dict[str, Path]:
-    """Files of one task and split by language, in the order of languages.yaml, then by code; others are left alone."""
-    folder = data_folder(data) / task.name / split
+    """Files of one task and split by language, in the order of languages.yaml, then by code; others are left alone.
+
+    DataError for a link that leads out of the data folder.
+    """
+    root = data_folder(data)
+    folder = root / task.name / split
     files = {path.stem: path for path in sorted(folder.glob("*")) if path.suffix in SUFFIXES}
+    for path in files.values():
+        if not path.resolve().is_relative_to(root.resolve()):
+            raise DataError(f"{path}: a link out of the data folder", hint="put the file itself there")
     known = known_languages()
     order = sorted(files, key=lambda code: (known.index(code) if code in known else len(known), code))
     return {code: files[code] for code in order}
+
+
+def splits(data: str, task: Task) -> list[str]:
+    """Names of the splits that a data folder has of a task: test, train and whatever else."""
+    return sorted(path.name for path in (data_folder(data) / task.name).glob("*") if path.is_dir())
 
 
 def read_examples(path: Path, task: Task, language: str) -> list[Example]:

@@ -44,7 +44,8 @@ def import_paper(checkout: Path, out: Path, *, as_shipped: bool = False) -> list
         tests = _repair_exchanged(tests, source, changes, as_shipped)
         files |= {f"{task}/test/{code}.jsonl": rows for code, rows in tests.items()}
         files |= {
-            f"{task}/train/{code}.jsonl": rows for code, rows in _read_training(folder, task, source, changes).items()
+            f"{task}/train/{code}.jsonl": rows
+            for code, rows in _read_training(folder, task, source, changes, as_shipped).items()
         }
     _write(out, files, changes)
     return changes
@@ -146,10 +147,12 @@ def _repair_exchanged(
 
 
 def _read_training(
-    folder: Path, task: str, source: Mapping[str, Any], changes: list[Change]
+    folder: Path, task: str, source: Mapping[str, Any], changes: list[Change], as_shipped: bool
 ) -> dict[str, list[Example]]:
     """Training questions by language: labelled English rows, and the ready-made translation files taken apart."""
-    training = {code: _read_train(folder, task, source, code, changes) for code in source.get("train_languages", ())}
+    training = {
+        code: _read_train(folder, task, source, code, changes, as_shipped) for code in source.get("train_languages", ())
+    }
     for code in source.get("question_languages", ()):
         path = folder / source["questions"].format(language=code)
         examples = []
@@ -161,7 +164,9 @@ def _read_training(
     return training
 
 
-def _read_train(folder: Path, task: str, source: Mapping[str, Any], code: str, changes: list[Change]) -> list[Example]:
+def _read_train(
+    folder: Path, task: str, source: Mapping[str, Any], code: str, changes: list[Change], as_shipped: bool
+) -> list[Example]:
     path = folder / source["train"].format(language=code)
     words = source.get("train_labels")
     by_word = {word: label for label, word in (words or source["labels"][code]).items()}
@@ -169,6 +174,8 @@ def _read_train(folder: Path, task: str, source: Mapping[str, Any], code: str, c
     for number, (line, row) in enumerate(read_array(path), start=1):
         # SNLI has pairs on whose label its annotators could not agree: good questions, but no answer.
         label = _label(path, line, row, by_word) if "answer" in row else None
+        if label is not None and words and as_shipped:
+            label = words[label]
         fields = {field: _cell(path, line, row, key) for field, key in source["fields"].items()}
         examples.append(Example(f"{task}-train-{number:05}", code, fields, label))
     bare = sum(example.label is None for example in examples)
@@ -178,7 +185,7 @@ def _read_train(folder: Path, task: str, source: Mapping[str, Any], code: str, c
         )
     if words:
         what = f"labels {', '.join(words.values())} mapped to {', '.join(words)}, as in the test files"
-        changes.append(Change(_relative(folder, path), what, len(examples), applied=True))
+        changes.append(Change(_relative(folder, path), what, len(examples), applied=not as_shipped))
     return examples
 
 

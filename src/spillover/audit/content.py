@@ -1,0 +1,218 @@
+"""Did the content survive? Empty and truncated texts, lost numbers, encoding damage, markup."""
+
+from __future__ import annotations
+
+import html
+import re
+import warnings
+from collections.abc import Callable, Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spillover.audit.sheet import Languages, Sheet
+from spillover.core.types import Example, Finding
+
+# UTF-8 read as Latin-1 or Windows-1252: a lead byte's character, then continuation bytes' characters.
+CONTINUATION = "\u0080-\u00bf" + "".join(
+    sorted({bytes([b]).decode("cp1252", "ignore") for b in range(0x80, 0xC0)} - {""})
+)
+MOJIBAKE = re.compile(f"[\u00c2-\u00f4][{re.escape(CONTINUATION).replace(chr(92) + '-', '-')}]{{1,3}}")
+LEADS = "\u00c2\u00c3"
+ENTITY = re.compile(r"&(?:[a-zA-Z]{2,8}|#\d{2,6}|#[xX][0-9a-fA-F]{2,5});")
+ESCAPE = re.compile(r"\\(?:u[0-9a-fA-F]{4}|x[0-9a-fA-F]{2}|[nrt\"'\\/])")
+TAG = re.compile(r"</?([a-zA-Z][a-zA-Z0-9]*)(?:\s[^<>]*)?/?>")
+CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufffd]|\?{4,}")
+FLOOR = 0.08  # least spread of log lengths: below it every ratio would stand out
+REST = 0.2
+
+
+def empty_fields(sheet: Sheet) -> Iterator[Finding]:
+    """Fields without a letter or a digit. Cannot see a text that says nothing in words."""
+    empty = [row.id for row in sheet.rows if not all(any(map(str.isalnum, text)) for text in row.fields.values())]
+    silent = {row.id for row, twin in sheet.pairs() if not all(any(map(str.isalnum, t)) for t in twin.fields.values())}
+    own = [example_id for example_id in empty if example_id not in silent]
+    if own:
+        yield sheet.finding(
+            "empty-field", "error", f"{len(own)} items have an empty field", own, ceiling=None,
+            mend="translate them again, or leave them out in all languages",
+        )  # fmt: skip
+
+
+def truncated_texts(languages: Languages) -> Iterator[Finding]:
+    """Texts shorter than `length_ratio` of what the other languages' lengths say, and `length_spread` robust standard
+    deviations below their own language's habit.
+
+    Sees a translation that stops half way. Cannot see one that lost a few words, nor a text that was filled up again.
+    """
+    shapes = languages.shapes()[..., 0].astype(np.float64)
+    if len(languages.profiles) < 2:
+        return
+    names = languages.names()
+    usual = shapes - _median(shapes, 1)[:, None]
+    for number, code in enumerate(languages.profiles):
+        others = np.delete(usual, number, axis=0)
+        if len(others) == 1 and code == languages.reference:
+            continue
+        rest = usual[number] - _median(others, 0)
+        spread = np.maximum(1.4826 * _median(np.abs(rest - _median(rest, 0)), 0), FLOOR)
+        limit = np.minimum(np.log(languages.config.length_ratio), -languages.config.length_spread * spread)
+        short = (rest < limit) & (languages.letters()[number] > 0)
+        rows = np.flatnonzero(short.any(axis=1))
+        if len(rows):
+            left = np.exp(np.where(short, rest, 0).min(axis=1))
+            gone = rows[left[rows] < REST]
+            yield languages.finding(
+                "truncated", "warning", code, f"{len(rows)} items are much shorter than in the other languages",
+                [names[i] for i in rows], certainty="likely",
+                evidence={"share left": {names[i]: round(float(left[i]), 2) for i in rows}, "nearly empty": len(gone)},
+                mend="translate them again",
+            )  # fmt: skip
+
+
+def _median(values: NDArray[np.float64], axis: int) -> NDArray[np.float64]:
+    """The median without NaN; NaN where there is nothing else, such as an item that no other language has."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        return np.asarray(np.nanmedian(values, axis=axis))
+
+
+def lost_numbers(languages: Languages) -> Iterator[Finding]:
+    """Numbers (with them days and years of dates) that the other languages keep and this one does not.
+
+    Sees numbers of at least `number_digits` digits, in any script's digits, that `consensus` of the other languages and
+    the reference have. Cannot see a number or a month written in words.
+    """
+    expected = _numbers(languages)
+    if not expected or len(languages.profiles) < 3:
+        return
+    names, present = languages.names(), languages.present()
+    pairs, counts = np.unique(np.concatenate(list(expected.values())), return_counts=True)
+    reference = expected.get(languages.reference)
+    items = (pairs >> np.uint64(32)).astype(np.int64)
+    having = present.sum(axis=0)[items]
+    for number, code in enumerate(languages.profiles):
+        own = np.isin(pairs, expected[code], assume_unique=True)
+        lost = ~own & present[number, items] & (counts >= languages.config.consensus * np.maximum(having - 1, 1))
+        if reference is not None:
+            lost &= np.isin(pairs, reference, assume_unique=True)
+        rows = np.unique(items[lost])
+        if len(rows):
+            yield languages.finding(
+                "lost-number", "note", code, f"{len(rows)} items lack a number that the other languages keep",
+                [names[i] for i in rows], certainty="possible", mend="compare the rows with the reference",
+            )  # fmt: skip
+
+
+def _numbers(languages: Languages) -> dict[str, NDArray[np.uint64]]:
+    """(item, number) pairs of each language, numbers of too few digits left out."""
+    found = {}
+    for code, kept in languages.profiles.items():
+        long = kept.is_number & ((kept.anchors & np.uint32(0xF)) >= languages.config.number_digits)
+        items = kept.items[kept.anchor_rows[long]].astype(np.uint64)
+        found[code] = np.unique(items << np.uint64(32) | kept.anchors[long].astype(np.uint64))
+    return found
+
+
+def encoding_damage(sheet: Sheet) -> Iterator[Finding]:
+    """UTF-8 that was read as another encoding (mojibake), replacement and control characters, rows of question marks.
+
+    Mojibake is certain where it reads as UTF-8 again; what became � or ??? cannot be brought back. What the reference
+    has too in the same item is the source's fault, and reported there.
+    """
+    damaged = _apart(sheet, lambda text: unscramble(text) != text)
+    if damaged:
+        yield sheet.finding(
+            "mojibake", "warning", f"{len(damaged)} items hold UTF-8 read as another encoding", damaged,
+            mend="`--fix` reads them again",
+        )  # fmt: skip
+    lost = _apart(sheet, lambda text: CONTROL.search(text) is not None)
+    if lost:
+        yield sheet.finding(
+            "lost-characters", "warning", f"{len(lost)} items hold replacement or control characters", lost,
+            mend="take the text from its source again",
+        )  # fmt: skip
+
+
+def unscramble(text: str) -> str:
+    """The text with every run of UTF-8 read as Windows-1252 or Latin-1 read rightly; twice, if it was done twice."""
+    for _ in range(2):
+        mended = MOJIBAKE.sub(_decode, text)
+        if mended == text:
+            break
+        text = mended
+    return text
+
+
+def _decode(match: re.Match[str]) -> str:
+    raw = bytearray()
+    for char in match[0]:
+        code = ord(char)
+        raw += bytes([code]) if code < 0x100 else char.encode("cp1252")
+    try:
+        decoded = raw.decode("utf-8")
+    except UnicodeDecodeError:
+        return match[0]
+    # Two real letters in a row may read as one letter too; only after these two leads are they never meant.
+    if any(map(str.isalpha, match[0][1:])) and match[0][0] not in LEADS:
+        return match[0]
+    return decoded if len(decoded) == 1 and (decoded.isalpha() or decoded in "–—‘’“”„…•€™°«»§") else match[0]
+
+
+def markup(sheet: Sheet) -> Iterator[Finding]:
+    """HTML entities, escapes that were escaped twice, and tags that do not close.
+
+    Passes over what the reference has in the same item: then it is the source's, and reported there as a note.
+    """
+    severity = "warning" if sheet.reference else "note"
+    escaped = _apart(sheet, lambda text: unescape(text) != text)
+    if escaped:
+        yield sheet.finding(
+            "escaped-text", severity, f"{len(escaped)} items hold HTML entities or double escapes", escaped,
+            mend="`--fix` unescapes them",
+        )  # fmt: skip
+    broken = _apart(sheet, _unbalanced)
+    if broken:
+        yield sheet.finding(
+            "broken-markup", severity, f"{len(broken)} items have tags that do not close", broken,
+            mend="mend or drop the tags",
+        )  # fmt: skip
+
+
+def unescape(text: str) -> str:
+    """The text without HTML entities and without escapes that JSON should have taken away."""
+    if ENTITY.search(text):
+        text = html.unescape(text)
+    return ESCAPE.sub(_unescape_one, text)
+
+
+def _unescape_one(match: re.Match[str]) -> str:
+    body = match[0][1:]
+    if body[0] in "ux" and len(body) > 1:
+        char = chr(int(body[1:], 16))
+        return match[0] if 0xD800 <= ord(char) <= 0xDFFF else char
+    return {"n": "\n", "r": "\r", "t": "\t"}.get(body, body)
+
+
+def _unbalanced(text: str) -> bool:
+    counts: dict[str, int] = {}
+    for match in TAG.finditer(text):
+        if not match[0].endswith("/>") and match[1].lower() not in ("br", "hr", "img", "p", "li"):
+            counts[match[1].lower()] = counts.get(match[1].lower(), 0) + (-1 if match[0].startswith("</") else 1)
+    return any(counts.values())
+
+
+def _apart(sheet: Sheet, fault: Callable[[str], bool]) -> list[str]:
+    """Ids of rows with the fault in a field where the reference's row has it not."""
+    found = []
+    for row in sheet.rows:
+        twin = sheet.reference.get(row.id)
+        if any(fault(text) and not (twin and fault(twin.fields[name])) for name, text in row.fields.items()):
+            found.append(row.id)
+    return found
+
+
+def mend_text(example: Example) -> Example:
+    """The item with mojibake read again and escapes taken away: mends that are certain."""
+    fields = {name: unescape(unscramble(text)) for name, text in example.fields.items()}
+    return Example(example.id, example.language, fields, example.label)

@@ -1,0 +1,182 @@
+"""Is the wording fair to every language? Label words, shots, and what a language costs under a model's tokenizer."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+
+from spillover.audit.sheet import Sheet
+from spillover.core.config import AuditConfig
+from spillover.core.errors import SpilloverError
+from spillover.core.types import Example, Finding, Prompt, PromptTokenizer, Task
+from spillover.tasks.overlap import normalise, text_key
+from spillover.tasks.prompts import answers, render
+
+NATIVE = "native"
+
+
+def missing_wording(task: Task, codes: Sequence[str]) -> Iterator[Finding]:
+    """Languages with data but without template words and label words: they cannot be evaluated."""
+    for code in codes:
+        if code not in task.wordings:
+            yield Finding(
+                "missing-wording", "error", task.name, code, "the task has no wording in this language",
+                mend=f"write {code}.yaml; CONTRIBUTING.md shows how, or leave the language out with --lang",
+            )  # fmt: skip
+
+
+def similar_label_words(task: Task, codes: Sequence[str]) -> Iterator[Finding]:
+    """Label words that differ only in case or marks, or of which one is the beginning of another.
+
+    Sees letters. Whether they share tokens is the tokenizer's to say: `label-tokens`.
+    """
+    for code in codes:
+        if code not in task.wordings:
+            continue
+        words = {label: normalise(word) for label, word in task.wordings[code].labels.items()}
+        for first, second in _label_pairs(task):
+            one, other = words[first], words[second]
+            if one == other:
+                yield Finding(
+                    "equal-label-words", "error", task.name, code,
+                    f"{first} and {second} have one word but for case and marks: {task.wordings[code].labels[first]}",
+                    mend="choose another word for one of them",
+                )  # fmt: skip
+            elif one.startswith(other) or other.startswith(one):
+                yield Finding(
+                    "label-word-prefix", "note", task.name, code,
+                    f"the word for {first} and the word for {second} begin alike to the end of one of them",
+                    evidence={"words": [one, other]}, mend="whole label words are scored, so this costs nothing here",
+                )  # fmt: skip
+
+
+def _label_pairs(task: Task) -> list[tuple[str, str]]:
+    return [(a, b) for i, a in enumerate(task.labels) for b in task.labels[i + 1 :]]
+
+
+def shots(task: Task, codes: Sequence[str], reference: str) -> Iterator[Finding]:
+    """Shots that favour a class, that repeat each other, or that were not translated.
+
+    Labels of shots cannot differ between languages: they stand once, in task.yaml. Cannot see a shot whose translation
+    no longer fits its label.
+    """
+    counts = Counter(dict.fromkeys(task.labels, 0)) + Counter(task.shots.values())
+    shares = [sum(label == gold for gold in task.shots.values()) for label in task.labels]
+    if task.shots and max(shares) - min(shares) > 1:
+        told = ", ".join(f"{label} {counts[label]}" for label in task.labels)
+        yield Finding(
+            "unbalanced-shots", "warning", task.name, "", f"the shots favour a class: {told}",
+            mend="as many shots of every class",
+        )  # fmt: skip
+    english = task.wordings[reference].shots if reference in task.wordings else {}
+    for code in codes:
+        if code not in task.wordings:
+            continue
+        keys = {s: text_key(Example(s, code, fields)) for s, fields in task.wordings[code].shots.items()}
+        again = [shot for shot, n in ((shot, list(keys.values()).count(key)) for shot, key in keys.items()) if n > 1]
+        if again:
+            yield Finding(
+                "repeated-shot",
+                "warning",
+                task.name,
+                code,
+                f"shots repeat each other: {', '.join(again)}",
+                mend="write another",
+            )
+        if code != reference:
+            left = [
+                shot
+                for shot, key in keys.items()
+                if shot in english and key == text_key(Example(shot, code, english[shot]))
+            ]
+            if left:
+                yield Finding(
+                    "untranslated-shot",
+                    "warning",
+                    task.name,
+                    code,
+                    f"shots are the {reference} text: {', '.join(left)}",
+                    mend="translate them",
+                )
+
+
+def label_tokens(task: Task, code: str, rows: Sequence[Example], tokenizer: PromptTokenizer) -> Iterator[Finding]:
+    """Label words with the same tokens, or with the same first token, in a real prompt under this tokenizer.
+
+    The first is an error: the model cannot tell them apart. The second is a note, as whole words are scored; a
+    rule that looks at the first token alone cannot tell them apart.
+    """
+    for label_set in (NATIVE, *task.label_sets):
+        prompt = render(task, rows[:1], label_set=label_set)[0]
+        try:
+            tokens = tokenizer.label_tokens(prompt)
+        except SpilloverError as error:
+            yield Finding(
+                "label-tokens", "error", task.name, code, f"{label_set} labels under {tokenizer.name}: {error.message}",
+                ceiling=None, evidence={"label set": label_set}, mend=error.hint or "choose other label words",
+            )  # fmt: skip
+            continue
+        firsts = [row[0] for row in tokens]
+        shared = [label for label, first in zip(task.labels, firsts, strict=True) if firsts.count(first) > 1]
+        if shared:
+            yield Finding(
+                "shared-first-token", "note", task.name, code,
+                f"{label_set} labels {' and '.join(shared)} begin with one token under {tokenizer.name}",
+                evidence={"label set": label_set, "tokens": [list(row) for row in tokens]},
+                mend="read whole-word scores only, or choose other words",
+            )  # fmt: skip
+
+
+def label_pieces(
+    task: Task, prompts: Mapping[str, Prompt], reference: str, tokenizer: PromptTokenizer, config: AuditConfig
+) -> Iterator[Finding]:
+    """Native label words split into `label_pieces` times as many tokens as the reference's, or among themselves.
+
+    Longer words have lower log-probabilities, so a long word is a prior against its class.
+    """
+    pieces = {}
+    for code, prompt in prompts.items():
+        try:
+            pieces[code] = [len(tokens) for tokens in tokenizer.label_tokens(prompt)]
+        except SpilloverError:
+            continue  # label_tokens reported it
+    usual = max(1.0, float(np.mean(pieces.get(reference, [1]))))
+    for code, own in pieces.items():
+        if max(own) >= config.label_pieces * usual or max(own) >= config.label_pieces * min(own):
+            told = ", ".join(f"{label} {n}" for label, n in zip(task.labels, own, strict=True))
+            yield Finding(
+                "label-pieces", "note", task.name, code,
+                f"native label words take many tokens under {tokenizer.name}: {told}",
+                evidence={"tokens": own, "reference": pieces.get(reference)}, mend="read calibrated accuracy too",
+            )  # fmt: skip
+
+
+def token_cost(sheet: Sheet, reference: float, tokenizer: PromptTokenizer) -> Iterator[Finding]:
+    """Tokens per item against the reference language, and items that exceed the model's context with their shots.
+
+    Cannot see what a model makes of a long text within its context.
+    """
+    prompts = render(sheet.task, sheet.rows, label_set=NATIVE)
+    prefix = tokenizer.lengths([prompts[0].prefix])[0]
+    lengths = np.array(tokenizer.lengths([prompt.body for prompt in prompts]))
+    longest = max(tokenizer.lengths(answers(sheet.task, NATIVE, sheet.language)))
+    over = np.flatnonzero(prefix + lengths + longest > tokenizer.context)
+    if len(over):
+        yield sheet.finding(
+            "over-context", "error", f"{len(over)} items exceed the {tokenizer.context} tokens of {tokenizer.name}",
+            [prompts[i].example_id for i in over], mend="a model with a longer context, fewer shots, or leave them out",
+        )  # fmt: skip
+    cost = float(lengths.mean()) / reference if reference else float("nan")
+    if cost >= sheet.config.token_cost:
+        yield sheet.finding(
+            "token-cost", "note", f"items take {cost:.1f} times the reference's tokens under {tokenizer.name}", (),
+            evidence={"tokens per item": round(float(lengths.mean()), 1), "against the reference": round(cost, 2)},
+            mend="another tokenizer, if this language matters",
+        )  # fmt: skip
+
+
+def tokens_per_item(task: Task, rows: Sequence[Example], tokenizer: PromptTokenizer) -> float:
+    """Mean tokens of an item in its template, without shots."""
+    return float(np.mean(tokenizer.lengths([prompt.body for prompt in render(task, rows, label_set=NATIVE)])))

@@ -1,0 +1,47 @@
+"""A model's tokenizer without its weights: what the audit needs of a model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from spillover.core.types import Prompt
+from spillover.models.labels import tokenize_prompts
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+
+@dataclass(frozen=True)
+class Counter:
+    """Tokens of texts and of label words. `context`: the longest prompt the model was made for, in tokens."""
+
+    name: str
+    context: int
+    tokenizer: PreTrainedTokenizerBase
+
+    def lengths(self, texts: Sequence[str]) -> list[int]:
+        """Tokens of each text, nothing added."""
+        return [len(ids) for ids in self.tokenizer(list(texts), add_special_tokens=False)["input_ids"]]
+
+    def label_tokens(self, prompt: Prompt) -> tuple[tuple[int, ...], ...]:
+        """The tokens each answer's log-probability sums. DataError when two answers have the same."""
+        return tokenize_prompts(self.tokenizer, [prompt])[0].labels
+
+
+def load_tokenizer(name: str, *, revision: str | None = None, trust_remote_code: bool = False) -> Counter:
+    """The tokenizer of smollm2-135m, of a Hugging Face model or of a folder. ModelError when it cannot be had."""
+    import transformers
+
+    from spillover.core.errors import ModelError
+    from spillover.models import load
+
+    path = str(load.packaged_folder()) if name == load.PACKAGED else name
+    options = {"revision": revision, "trust_remote_code": trust_remote_code}
+    try:
+        tokenizer = transformers.AutoTokenizer.from_pretrained(path, **options)
+        config = transformers.AutoConfig.from_pretrained(path, **options).get_text_config()
+    except (OSError, ValueError) as error:
+        raise ModelError(f"tokenizer {name!r}: {error}", hint="smollm2-135m, a Hugging Face id, or a folder") from None
+    return Counter(name, int(getattr(config, "max_position_embeddings", None) or 10**9), tokenizer)

@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spillover.audit.checks import audit
+from spillover.audit.labels import UNSETTLED, consensus
+from tests.audit.test_checks import change, found
+from tests.conftest import small_data
+
+
+def test_consensus_leaves_the_language_itself_out():
+    labels = np.array([[0, 1], [0, 0], [0, 0], [0, 0]], dtype=np.int16)
+    settled, unanimous = consensus(labels, 2, 0.75)
+    assert settled[0].tolist() == [0, 0]
+    assert settled[1].tolist() == [0, UNSETTLED], "two against one is not three quarters"
+    assert unanimous[0].tolist() == [True, True]
+
+
+@given(st.lists(st.lists(st.integers(-1, 3), min_size=4, max_size=4), min_size=1, max_size=6), st.floats(0.5, 0.99))
+def test_consensus_is_one_of_the_labels_that_the_others_gave(rows, share):
+    labels = np.array(rows, dtype=np.int16)
+    settled, _ = consensus(labels, 3, share)
+    for number in range(len(labels)):
+        others = np.delete(labels, number, axis=0)
+        for item, label in enumerate(settled[number]):
+            assert label == UNSETTLED or label in others[:, item]
+
+
+def test_with_two_languages_the_reference_is_believed(tmp_path):
+    folder = small_data(tmp_path, ("en", "de"), items=10)
+    change(folder, "de", lambda rows: [rows[0] | {"label": "negative"}, *rows[1:]])
+    assert found(folder, "de")["label-disagrees"].evidence["consensus"] == {"item-0": "positive"}
+    assert not found(folder, "en")
+
+
+def test_an_unknown_word_is_explained_by_the_other_languages(tmp_path):
+    folder = small_data(tmp_path, ("en", "de", "es", "fr"), items=20)
+    words = {"positive": "gut", "negative": "negative"}
+    change(folder, "de", lambda rows: [row | {"label": words[row["label"]]} for row in rows])
+    assert found(folder, "de")["unknown-label"].evidence["mapping"] == {"gut": "positive"}
+
+
+def test_items_without_a_label_are_errors(tmp_path):
+    folder = small_data(tmp_path)
+    change(
+        folder,
+        "de",
+        lambda rows: [{k: v for k, v in row.items() if k != "label"} if i < 2 else row for i, row in enumerate(rows)],
+    )
+    assert found(folder, "de")["missing-label"].example_ids == ("item-0", "item-1")
+
+
+def test_shares_of_classes_are_compared(tmp_path):
+    folder = small_data(tmp_path, ("en", "de", "es", "fr"), items=20)
+    change(folder, "de", lambda rows: [row for row in rows if row["label"] == "positive"])
+    assert "positive 100 %" in found(folder, "de")["class-balance"].message
+    for code in ("en", "de", "es", "fr"):
+        change(folder, code, lambda rows: [row | {"label": "positive"} for row in rows])
+    notes = [f for f in audit("sentiment", data=str(folder)) if f.check == "class-balance"]
+    assert [(f.severity, f.language) for f in notes] == [("note", "")]
