@@ -30,10 +30,10 @@ NOTHING = Estimate(math.nan, math.nan, math.nan, math.nan, math.nan)
 
 
 def adjusted(parts: Floats, level: float) -> Estimate:
-    """Of a mean of differences of hits, [n]: the normal interval with one made-up item added on either side.
+    """Of a mean of differences of hits, [n]: the normal interval with two made-up items, half of one on either side.
 
-    For a single language it is Bonett and Price's (2012) adjusted Wald interval of a paired difference of proportions,
-    (b + 1, c + 1, n + 2). For means over languages the made-up items are as large as those that there are:
+    For a single language it is Agresti and Min's (2005) adjusted Wald interval of a paired difference of proportions,
+    (b + 1/2, c + 1/2, n + 2). For means over languages the made-up items are as large as those that there are:
     ±sqrt(sum d^4 / sum d^2). `delta` is the plain mean. NaN for fewer than two items.
     """
     n = len(parts)
@@ -42,7 +42,7 @@ def adjusted(parts: Floats, level: float) -> Estimate:
     squares = float((parts**2).sum())
     size = float((parts**4).sum()) / squares if squares else 1.0
     mean = float(parts.sum()) / (n + 2)
-    error = math.sqrt(((squares + 2 * size) / (n + 2) - mean**2) / (n + 2))
+    error = math.sqrt(((squares + size) / (n + 2) - mean**2) / (n + 2))
     return _normal(float(parts.mean()), mean, error, level)
 
 
@@ -126,11 +126,31 @@ def corrected(p_values: Floats, method: str) -> Floats:
     return result
 
 
-def non_inferiority_p(estimate: Estimate, parts: Floats, margin: float) -> float:
-    """One-sided p of "it fell by the margin or more", from the adjusted interval's centre and error."""
+def score_z(gained: float, lost: float, n: int, change: float) -> float:
+    """Tango's (1998) score statistic of a paired difference of proportions against a true change of `change`.
+
+    It is right also where no item turned: the error is the one that items would have if the change were `change`."""
+    first = -gained - lost + (2 * n - gained + lost) * change
+    root = math.sqrt(max(first**2 + 8 * n * lost * change * (1 - change), 0.0))
+    turned = max((root - first) / (4 * n), 0.0)
+    variance = n * (2 * turned + change * (1 - change))
+    apart = gained - lost - n * change
+    return apart / math.sqrt(variance) if variance > 0 else math.copysign(math.inf, apart) if apart else 0.0
+
+
+def score_interval(gained: float, lost: float, n: int, level: float) -> tuple[float, float]:
+    """The changes that Tango's test does not reject, for a claim of non-inferiority."""
+    from scipy.optimize import brentq
     from scipy.stats import norm
 
-    return float(norm.sf((float(parts.sum()) / (len(parts) + 2) + margin) / estimate.error))
+    bound, delta, edge = float(norm.ppf((1 + level) / 2)), (gained - lost) / n, 1 - 1e-9
+
+    def end(side: int) -> float:
+        if abs(score_z(gained, lost, n, side * edge)) < bound:
+            return float(side)
+        return float(brentq(lambda change: abs(score_z(gained, lost, n, change)) - bound, delta, side * edge))
+
+    return end(-1), end(1)
 
 
 def _mean(values: Floats) -> float:
