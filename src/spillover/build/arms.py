@@ -74,7 +74,7 @@ def labelled(
     words: Mapping[str, str] = dict(zip(task.labels, answers(task, "native", questions[0].language), strict=True))
     made = []
     for place in range(len(pairs)):
-        first, last = questions[rng.integers(len(questions))], questions[place % len(questions)]
+        first, last = questions[int(rng.integers(len(questions)))], questions[place % len(questions)]
         prompt = question(task, first) + words[first.label or ""] + SHOT_END + question(task, last)
         pair_id = f"{last.id}:{place}:labelled"
         made.append(TrainingPair(pair_id, last.language, last.language, prompt, words[last.label or ""] + '"'))
@@ -99,7 +99,7 @@ def matched(made: Sequence[TrainingPair], real: Sequence[TrainingPair], rng: np.
         gain = int(sizes[other] - sizes[chosen[place]])
         if abs(total + gain - wanted) < abs(total - wanted):
             chosen[place], total = other, total + gain
-    return [made[i] for i in chosen]
+    return [made[int(i)] for i in chosen]
 
 
 def size(pair: TrainingPair) -> int:
