@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from spillover.compare.intervals import adjusted, corrected, mcnemar, mcnemar_mid, percentile, plain, score_z, two_way
+from spillover.compare.intervals import adjusted, mcnemar, mcnemar_mid, percentile, plain, score_z, two_way
 from spillover.compare.paired import compare
 from spillover.compare.resample import item_weights, weighted_auroc, weighted_calibrated_accuracy
 from spillover.core.config import CompareConfig
@@ -133,7 +133,7 @@ def test_false_alarms_with_no_change(accuracy, n):
         found["adjusted, one"].append(adjusted(parts[:, 0], LEVEL).p < 0.05)
         found["mid-p, one"].append(mid(int(gained[0]), int(lost[0])) < 0.05)
         found["exact, one"].append(p_values[0] < 0.05)
-        found["any of 20 after Holm"].append((corrected(p_values, "holm") < 0.05).any())
+        found["any of 20 after Holm"].append(p_values.min() * 20 < 0.05)  # its first step
     shares = {name: np.mean(values) for name, values in found.items()}
     report(f"no change, accuracy {accuracy}, n={n}", **shares)
     assert 0.03 <= shares["mean of 20"] <= 0.065
