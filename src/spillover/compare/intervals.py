@@ -63,8 +63,9 @@ def plain(parts: Floats, level: float) -> Estimate:
 def two_way(block: Floats, level: float, *, floor: float = 0.0) -> Estimate:
     """Of the mean of [items, k], when items are a sample and the k columns (languages, seeds) are one too.
 
-    Variance of a crossed design: between items plus between columns, less the residual that both hold (Cameron, Gelbach
-    and Miller 2011); t with Satterthwaite's degrees of freedom. floor: a standard error that it may not fall below.
+    Variance of a crossed design: between items plus between columns (Cameron, Gelbach and Miller 2011); the residual that
+    both hold is not taken off again, since with three columns too few intervals then held. t with Satterthwaite's degrees
+    of freedom. floor: a standard error that it may not fall below.
     NaN for fewer than two columns or items.
     """
     from scipy.stats import t
@@ -75,9 +76,7 @@ def two_way(block: Floats, level: float, *, floor: float = 0.0) -> Estimate:
     rows, columns, mean = block.mean(axis=1), block.mean(axis=0), float(block.mean())
     of_items = float(rows.var(ddof=1)) / n
     of_columns = float(columns.var(ddof=1)) / k
-    residual = block - rows[:, None] - columns[None, :] + mean
-    variance = of_items + of_columns - float((residual**2).sum()) / ((n - 1) * (k - 1)) / (n * k)
-    variance = max(variance, of_items, floor**2)
+    variance = max(of_items + of_columns, floor**2)
     if of_items + of_columns <= 0:
         return Estimate(mean, *[math.nan] * 4)
     freedom = (of_items + of_columns) ** 2 / (of_items**2 / (n - 1) + of_columns**2 / (k - 1))
