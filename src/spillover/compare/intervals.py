@@ -63,9 +63,9 @@ def plain(parts: Floats, level: float) -> Estimate:
 def two_way(block: Floats, level: float, *, floor: float = 0.0) -> Estimate:
     """Of the mean of [items, k], when items are a sample and the k columns (languages, seeds) are one too.
 
-    Variance of a crossed design: between items plus between columns (Cameron, Gelbach and Miller 2011); the residual that
-    both hold is not taken off again, since with three columns too few intervals then held. t with Satterthwaite's degrees
-    of freedom. floor: a standard error that it may not fall below.
+    Variance of a crossed design: between items plus between columns (Cameron, Gelbach and Miller 2011). The residual
+    that both hold is not taken off again: with three columns too few intervals then held. t with Satterthwaite's
+    degrees of freedom. floor: a standard error that it may not fall below.
     NaN for fewer than two columns or items.
     """
     from scipy.stats import t
