@@ -67,6 +67,31 @@ def test_the_stages_one_by_one(place, tmp_path, call):
     assert "de*" in call("compare", out)[1], "trained-on languages come from the pairs"
 
 
+def test_a_sweep_ends_with_the_real_arm_against_the_placebo(place, tmp_path, call):
+    grid = tmp_path / "grid.yaml"
+    grid.write_text(
+        f"""name: arms
+data: {place / "data"}
+model: {{name: {place / "model"}, dtype: float32, device: cpu}}
+build: {{sources: [de]}}
+train: {{epochs: 1, batch: 2, micro_batch: 2, validation: 0.0, keep_merged: false}}
+probe: {{items: 3}}
+compare: {{draws: 20}}
+grid: {{build.arm: [translate, copy], train.seed: [0, 1]}}
+"""
+    )
+    code, output, error = call("sweep", grid, "--out", tmp_path / "runs")
+    assert code == 0, error
+    assert "translate against copy" in output
+    assert "over 2 seeds" in output
+    folders = sorted((tmp_path / "runs").iterdir())
+    code, output, error = call("compare", *folders, "--draws", "20", "--json")
+    assert code == 0, error
+    assert json.loads(output)[0]["contrasts"]
+    assert "tabular" in call("compare", folders[0], "--draws", "20", "--latex")[1]
+    assert "can be found" in call("compare", "--plan", folders[0])[1]
+
+
 def test_results_as_json(place, tmp_path, call):
     code, output, _ = call("evaluate", "--model", place / "model", "--data", place / "data", "--lang", "en", "--out", tmp_path / "run", "--json")  # fmt: skip
     assert code == 0
@@ -90,6 +115,13 @@ def test_results_as_json(place, tmp_path, call):
         (("train", "--out", "run"), 3, "pairs.jsonl"),
         (("merge", "--out", "run"), 3, "no train/adapter"),
         (("compare", "run"), 3, "no run here"),
+        (("compare",), 2, "give a run folder"),
+        (("compare", "a.jsonl"), 2, "is a log: give two"),
+        (("compare", "a.jsonl", "b.jsonl"), 3, "no samples here"),
+        (("compare", "--plan"), 2, "--plan wants"),
+        (("compare", "--plan", "--items", "9", "--accuracy", "87,91"), 2, "between 0 and 1"),
+        (("compare", "run", "--margin", "2"), 2, "compare.margin"),
+        (("build", "--arm", "off-domain", "--out", "run"), 2, "build.off_domain"),
         (("report", "run"), 3, "no run here"),
         (("run", "nothing.yaml"), 2, "nothing.yaml"),
         (("run",), 2, "config file"),

@@ -12,7 +12,17 @@ from scipy.stats import ttest_1samp
 from statsmodels.stats.contingency_tables import mcnemar as reference_mcnemar
 from statsmodels.stats.multitest import multipletests
 
-from spillover.compare.intervals import adjusted, corrected, mcnemar, mcnemar_mid, percentile, plain, two_way
+from spillover.compare.intervals import (
+    adjusted,
+    corrected,
+    mcnemar,
+    mcnemar_mid,
+    percentile,
+    plain,
+    score_interval,
+    score_z,
+    two_way,
+)
 
 
 @pytest.mark.parametrize(("gained", "lost"), [(0, 0), (5, 0), (3, 9), (20, 20), (40, 22)])
@@ -36,10 +46,10 @@ def test_corrections_equal_statsmodels_and_leave_nan(name, method):
 
 
 @given(st.integers(0, 40), st.integers(0, 40), st.integers(1, 100))
-def test_one_language_is_bonett_and_prices_interval(gained, lost, same):
+def test_one_language_is_agresti_and_mins_interval(gained, lost, same):
     n = gained + lost + same
     parts = np.repeat([1.0, -1.0, 0.0], [gained, lost, same])
-    b, c = (gained + 1) / (n + 2), (lost + 1) / (n + 2)
+    b, c = (gained + 0.5) / (n + 2), (lost + 0.5) / (n + 2)
     half = 1.959964 * math.sqrt((b + c - (b - c) ** 2) / (n + 2))
     found = adjusted(parts, 0.95)
     if n > 1:
@@ -72,3 +82,19 @@ def test_columns_that_are_copies_add_nothing_and_columns_apart_do():
 def test_percentile_is_numpys():
     draws = np.arange(1001.0)
     assert percentile(draws, 0.9) == pytest.approx((50, 950))
+
+
+@given(st.integers(0, 30), st.integers(0, 30), st.integers(1, 200))
+def test_tangos_interval_ends_where_his_test_rejects(gained, lost, same):
+    n = gained + lost + same
+    low, high = score_interval(gained, lost, n, 0.95)
+    assert -1 <= low <= (gained - lost) / n <= high <= 1
+    for end in (low, high):
+        if abs(end) < 1:
+            assert abs(score_z(gained, lost, n, end)) == pytest.approx(1.959964, abs=1e-4)
+    assert score_z(gained, lost, n, 0.0) == pytest.approx((gained - lost) / math.sqrt(max(gained + lost, 1)))
+
+
+def test_where_no_item_turned_a_loss_is_excluded_by_the_number_of_items_alone():
+    assert score_z(0, 0, 100, -0.02) == pytest.approx(math.sqrt(100 * 0.02 / 0.98))
+    assert score_interval(0, 0, 100, 0.95)[0] < -0.02 < score_interval(0, 0, 250, 0.95)[0]

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from spillover.core.config import load_config
 from spillover.core.errors import ConfigError
 from spillover.sweep.grid import load_grid
 
@@ -24,3 +27,14 @@ def test_every_combination_with_a_name_of_its_own(tmp_path):
 def test_a_mistake_is_named(tmp_path, text):
     with pytest.raises(ConfigError):
         load_grid(grid_file(tmp_path, text))
+
+
+@pytest.mark.parametrize("name", ["arms"])
+def test_the_example_grid_is_whole(name):
+    configs = load_grid(Path(__file__).parents[2] / "examples" / f"{name}.yaml")
+    assert [config.build.arm for config in configs] == ["translate", "shuffled", "copy"]
+
+
+def test_the_hard_tuning_recipe_is_the_one_described():
+    config = load_config(Path(__file__).parents[2] / "examples" / "hard-tuning.yaml")
+    assert (config.train.rank, config.train.targets, config.train.learning_rate) == (32, "all-linear", 1e-3)

@@ -122,7 +122,9 @@ def _plan(
         rows = _unwritten(paths[0], names, quick).languages
         items = items or int(rows["n"].min())
         languages = len(rows) if languages == 1 else languages
-        discordance = discordance or float(((rows["gained"] + rows["lost"]) / rows["n"]).mean())
+        turned = float(((rows["gained"] + rows["lost"]) / rows["n"]).mean())
+        # Where none turned, up to three in n may (the rule of three).
+        discordance = discordance or turned or min(3 / items, 0.5)
     if accuracy and discordance is None:
         discordance = independent_discordance(*_shares(accuracy))
     if items is None or discordance is None:

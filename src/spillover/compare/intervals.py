@@ -30,10 +30,10 @@ NOTHING = Estimate(math.nan, math.nan, math.nan, math.nan, math.nan)
 
 
 def adjusted(parts: Floats, level: float) -> Estimate:
-    """Of a mean of differences of hits, [n]: the normal interval with one made-up item added on either side.
+    """Of a mean of differences of hits, [n]: the normal interval with two made-up items, half of one on either side.
 
-    For a single language it is Bonett and Price's (2012) adjusted Wald interval of a paired difference of proportions,
-    (b + 1, c + 1, n + 2). For means over languages the made-up items are as large as those that there are:
+    For a single language it is Agresti and Min's (2005) adjusted Wald interval of a paired difference of proportions,
+    (b + 1/2, c + 1/2, n + 2). For means over languages the made-up items are as large as those that there are:
     ±sqrt(sum d^4 / sum d^2). `delta` is the plain mean. NaN for fewer than two items.
     """
     n = len(parts)
@@ -42,7 +42,7 @@ def adjusted(parts: Floats, level: float) -> Estimate:
     squares = float((parts**2).sum())
     size = float((parts**4).sum()) / squares if squares else 1.0
     mean = float(parts.sum()) / (n + 2)
-    error = math.sqrt(((squares + 2 * size) / (n + 2) - mean**2) / (n + 2))
+    error = math.sqrt(((squares + size) / (n + 2) - mean**2) / (n + 2))
     return _normal(float(parts.mean()), mean, error, level)
 
 
@@ -63,8 +63,9 @@ def plain(parts: Floats, level: float) -> Estimate:
 def two_way(block: Floats, level: float, *, floor: float = 0.0) -> Estimate:
     """Of the mean of [items, k], when items are a sample and the k columns (languages, seeds) are one too.
 
-    Variance of a crossed design: between items plus between columns, less the residual that both hold (Cameron, Gelbach
-    and Miller 2011); t with Satterthwaite's degrees of freedom. floor: a standard error that it may not fall below.
+    Variance of a crossed design: between items plus between columns (Cameron, Gelbach and Miller 2011). The residual
+    that both hold is not taken off again: with three columns too few intervals then held. t with Satterthwaite's
+    degrees of freedom. floor: a standard error that it may not fall below.
     NaN for fewer than two columns or items.
     """
     from scipy.stats import t
@@ -75,9 +76,7 @@ def two_way(block: Floats, level: float, *, floor: float = 0.0) -> Estimate:
     rows, columns, mean = block.mean(axis=1), block.mean(axis=0), float(block.mean())
     of_items = float(rows.var(ddof=1)) / n
     of_columns = float(columns.var(ddof=1)) / k
-    residual = block - rows[:, None] - columns[None, :] + mean
-    variance = of_items + of_columns - float((residual**2).sum()) / ((n - 1) * (k - 1)) / (n * k)
-    variance = max(variance, of_items, floor**2)
+    variance = max(of_items + of_columns, floor**2)
     if of_items + of_columns <= 0:
         return Estimate(mean, *[math.nan] * 4)
     freedom = (of_items + of_columns) ** 2 / (of_items**2 / (n - 1) + of_columns**2 / (k - 1))
@@ -126,11 +125,31 @@ def corrected(p_values: Floats, method: str) -> Floats:
     return result
 
 
-def non_inferiority_p(estimate: Estimate, parts: Floats, margin: float) -> float:
-    """One-sided p of "it fell by the margin or more", from the adjusted interval's centre and error."""
+def score_z(gained: float, lost: float, n: int, change: float) -> float:
+    """Tango's (1998) score statistic of a paired difference of proportions against a true change of `change`.
+
+    It is right also where no item turned: the error is the one that items would have if the change were `change`."""
+    first = -gained - lost + (2 * n - gained + lost) * change
+    root = math.sqrt(max(first**2 + 8 * n * lost * change * (1 - change), 0.0))
+    turned = max((root - first) / (4 * n), 0.0)
+    variance = n * (2 * turned + change * (1 - change))
+    apart = gained - lost - n * change
+    return apart / math.sqrt(variance) if variance > 0 else math.copysign(math.inf, apart) if apart else 0.0
+
+
+def score_interval(gained: float, lost: float, n: int, level: float) -> tuple[float, float]:
+    """The changes that Tango's test does not reject, for a claim of non-inferiority."""
+    from scipy.optimize import brentq
     from scipy.stats import norm
 
-    return float(norm.sf((float(parts.sum()) / (len(parts) + 2) + margin) / estimate.error))
+    bound, delta, edge = float(norm.ppf((1 + level) / 2)), (gained - lost) / n, 1 - 1e-9
+
+    def end(side: int) -> float:
+        if abs(score_z(gained, lost, n, side * edge)) < bound:
+            return float(side)
+        return float(brentq(lambda change: abs(score_z(gained, lost, n, change)) - bound, delta, side * edge))
+
+    return end(-1), end(1)
 
 
 def _mean(values: Floats) -> float:

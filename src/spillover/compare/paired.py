@@ -24,9 +24,10 @@ from spillover.compare.intervals import (
     corrected,
     mcnemar,
     mcnemar_mid,
-    non_inferiority_p,
     percentile,
     plain,
+    score_interval,
+    score_z,
     two_way,
 )
 from spillover.compare.items import CHANGES, Changes, Pairs, changes_of, join, levels_of
@@ -248,14 +249,15 @@ def _group_row(
 
 
 def guard_of(changes: Changes, config: CompareConfig) -> Guard | None:
-    """The non-inferiority test of the reference language; None when it is not compared."""
+    """The non-inferiority test of the reference language (Tango 1998); None when it is not compared."""
+    from scipy.stats import norm
+
     code = reference_language()
     if code not in changes.languages:
         return None
     parts = changes.column("accuracy", code)
-    found = adjusted(parts, config.level)
-    p = non_inferiority_p(found, parts, config.margin) if found.error == found.error else math.nan
-    return Guard(
-        code, config.margin, found.delta, found.low, found.high, p,
-        held=found.low > -config.margin, lost=found.high < -config.margin,
-    )  # fmt: skip
+    n, gained, lost = len(parts), float(parts[parts > 0].sum()), float(-parts[parts < 0].sum())
+    low, high = score_interval(gained, lost, n, config.level) if n > 1 else (math.nan, math.nan)
+    p = float(norm.sf(score_z(gained, lost, n, -config.margin))) if n > 1 else math.nan
+    delta = float(parts.mean())
+    return Guard(code, config.margin, delta, low, high, p, held=low > -config.margin, lost=high < -config.margin)
