@@ -17,8 +17,11 @@ from spillover.core.types import Example, Finding
 CONTINUATION = "\u0080-\u00bf" + "".join(
     sorted({bytes([b]).decode("cp1252", "ignore") for b in range(0x80, 0xC0)} - {""})
 )
-MOJIBAKE = re.compile(f"[\u00c2-\u00f4][{re.escape(CONTINUATION).replace(chr(92) + '-', '-')}]{{1,3}}")
-LEADS = "\u00c2\u00c3"
+MOJIBAKE = re.compile(f"(?:[\u00c2-\u00f4][{re.escape(CONTINUATION).replace(chr(92) + '-', '-')}]{{1,3}})+")
+# One sequence alone may be meant: a capital with an accent, then a quotation mark or the blank before one. These never:
+LEADS, NEAR_LEADS = "\u00c2\u00c3", "\u00c4\u00c5"
+MARKS = "–—‘’“”„…•€™"
+FOLLOWERS = MARKS + "\u00a0«»"
 ENTITY = re.compile(r"&(?:[a-zA-Z]{2,8}|#\d{2,6}|#[xX][0-9a-fA-F]{2,5});")
 ESCAPE = re.compile(r"\\(?:u[0-9a-fA-F]{4}|x[0-9a-fA-F]{2}|[nrt\"'\\/])")
 TAG = re.compile(r"</?([a-zA-Z][a-zA-Z0-9]*)(?:\s[^<>]*)?/?>")
@@ -135,28 +138,36 @@ def encoding_damage(sheet: Sheet) -> Iterator[Finding]:
 
 
 def unscramble(text: str) -> str:
-    """The text with every run of UTF-8 read as Windows-1252 or Latin-1 read rightly; twice, if it was done twice."""
+    """The text with UTF-8 that was read as Windows-1252 or Latin-1 read rightly; twice, if it was done twice.
+
+    Nothing is changed unless one place in the text cannot be meant as it stands.
+    """
     for _ in range(2):
-        mended = MOJIBAKE.sub(_decode, text)
-        if mended == text:
+        if not any(map(_never_meant, MOJIBAKE.finditer(text))):
             break
-        text = mended
+        text = MOJIBAKE.sub(lambda match: _decode(match[0]) or match[0], text)
     return text
 
 
-def _decode(match: re.Match[str]) -> str:
-    raw = bytearray()
-    for char in match[0]:
-        code = ord(char)
-        raw += bytes([code]) if code < 0x100 else char.encode("cp1252")
+def _never_meant(match: re.Match[str]) -> bool:
+    """Whether a run of such characters can only be damage: several letters of it, or one that nobody writes."""
+    decoded, lead, rest = _decode(match[0]), match[0][0], match[0][1:]
+    if decoded is None:
+        return False
+    if len(decoded) > 1 or lead in LEADS:
+        return True
+    if lead in NEAR_LEADS:
+        return not any(char.isalpha() or char in FOLLOWERS for char in rest)
+    return decoded in MARKS
+
+
+def _decode(run: str) -> str | None:
+    """The characters that the run's bytes are in UTF-8, or None when they are none."""
+    raw = b"".join(char.encode("latin-1" if ord(char) < 0x100 else "cp1252") for char in run)
     try:
-        decoded = raw.decode("utf-8")
+        return raw.decode("utf-8")
     except UnicodeDecodeError:
-        return match[0]
-    # Two real letters in a row may read as one letter too; only after these two leads are they never meant.
-    if any(map(str.isalpha, match[0][1:])) and match[0][0] not in LEADS:
-        return match[0]
-    return decoded if len(decoded) == 1 and (decoded.isalpha() or decoded in "–—‘’“”„…•€™°«»§") else match[0]
+        return None
 
 
 def markup(sheet: Sheet) -> Iterator[Finding]:
