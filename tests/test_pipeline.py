@@ -9,6 +9,7 @@ import pytest
 from spillover import pipeline
 from spillover.core.config import load_config
 from spillover.core.errors import ConfigError, DataError, RunError
+from spillover.evaluate.tables import read_scores
 from spillover.pipeline import run
 from tests.conftest import save_model, small_data, write_rows
 
@@ -139,3 +140,33 @@ def test_errors_in_the_data_stop_the_run_unless_told_not_to(place, tmp_path):
     loose = load_config(audit__stop=False, evaluate__disagreeing_labels="keep")
     config = config.model_copy(update={"audit": loose.audit, "evaluate": loose.evaluate})
     assert run(config, tmp_path / "loose").page.exists()
+
+
+def test_the_bases_scores_are_taken_over_from_a_run_that_evaluates_the_same(place, finished, tmp_path, monkeypatch):
+    from spillover.models.local import LocalEngine
+
+    score, adapters = LocalEngine.score, []
+
+    def counting(self, plan, skip=frozenset(), *, states=False):
+        if not states:
+            adapters.append(self.model.ref.adapter)
+        return score(self, plan, skip, states=states)
+
+    monkeypatch.setattr(LocalEngine, "score", counting)
+    config = config_of(place)
+    train = config.train.model_copy(update={"learning_rate": 3e-3, "keep_merged": False})
+    run(config.model_copy(update={"train": train}), tmp_path / "again", earlier=[finished.path])
+    assert adapters
+    assert all(adapters), "the base is not scored again"
+    mine, theirs = (
+        {p.name: p.read_bytes() for p in (r / "evaluate" / "base").glob("*/*")}
+        for r in (tmp_path / "again", finished.path)
+    )
+    assert mine == theirs
+
+
+def test_scores_of_other_items_are_not_taken_over(place, finished, tmp_path):
+    config = config_of(place).model_copy(update={"limit": 4})
+    run(config, tmp_path / "fewer", earlier=[finished.path])
+    one = next((tmp_path / "fewer" / "evaluate" / "base").glob("*/*.parquet"))
+    assert len(read_scores(one)[0].example_ids) == 4

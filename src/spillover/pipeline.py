@@ -6,6 +6,7 @@ audit → build → train → merge → evaluate base and tuned → compare → 
 from __future__ import annotations
 
 import logging
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,7 +18,7 @@ from spillover.compare.paired import Comparison
 from spillover.compare.run import compare_run, training_languages
 from spillover.core.config import RunConfig
 from spillover.core.errors import RunError
-from spillover.core.files import hash_of, write_yaml
+from spillover.core.files import atomic, hash_of, read_yaml, write_yaml
 from spillover.core.languages import reference_language, select_languages
 from spillover.core.runs import Run, open_run
 from spillover.core.types import Evaluation, Progress, Prompt, TrainingPair, no_progress
@@ -33,6 +34,8 @@ log = logging.getLogger(__name__)
 
 BASE, TUNED = "base", "tuned"
 GATE_ITEMS = 8
+# The sections of a config that decide what an evaluation of the base is.
+EVALUATED = {"model", "data", "tasks", "languages", "limit", "seed", "evaluate"}
 # A trained token costs about as much as two and a half scored ones (EXPERIMENTS.md).
 TRAINING_COST = 2.5
 
@@ -46,8 +49,12 @@ class Result:
     comparisons: tuple[Comparison, ...]
 
 
-def run(config: RunConfig, out: Path | str, *, progress: Progress = no_progress) -> Result:
+def run(
+    config: RunConfig, out: Path | str, *, earlier: Sequence[Path] = (), progress: Progress = no_progress
+) -> Result:
     """Run every stage into the folder `out`; again, it goes on where it was.
+
+    earlier: run folders whose scores of the base are taken over where they were made from the same inputs.
 
     RunError when the folder belongs to another config, and nothing in it is touched.
     """
@@ -55,6 +62,8 @@ def run(config: RunConfig, out: Path | str, *, progress: Progress = no_progress)
 
     check_inputs(config)
     place = claim(config, Path(out))
+    for other in earlier:
+        _take_over(config, place, other)
     findings = audit_run(
         place, config.tasks, data=config.data, languages=config.languages, config=config.audit, progress=progress
     )
@@ -91,6 +100,19 @@ def run(config: RunConfig, out: Path | str, *, progress: Progress = no_progress)
         )
     page = report(place.path, title=config.report.title)
     return Result(place.path, page, tuple(comparisons))
+
+
+def _take_over(config: RunConfig, place: Run, earlier: Path) -> None:
+    """Copy the base's finished tables of a run that evaluates the same. Each carries the key of all that went into it;
+    one with another key is scored anew."""
+    wanted = config.model_dump(include=EVALUATED, mode="json")
+    if {key: value for key, value in read_yaml(earlier / "config.yaml").items() if key in EVALUATED} != wanted:
+        return
+    for table in sorted((earlier / "evaluate" / BASE).glob("*/*.parquet")):
+        own = place.path / table.relative_to(earlier)
+        if not own.exists():
+            with atomic(own) as partial:
+                shutil.copyfile(table, partial)
 
 
 def check_inputs(config: RunConfig) -> None:

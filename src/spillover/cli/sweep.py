@@ -21,14 +21,14 @@ def sweep(
     from spillover.sweep.grid import load_grid
 
     points = load_grid(config)
-    for point in points:
+    folders = [out / point.name for point in points]
+    for done, point in enumerate(points):
         say(f"{point.name}")
         with progress_bars() as progress:
-            result = run_stages(point, out / point.name, progress=progress)
+            result = run_stages(point, folders[done], earlier=folders[:done], progress=progress)
         for comparison in result.comparisons:
             print(f"{point.name}: {comparison.verdict[0]}")
     if len(points) > 1:
-        folders = [out / point.name for point in points]
         for comparison in compare_folders(folders, config=points[0].compare, seed=points[0].seed):
             print_comparison(comparison)
         print(f"wrote {folders[0] / 'compare'}")

@@ -13,6 +13,7 @@ import json
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,6 @@ from spillover.core.runs import Run, open_run
 from spillover.core.types import (
     CalibrationScores,
     Evaluation,
-    Example,
     LabelScores,
     Progress,
     Prompt,
@@ -70,32 +70,13 @@ def evaluate(
     codes = select_languages(languages, available, where=f"languages of {data}")
     run = open_run(out) if out is not None else None
     engine = open_engine(model, config)
-
-    def load(items: int | None) -> dict[str, list[Example]]:
-        return load_parallel(
-            data,
-            wording,
-            "test",
-            codes,
-            limit=items,
-            seed=seed,
-            missing_items=config.missing_items,
-            disagreeing_labels=config.disagreeing_labels,
-        )
-
-    def plan(examples: Mapping[str, Sequence[Example]]) -> dict[str, Plan]:
-        plans = {}
-        for code, rows in examples.items():
-            prompts = render(wording, rows, label_set=config.labels, shots=config.shots)
-            plans[code] = engine.plan([*prompts, *content_free(wording, prompts[0], config.content_free)])
-        return plans
-
-    free = len(config.content_free)
-    plans = plan(load(limit))
+    plan = partial(_plans, engine, wording, data, codes, seed, config)
+    plans = plan(limit)
     if config.budget_minutes is not None:
-        within = _items_within(run, wording.name, engine, plans, free, 60 * config.budget_minutes)
-        if within < len(next(iter(plans.values())).items) - free:
-            limit, plans = within, plan(load(within))
+        most = len(next(iter(plans.values())).items) - len(config.content_free)
+        within = _items_within(run, wording.name, engine, plans, most, 60 * config.budget_minutes)
+        if within < most:
+            limit, plans = within, plan(within)
     settings = {
         "model": model.ref.fingerprint,
         "dtype": str(model.dtype).removeprefix("torch."),
@@ -105,33 +86,71 @@ def evaluate(
         "seed": seed if limit else None,
     } | config.model_dump(exclude={"batch_tokens"})
     evaluation = Evaluation(model.ref, wording.name, config.labels, hash_of(settings), {})
-    items = sum(len(own.items) - free for own in plans.values())
-    bar = _Bar(progress, f"evaluate {name or ''} {wording.name}".replace("  ", " "), items)
+    free = len(config.content_free)
     if run is None:
-        _announce(engine, wording.name, list(plans.values()))
-        scores = {
-            code: score_language(engine, wording, own, free, None, evaluation, bar) for code, own in plans.items()
-        }
-        return replace(evaluation, scores=scores)
+        return _score_all(engine, wording, plans, free, None, evaluation, name or "", progress)
     name = name or ("tuned" if model.ref.adapter else "base")
-    folder = run.path / "evaluate" / name / wording.name
-    with run.stage(f"evaluate/{name}/{wording.name}", settings) as stage:
-        if not stage.finished:
-            _announce(engine, wording.name, [own for code, own in plans.items() if not _table(folder, code).exists()])
-        scores = {
-            code: score_language(engine, wording, own, free, _table(folder, code), evaluation, bar)
-            for code, own in plans.items()
-        }
+    stage_name = f"evaluate/{name}/{wording.name}"
+    with run.stage(stage_name, settings) as stage:
+        found = _score_all(engine, wording, plans, free, run.path / stage_name, evaluation, name, progress)
         stage.facts |= {
-            "items": items,
-            "prompt_tokens": int(sum(own.tokens.sum() for own in scores.values())),
+            "items": sum(len(own.example_ids) for own in found.scores.values()),
+            "prompt_tokens": int(sum(own.tokens.sum() for own in found.scores.values())),
             "computed_tokens": sum(own.computed for own in plans.values()),
         }
+    return found
+
+
+def _plans(
+    engine: Engine,
+    task: Task,
+    data: str,
+    codes: Sequence[str],
+    seed: int,
+    config: EvaluateConfig,
+    limit: int | None,
+) -> dict[str, Plan]:
+    """What will be computed, by language: the items, and behind them the inputs without content."""
+    examples = load_parallel(
+        data,
+        task,
+        "test",
+        codes,
+        limit=limit,
+        seed=seed,
+        missing_items=config.missing_items,
+        disagreeing_labels=config.disagreeing_labels,
+    )
+    plans = {}
+    for code, rows in examples.items():
+        prompts = render(task, rows, label_set=config.labels, shots=config.shots)
+        plans[code] = engine.plan([*prompts, *content_free(task, prompts[0], config.content_free)])
+    return plans
+
+
+def _score_all(
+    engine: Engine,
+    task: Task,
+    plans: Mapping[str, Plan],
+    free: int,
+    folder: Path | None,
+    evaluation: Evaluation,
+    name: str,
+    progress: Progress,
+) -> Evaluation:
+    """The evaluation with the scores of every language; a table that is there already is read."""
+    paths = {code: folder / f"{code}.parquet" if folder else None for code in plans}
+    items = sum(len(plan.items) - free for plan in plans.values())
+    bar = _Bar(progress, f"evaluate {name} {task.name}".replace("  ", " "), items)
+    _announce(engine, task.name, [plan for code, plan in plans.items() if not _exists(paths[code])])
+    scores = {
+        code: score_language(engine, task, plan, free, paths[code], evaluation, bar) for code, plan in plans.items()
+    }
     return replace(evaluation, scores=scores)
 
 
-def _table(folder: Path, code: str) -> Path:
-    return folder / f"{code}.parquet"
+def _exists(path: Path | None) -> bool:
+    return path is not None and path.exists()
 
 
 def _announce(engine: Engine, task: str, plans: Sequence[Plan]) -> None:
@@ -155,7 +174,7 @@ def _duration(seconds: float) -> str:
 
 
 def _items_within(
-    run: Run | None, task: str, engine: Engine, plans: Mapping[str, Plan], free: int, seconds: float
+    run: Run | None, task: str, engine: Engine, plans: Mapping[str, Plan], most: int, seconds: float
 ) -> int:
     """How many items a language fit into that time, at the least one. In a run folder the first evaluation of a task
     decides for all that follow, so that they score the same items."""
@@ -164,7 +183,6 @@ def _items_within(
         rate = engine.tokens_per_second(next(iter(plans.values())))
         prefixes = sum(len(plan.prefix) for plan in plans.values() if plan.shared)
         an_item = sum((plan.computed - len(plan.prefix) * plan.shared) / len(plan.items) for plan in plans.values())
-        most = min(len(plan.items) for plan in plans.values()) - free
         held = held | {task: min(most, max(1, int((seconds * rate - prefixes) / an_item)))}
         log.info("%s: %d of %d items a language fit into the budget", task, held[task], most)
         if run:
