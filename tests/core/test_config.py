@@ -6,7 +6,8 @@ import pytest
 
 from spillover.core.config import config_lines, load_config
 from spillover.core.errors import ConfigError
-from spillover.core.files import resources, write_yaml
+from spillover.core.files import read_yaml, resources, write_yaml
+from spillover.sweep.grid import load_grid
 
 
 def config_file(tmp_path, text):
@@ -76,4 +77,5 @@ def test_a_run_name_is_a_file_name(name):
     "path", sorted((Path(__file__).parents[2] / "examples").glob("*.yaml")), ids=lambda path: path.name
 )
 def test_every_example_is_a_config(path):
-    assert load_config(path).name
+    grid = "grid" in read_yaml(path)
+    assert all(config.name for config in (load_grid(path) if grid else [load_config(path)]))

@@ -115,13 +115,19 @@ def mcnemar_mid(gained: int, lost: int) -> float:
 
 
 def corrected(p_values: Floats, method: str) -> Floats:
-    """[k]: p-values corrected over all that are defined, "holm" or "fdr_bh" (Benjamini-Hochberg). NaN stays NaN."""
-    from statsmodels.stats.multitest import multipletests
+    """[k]: p-values corrected over all that are defined, "holm" or "fdr_bh" (Benjamini-Hochberg). NaN stays NaN.
+
+    As statsmodels does it, which collects garbage at each call: a tenth of a second for twenty numbers."""
+    from scipy.stats import false_discovery_control
 
     result = np.full(len(p_values), np.nan)
-    there = ~np.isnan(p_values)
-    if there.any():
-        result[there] = multipletests(p_values[there], method=method)[1]
+    there = np.flatnonzero(~np.isnan(p_values))
+    if len(there) and method == "holm":
+        order = there[np.argsort(p_values[there], kind="stable")]
+        steps = p_values[order] * np.arange(len(order), 0, -1)
+        result[order] = np.minimum(np.maximum.accumulate(steps), 1)
+    elif len(there):
+        result[there] = false_discovery_control(p_values[there], method="bh")
     return result
 
 
