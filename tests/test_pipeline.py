@@ -134,7 +134,7 @@ def test_errors_in_the_data_stop_the_run_unless_told_not_to(place, tmp_path):
     swap = {"positive": "negative", "negative": "positive"}
     write_rows(path, [row | {"label": swap[row["label"]]} for row in rows])
     config = config_of(place).model_copy(update={"data": str(data)})
-    with pytest.raises(DataError, match="sentiment de: 6 labels differ"):
+    with pytest.raises(DataError, match="sentiment de: classes are exchanged"):
         run(config, tmp_path / "run")
     assert not (tmp_path / "run" / "train").exists()
     loose = load_config(audit__stop=False, evaluate__disagreeing_labels="keep")
