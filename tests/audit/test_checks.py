@@ -119,5 +119,6 @@ def test_findings_read_back_equal(tmp_path):
     folder = small_data(tmp_path)
     change(folder, "de", lambda rows: rows[1:])
     findings = audit("sentiment", data=str(folder))
+    assert findings
     write_findings(tmp_path / "findings.json", findings)
     assert read_findings(tmp_path / "findings.json") == findings
