@@ -204,3 +204,11 @@ def test_a_file_that_is_no_table_is_named(tmp_path):
     (tmp_path / "en.parquet").write_text("x")
     with pytest.raises(DataError, match=r"en\.parquet: not a table"):
         read_evaluation(tmp_path)
+
+
+def test_progress_counts_items_alone_and_ends_once(tiny, tmp_path):
+    told = []
+    run_evaluate(tiny, small_data(tmp_path / "data"), progress=lambda activity, done, total: told.append((done, total)))
+    assert told[0] == (0, 18)
+    assert [done for done, _ in told] == sorted({done for done, _ in told})
+    assert told[-1] == (18, 18)

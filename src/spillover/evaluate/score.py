@@ -198,8 +198,9 @@ class _Bar:
         progress(activity, 0, total)
 
     def add(self, items: int) -> None:
-        self.done = min(self.done + items, self.total)
-        self.progress(self.activity, self.done, self.total)
+        if items:
+            self.done += items
+            self.progress(self.activity, self.done, self.total)
 
 
 def score_language(
@@ -209,21 +210,21 @@ def score_language(
 
     free: how many of the plan's prompts, the last ones, have no content and serve calibration.
     """
+    items = len(plan.items) - free
     if path is not None and path.exists():
         scores, facts = read_scores(path)
         if facts["key"] == evaluation.key:
-            bar.add(len(plan.items) - free)
+            bar.add(items)
             return scores
     batches_path = path.with_suffix(".batches.jsonl") if path else None
     batches = _read_batches(batches_path, evaluation.key) if batches_path else []
     finished = frozenset(i for batch in batches for i in batch.index)
-    bar.add(len(finished))
+    bar.add(sum(i < items for i in finished))
     for batch in engine.score(plan, skip=finished):
         batches.append(batch)
         if batches_path:
             _append_batch(batches_path, evaluation.key, batch)
-        bar.add(len(batch.index))
-    items = len(plan.items) - free
+        bar.add(sum(i < items for i in batch.index))
     scores = _assemble(task, plan.prompts[:items], batches)
     scores = replace(scores, calibration=_calibration(engine, task, plan.prompts[0], items, batches))
     if path and batches_path:
