@@ -5,8 +5,8 @@
 3. Each scores each cell; medians over the repeats, ratios, tokens, share of the matrix-product rate, memory.
 4. A few items of each cell are also scored whole in float32: what the shared prefix and bfloat16 change.
 
-The baselines share nothing between items, so their time is proportional to the items: with --baseline-items they score
-that many of them, and the seconds are scaled up. The table says so.
+The baselines share nothing between items, so their time grows with the text: with --baseline-items they score that many
+of them, and the seconds are scaled up by length. The table says so.
 """
 
 from __future__ import annotations
@@ -63,6 +63,11 @@ def flips(first: list[list[float]], second: list[list[float]]) -> int:
     )
 
 
+def characters(prompts: list[dict]) -> int:
+    """The length of all prompts, by which the baselines' seconds are scaled: a few items may be shorter than most."""
+    return sum(len(prompt["prefix"]) + len(prompt["body"]) for prompt in prompts)
+
+
 def measure(workers: dict[str, Worker], prompts: list[dict], baseline_items: int | None, repeats: int) -> dict:
     """Median seconds for all items, and tokens, by engine; for ours also the share of the products' rate and memory."""
     names = list(workers)
@@ -73,7 +78,7 @@ def measure(workers: dict[str, Worker], prompts: list[dict], baseline_items: int
             answers[name].append(workers[name].ask(few if name in BASELINES else prompts))
     row: dict = {"items": len(prompts)}
     for name, own in answers.items():
-        scale = len(prompts) / len(few) if name in BASELINES else 1.0
+        scale = characters(prompts) / characters(few) if name in BASELINES else 1.0
         row[f"{name}_seconds"] = scale * statistics.median(answer["seconds"] for answer in own)
         row[f"{name}_tokens"] = round(scale * own[0]["tokens"])
     row["share"] = statistics.median(answer["share"] for answer in answers["ours"])
