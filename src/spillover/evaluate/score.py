@@ -158,14 +158,10 @@ def _announce(engine: Engine, task: str, plans: Sequence[Plan]) -> None:
     computed, whole = sum(plan.computed for plan in plans), sum(plan.whole for plan in plans)
     if not computed:
         return
-    rate = engine.tokens_per_second(plans[0])
+    seconds = computed / engine.tokens_per_second(plans[0])
+    saved = max(0, whole - computed)
     log.info(
-        "%s: %s tokens to compute, %s saved by the shared prefix; about %s at %.0f tokens/s",
-        task,
-        f"{computed:,}",
-        f"{max(0, whole - computed):,}",
-        _duration(computed / rate),
-        rate,
+        "%s: %s tokens to compute (prefix saves %s), about %s", task, f"{computed:,}", f"{saved:,}", _duration(seconds)
     )
 
 
