@@ -44,7 +44,7 @@ def test_the_stages_one_by_one(place, tmp_path, call):
         "--set",
         "train.batch=2",
         "--set",
-        "train.micro_batch=2",
+        "train.batch_tokens=512",
     )
     steps = [
         (("audit", *data, "--out", out), "nothing found"),
@@ -74,7 +74,7 @@ def test_a_sweep_ends_with_the_real_arm_against_the_placebo(place, tmp_path, cal
 data: {place / "data"}
 model: {{name: {place / "model"}, dtype: float32, device: cpu}}
 build: {{sources: [de]}}
-train: {{epochs: 1, batch: 2, micro_batch: 2, validation: 0.0, keep_merged: false}}
+train: {{epochs: 1, batch: 2, validation: 0.0, keep_merged: false}}
 probe: {{items: 3}}
 compare: {{draws: 20}}
 grid: {{build.arm: [translate, copy], train.seed: [0, 1]}}

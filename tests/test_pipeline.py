@@ -27,7 +27,7 @@ def place(tmp_path_factory):
 def config_of(place, **changes):
     return load_config(
         model__name=str(place / "model"), model__dtype="float32", model__device="cpu", data=str(place / "data"),
-        build__sources=["de"], train__epochs=4, train__batch=2, train__micro_batch=2, train__learning_rate=1e-2,
+        build__sources=["de"], train__epochs=4, train__batch=2, train__learning_rate=1e-2,
         train__validation=0.0, probe__items=3, compare__draws=50, name="tiny", **changes,
     )  # fmt: skip
 

@@ -148,7 +148,7 @@ def estimate_seconds(config: RunConfig, base: Model, pairs: Sequence[TrainingPai
     """How long training, scoring both models and probing will take on this machine, from one timed batch and the tokens
     that there are. Within a factor of two: machines are shared, and long items cost more than short ones."""
     from spillover.models.engine import open_engine
-    from spillover.train.lora import tokenize_pairs
+    from spillover.train.rows import tokenize_pairs
 
     engine = open_engine(base, config.evaluate)
     tokens, rate = 0, 0.0

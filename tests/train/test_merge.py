@@ -23,7 +23,7 @@ def trained(tiny_folder, tmp_path):
     """(config of a base on disk, its trained adapter)"""
     config = ModelConfig(name=str(tiny_folder), dtype="float32", device="cpu")
     pairs = build_pairs("sentiment", languages=["es"], config=BuildConfig(pairs=8))
-    tuning = TrainConfig(epochs=2, batch=4, micro_batch=4, rank=2, learning_rate=1e-2, validation=0.0)
+    tuning = TrainConfig(epochs=2, batch=4, rank=2, learning_rate=1e-2, validation=0.0)
     train(load_model(config.name, dtype="float32"), pairs, out=tmp_path / "run", config=tuning)
     return config, tmp_path / "run" / "train" / "adapter"
 

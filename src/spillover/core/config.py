@@ -90,7 +90,7 @@ class BuildConfig(Section):
 
 
 class TrainConfig(Section):
-    """LoRA tuning. `batch` is the effective batch; what does not fit in `micro_batch` is accumulated.
+    """LoRA tuning. `batch`: pairs a step, over all processes; it is computed in parts of at most `batch_tokens` tokens.
 
     `chat_template`: wrap each pair in the model's own chat template. `keep_merged`: also write the merged weights.
     `seed`: of the training alone, null for the run's own: seeds then share their pairs and test items.
@@ -105,7 +105,7 @@ class TrainConfig(Section):
     warmup: Share = 0.1
     epochs: Positive = 3
     batch: Count = 16
-    micro_batch: Count = 16
+    batch_tokens: Count = 2048
     max_tokens: Count = 2048
     validation: Share = 0.05
     checkpoint_steps: Count = 50

@@ -1,0 +1,63 @@
+"""Training pairs → token rows with the completion marked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypedDict
+
+import numpy as np
+
+from spillover.core.config import TrainConfig
+from spillover.core.errors import ConfigError, DataError
+from spillover.core.types import TrainingPair
+from spillover.models.labels import split_at
+from spillover.models.load import Model
+
+IGNORE = -100
+
+
+class Row(TypedDict):
+    """One pair. labels: the token to predict at each place, IGNORE up to where the completion starts. number: the
+    pair's place in the list that was given."""
+
+    input_ids: list[int]
+    labels: list[int]
+    number: int
+
+
+def tokenize_pairs(base: Model, pairs: Sequence[TrainingPair], config: TrainConfig) -> list[Row]:
+    """One row a pair. DataError for a pair that is longer than `config.max_tokens` or the model's context."""
+    if not pairs:
+        raise DataError("no training pairs", hint="`spillover build` makes them")
+    prompts = [_in_chat(base, pair.prompt) if config.chat_template else pair.prompt for pair in pairs]
+    texts = [prompt + pair.completion for prompt, pair in zip(prompts, pairs, strict=True)]
+    # A chat template writes the special tokens itself.
+    encodings = base.tokenizer(texts, add_special_tokens=not config.chat_template).encodings or []
+    end = [base.tokenizer.eos_token_id] if config.end_of_text and base.tokenizer.eos_token_id is not None else []
+    limit = min(config.max_tokens, base.context)
+    rows: list[Row] = []
+    for number, (pair, prompt, encoding) in enumerate(zip(pairs, prompts, encodings, strict=True)):
+        ids, start, _ = split_at(encoding, len(prompt))
+        ids = ids + end
+        if len(ids) > limit:
+            raise DataError(
+                f"training pair {pair.id} has {len(ids)} tokens, more than {limit}",
+                hint="raise train.max_tokens, or leave it out",
+            )
+        start = max(start, 1)  # nothing stands before the first token that could predict it
+        rows.append({"input_ids": ids, "labels": [IGNORE] * start + ids[start:], "number": number})
+    return rows
+
+
+def _in_chat(base: Model, prompt: str) -> str:
+    if not base.tokenizer.chat_template:
+        raise ConfigError(f"train.chat_template: {base.ref.name} has no chat template", hint="leave it off")
+    messages = [{"role": "user", "content": prompt}]
+    return str(base.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
+
+
+def split(rows: list[Row], share: float, rng: np.random.Generator) -> tuple[list[Row], list[Row]]:
+    """(training rows, validation rows): a random `share`, at least one row of each when there is a share at all."""
+    n = max(1, round(share * len(rows))) if share and len(rows) > 1 else 0
+    order = rng.permutation(len(rows))
+    return [rows[i] for i in order[n:]], [rows[i] for i in order[:n]]
