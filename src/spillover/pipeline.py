@@ -83,7 +83,7 @@ def run(
     comparisons = compare_run(
         place, evaluations[BASE], evaluations[TUNED], seen=seen, config=config.compare, seed=config.seed
     )
-    from spillover.probe.states import probe
+    from spillover.probe.run import probe
 
     for name, model in ((BASE, base), (TUNED, tuned)):
         probe(

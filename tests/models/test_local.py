@@ -202,27 +202,6 @@ def test_other_runtime_errors_are_not_taken_for_out_of_memory(tiny, demo_prompts
 
 
 @pytest.mark.parametrize("prefix_cache", [True, False])
-def test_states_are_those_of_the_whole_prompt(tiny, demo_prompts, prefix_cache):
-    prompts = demo_prompts("nli", "en")
-    engine = LocalEngine(tiny, prefix_cache=prefix_cache)
-    plan = engine.plan(prompts)
-    for batch in engine.score(plan, states=True):
-        for place, i in enumerate(batch.index):
-            context = tokenize_prompts(tiny.tokenizer, [prompts[i]])[0].context
-            with torch.no_grad():
-                output = tiny.module(torch.tensor([context]), output_hidden_states=True)
-            whole = torch.stack([layer[0] for layer in output.hidden_states])
-            np.testing.assert_allclose(batch.states.last[place], whole[:, -1], atol=EXACT)
-            body = whole[:, len(plan.prefix) :].mean(dim=1)
-            np.testing.assert_allclose(batch.states.mean[place], body, atol=EXACT)
-
-
-def test_states_are_not_made_unless_asked_for(tiny, demo_prompts):
-    engine = LocalEngine(tiny)
-    assert next(engine.score(engine.plan(demo_prompts("sentiment", "en")))).states is None
-
-
-@pytest.mark.parametrize("prefix_cache", [True, False])
 def test_the_papers_rule_sums_over_tokens_that_begin_the_label(tiny, demo_prompts, prefix_cache):
     prompts = demo_prompts("nli", "en")
     found = scores(tiny, prompts, rule="paper", prefix_cache=prefix_cache)

@@ -11,7 +11,7 @@ from spillover.core.runs import open_run
 from spillover.models.labels import tokenize_prompts
 from spillover.models.local import LocalEngine
 from spillover.probe.lens import lens_masses, unembed
-from spillover.probe.states import probe
+from spillover.probe.run import probe
 from tests.conftest import make_model, small_data
 
 
@@ -27,7 +27,7 @@ def states_of(model, prompts):
 def test_last_layer_equals_the_models_own_logits(family, demo_prompts):
     model = make_model(family=family)
     prompts = demo_prompts("sentiment", "en", limit=3)
-    found = unembed(model)(states_of(model, prompts)[:, -1], True)
+    found = unembed(model)(states_of(model, prompts)[:, -1])
     for item, prompt in zip(found, prompts, strict=True):
         context = tokenize_prompts(model.tokenizer, [prompt])[0].context
         with torch.no_grad():
@@ -38,7 +38,7 @@ def test_last_layer_equals_the_models_own_logits(family, demo_prompts):
 def test_earlier_layers_are_normed_first(tiny, demo_prompts):
     states = states_of(tiny, demo_prompts("sentiment", "en", limit=2))
     expected = tiny.module.lm_head(tiny.module.model.norm(states[:, 1])).log_softmax(-1)
-    torch.testing.assert_close(unembed(tiny)(states[:, 1], False), expected, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(unembed(tiny)(states[:, 1]), expected, atol=1e-5, rtol=1e-5)
 
 
 def test_masses_are_probabilities_and_entropy_is_in_bits(tiny, demo_prompts):

@@ -48,7 +48,7 @@ def probe(
     config = load_config(data=data, tasks=[task], probe__items=items, **model_flags(locals()))
     check_words(config, lang)
     from spillover.models.load import load_model
-    from spillover.probe.states import probe as look
+    from spillover.probe.run import probe as look
 
     with progress_bars() as progress:
         loaded = load_model(**config.model.model_dump())

@@ -154,11 +154,19 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class States:
-    """Hidden states of b items, after the embedding and after every block, [b, layers + 1, hidden] float32. `last`: the
-    token that predicts the label. `mean`: over the item's own tokens, those after the prefix that all items share."""
+    """The residual stream of b items after the embedding and after every block, never normed: [b, layers + 1, hidden]
+    float32 each. An item's own tokens are those after the prefix that all items share, up to where the label starts.
+
+    last: the token that predicts the label. mean: over the own tokens. all: the mean over every token of the prompt,
+    shots too (the paper's). weighted: over the own tokens with weights 1..n (MEXA, Kargaran et al. 2024, which knows no
+    shots). nodes: [label tokens, layers + 1, hidden], those of each item's label tree, item by item.
+    """
 
     last: NDArray[np.float32]
     mean: NDArray[np.float32]
+    all: NDArray[np.float32]
+    weighted: NDArray[np.float32]
+    nodes: NDArray[np.float32]
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,8 @@ from spillover.models.head import logits_at
 from spillover.models.labels import paper_rule_tokens, tokenize_prompts
 from spillover.models.load import Model
 from spillover.models.memory import keep_freed_memory
-from spillover.models.packing import Item, Plan, Row, make_plan, pack
+from spillover.models.packing import Item, Plan, make_plan, pack
+from spillover.models.states import PrefixSums, Pooling, pooling, residuals
 
 log = logging.getLogger(__name__)
 
@@ -56,6 +58,7 @@ class LocalEngine:
             keep_freed_memory()
         self._trusted = False
         self._prefix: tuple[tuple[int, ...], KeysValues] = ((), {})
+        self._prefix_sums: PrefixSums | None = None
         self._paper_tokens: dict[tuple[str, ...], list[list[int]]] = {}
 
     def plan(self, prompts: Sequence[Prompt]) -> Plan:
@@ -158,28 +161,31 @@ class LocalEngine:
             found,
         )
 
-    def _prefix_of(self, plan: Plan) -> KeysValues:
-        """Keys and values of the shared prefix by layer, each [1, kv heads, prefix, head]; kept until the next."""
-        if self._prefix[0] != plan.prefix:
+    def _prefix_of(self, plan: Plan, *, states: bool = False) -> KeysValues:
+        """Keys and values of the shared prefix by layer, each [1, kv heads, prefix, head]; kept until the next. With
+        `states`, also the sums of its hidden states, in the same pass."""
+        if self._prefix[0] != plan.prefix or (states and self._prefix_sums is None):
             device = self.model.device
             ids = torch.tensor([plan.prefix], device=device)
             positions = torch.arange(len(plan.prefix), device=device)
             segment = Segment(0, 1, len(plan.prefix))
             current = Sharing((segment,), positions, kept={})
             nowhere = torch.zeros(0, dtype=torch.long, device=device)
-            with torch.inference_mode(), sharing(self.model.module, current), logits_at(self.model.module, nowhere):
+            sums = PrefixSums() if states else None
+            seen = residuals(self.model.module, sums) if sums else nullcontext()
+            with torch.inference_mode(), sharing(self.model.module, current), logits_at(self.model.module, nowhere), seen:
                 self.model.module(input_ids=ids, position_ids=positions.unsqueeze(0), use_cache=False)
             asked = len(current.kept or {})
             if asked != self.model.layers:
                 raise CannotShare(f"{asked} of its {self.model.layers} layers ask for their attention")
-            self._prefix = (plan.prefix, current.kept or {})
+            self._prefix, self._prefix_sums = (plan.prefix, current.kept or {}), sums
         return self._prefix[1]
 
     def _forward_shared(
         self, plan: Plan, items: Sequence[Item], *, states: bool = False
     ) -> tuple[NDArray[np.float32], States | None]:
         """[b, labels]: items after the cached prefix, all labels in one pass."""
-        prefix = self._prefix_of(plan)
+        prefix = self._prefix_of(plan, states=states)
         row = pack(items, len(plan.prefix), self.model.device)
         places = [
             [[end if node < 0 else first + node for node in path] for path in item.tree.paths]
@@ -187,7 +193,8 @@ class LocalEngine:
         ]
         inputs = {"input_ids": row.ids, "position_ids": row.positions, "use_cache": False}
         with sharing(self.model.module, Sharing(row.segments, row.positions[0], prefix)):
-            return self._read(inputs, items, places, _bodies(row, items) if states else None)
+            own = [len(item.body) for item in items]
+            return self._read(inputs, items, places, pooling(items, places, own, self._prefix_sums) if states else None)
 
     def _forward_whole(
         self, plan: Plan, items: Sequence[Item], *, states: bool = False
@@ -203,24 +210,24 @@ class LocalEngine:
             [[at + item.context - 1 + k for k in range(len(label))] for label, at in zip(item.labels, starts)]  # noqa: B905
             for item in items
         ]
-        ends = [own[0][0] for own in places]
-        bodies = [range(end + 1 - len(item.body), end + 1) for end, item in zip(ends, items, strict=True)]
-        return self._read({"input_ids": ids, "use_cache": False}, items, places, bodies if states else None)
+        pool = pooling(items, places, [item.context for item in items], None) if states else None
+        return self._read({"input_ids": ids, "use_cache": False}, items, places, pool)
 
     def _read(
         self,
         inputs: dict[str, Any],
         items: Sequence[Item],
         places: Sequence[Sequence[Sequence[int]]],
-        bodies: Sequence[range] | None,
+        pool: Pooling | None,
     ) -> tuple[NDArray[np.float32], States | None]:
         """One forward pass, and what is read from it. places: per item and label, the positions, counted over the whole
-        batch, whose logits predict the label's tokens. bodies: per item, the positions of its own tokens."""
+        batch, whose logits predict the label's tokens. pool: what to read of its hidden states."""
         needed = sorted({place for own in places for path in own for place in path})
         at = torch.tensor(needed, device=self.model.device)
         module = self.model.module
-        with torch.inference_mode(), logits_at(module, at, exact=True):
-            output = module(**inputs, output_hidden_states=bodies is not None)
+        seen = residuals(module, pool) if pool else nullcontext()
+        with torch.inference_mode(), logits_at(module, at, exact=True), seen:
+            output = module(**inputs)
         if output.logits.dim() != 2 or len(output.logits) != len(needed):
             raise ModelError(
                 f"{self.model.ref.name}: its output embedding is not used as a module", hint="report this model"
@@ -228,7 +235,7 @@ class LocalEngine:
         where = {place: n for n, place in enumerate(needed)}
         rows = [[[where[place] for place in path] for path in own] for own in places]
         read = self._paper_logprobs if self.rule == "paper" else _exact_logprobs
-        return read(output.logits, items, rows), None if bodies is None else _states(output.hidden_states, bodies)
+        return read(output.logits, items, rows), pool.states(self.model.layers) if pool else None
 
     def _paper_logprobs(
         self, logits: Tensor, items: Sequence[Item], rows: Sequence[Sequence[Sequence[int]]]
@@ -257,20 +264,6 @@ def _exact_logprobs(
     logprobs = logits[at, targets].float() - total[at]
     sums = torch.zeros(len(lengths), device=device).index_add_(0, owners, logprobs)
     return sums.reshape(len(items), -1).cpu().numpy()
-
-
-def _bodies(row: Row, items: Sequence[Item]) -> list[range]:
-    return [range(end + 1 - len(item.body), end + 1) for end, item in zip(row.ends, items, strict=True)]
-
-
-def _states(layers: Sequence[Tensor], bodies: Sequence[range]) -> States:
-    """The last token's residual and the mean over each item's own tokens, after the embedding and after every block.
-    transformers gives the last one already normed."""
-    flat = [layer.reshape(-1, layer.shape[-1]) for layer in layers]
-    last = torch.tensor([body[-1] for body in bodies], device=flat[0].device)
-    lasts = torch.stack([layer[last].float() for layer in flat], dim=1)
-    means = [torch.stack([layer[body.start : body.stop].float().mean(dim=0) for layer in flat]) for body in bodies]
-    return States(lasts.cpu().numpy(), torch.stack(means).cpu().numpy())
 
 
 def _is_out_of_memory(error: BaseException) -> bool:

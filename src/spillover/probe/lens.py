@@ -1,7 +1,7 @@
 """Logit lens: what each layer would answer, if it were the last (nostalgebraist 2020; Wendler et al. 2024).
 
-The residual at the last token goes through the model's own final norm and unembedding, but for the last state, which
-transformers gives already normed. Null: random tokens, as many as the label set has.
+The residual at the last token goes through the model's own final norm and unembedding, once at every layer. Null:
+random tokens, as many as the label set has.
 """
 
 from __future__ import annotations
@@ -12,33 +12,29 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from spillover.core.errors import ModelError
 from spillover.models.load import Model
+from spillover.models.states import final_norm
 
-FINAL_NORMS = ("norm", "final_layernorm", "ln_f", "final_layer_norm", "norm_f")
 BITS = 1 / torch.log(torch.tensor(2.0)).item()
 
 
-def unembed(model: Model) -> Callable[[Tensor, bool], Tensor]:
-    """A function ([n, hidden] float32, already normed?) → [n, vocab] float32 log-probabilities.
+def unembed(model: Model) -> Callable[[Tensor], Tensor]:
+    """A function ([n, hidden] float32 residuals) → [n, vocab] float32 log-probabilities.
 
     ModelError when the final norm is not found: a lens without it would show something else.
     """
     module: Any = model.module
-    decoder = module.get_decoder()
-    norm = next((found for name in FINAL_NORMS if (found := getattr(decoder, name, None)) is not None), None)
-    if norm is None:
-        raise ModelError(f"{model.ref.name}: no final norm found", hint=f"looked for {', '.join(FINAL_NORMS)}")
+    norm = final_norm(module)
     head = module.get_output_embeddings()
     config = module.config.get_text_config()
     cap = getattr(config, "final_logit_softcapping", None)
     divisor = getattr(config, "logits_scaling", None) or 1.0
     factor = getattr(config, "logit_scale", None) or 1.0
 
-    def lens(states: Tensor, normed: bool) -> Tensor:
+    def lens(states: Tensor) -> Tensor:
         with torch.inference_mode():
             inner = states.to(model.device, model.dtype)
-            logits = head(inner if normed else norm(inner)).float() * factor / divisor
+            logits = head(norm(inner)).float() * factor / divisor
             if cap:
                 logits = cap * torch.tanh(logits / cap)
             result: Tensor = logits.log_softmax(dim=-1)
@@ -48,14 +44,14 @@ def unembed(model: Model) -> Callable[[Tensor, bool], Tensor]:
 
 
 def lens_masses(
-    lens: Callable[[Tensor, bool], Tensor], states: Tensor, token_sets: Sequence[Sequence[int]]
+    lens: Callable[[Tensor], Tensor], states: Tensor, token_sets: Sequence[Sequence[int]]
 ) -> tuple[Tensor, Tensor]:
     """states: [n, layers + 1, hidden], one language. Returns (mass [layers + 1, n, sets], entropy [layers + 1, n]):
     probability of each token set, in [0, 1], and entropy in bits."""
     layers = states.shape[1]
     masses, entropies = [], []
     for layer in range(layers):
-        logprobs = lens(states[:, layer], layer == layers - 1)
+        logprobs = lens(states[:, layer])
         probabilities = logprobs.exp()
         masses.append(torch.stack([probabilities[:, list(tokens)].sum(dim=-1) for tokens in token_sets], dim=-1))
         entropies.append(-(probabilities * logprobs).sum(dim=-1) * BITS)

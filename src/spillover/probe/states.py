@@ -1,169 +1,189 @@
-"""One forward pass per prompt feeds the lens and the PCA: `<run>/probe/<model>/lens.parquet` and `pca.parquet`."""
+"""Hidden states on disk: `<run>/probe/<model>/states/index.json` and a safetensors file per batch.
+
+1. The engine scores the items in batches, and hands out the pooled states of the same pass (`core.types.States`).
+2. Each batch is written as one chunk: per pooling [layers, b, hidden] in float16, each layer divided by a power of two
+   (`<pooling>.scale` [layers]) where its largest value would not fit; and what `measure` made of the batch.
+3. The index names a chunk only when it is whole: a kill loses at most the batch in flight, and the same call goes on.
+
+Nothing is in memory but the batch at hand. `SavedStates` reads one layer of one pooling at a time.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from safetensors import safe_open
+from safetensors.numpy import save_file
 
-from spillover.core.config import EvaluateConfig, ProbeConfig
-from spillover.core.files import atomic, hash_files
-from spillover.core.languages import reference_language, select_languages
-from spillover.core.runs import Run
-from spillover.core.types import Progress, Prompt, Task, no_progress
-from spillover.models.engine import open_engine
-from spillover.models.labels import tokenize_prompts
-from spillover.models.load import Model
-from spillover.probe.lens import lens_masses, unembed
-from spillover.probe.nulls import random_tokens
-from spillover.probe.pca import layer_pca
-from spillover.tasks.examples import language_files, load_parallel
-from spillover.tasks.prompts import render
-from spillover.tasks.wording import load_task
+from spillover.core.errors import ConfigError, DataError, ModelError, RunError
+from spillover.core.files import atomic, read_json, write_json
+from spillover.core.types import Progress, ScoredBatch, no_progress
+from spillover.models.engine import Engine
+from spillover.models.packing import Plan
 
-if TYPE_CHECKING:
-    import pandas as pd
+POOLINGS = ("last", "mean", "all", "weighted")
+FLOAT16_MAX = 65504.0
+INDEX = "index.json"
+
+Measure = Callable[[str, Plan, ScoredBatch], Mapping[str, NDArray[Any]]]
 
 
-def probe(
-    run: Run,
-    model: Model,
-    name: str,
+@dataclass(frozen=True)
+class SavedStates:
+    """Finished states of one model on one task. Open them with `open_states`.
+
+    languages: codes. example_ids: [items], the same in every language. layers: their numbers, 0 is the embedding.
+    """
+
+    folder: Path
+    model: str
+    task: str
+    languages: tuple[str, ...]
+    example_ids: tuple[str, ...]
+    layers: tuple[int, ...]
+    hidden: int
+    chunks: Mapping[str, Sequence[Mapping[str, Any]]]
+
+    def read(self, pooling: str, layer: int) -> dict[str, NDArray[np.float32]]:
+        """[items, hidden] by language, in the order of `example_ids`. ConfigError for a layer or pooling not there."""
+        if pooling not in POOLINGS:
+            raise ConfigError(f"pooling {pooling!r} is not one of {', '.join(POOLINGS)}")
+        number = self.layers.index(check_layer(layer, self.layers))
+        return {code: self._assemble(code, lambda file: _layer(file, pooling, number)) for code in self.languages}
+
+    def array(self, pooling: str, layer: int) -> NDArray[np.float32]:
+        """[languages, items, hidden], in the order of `languages` and `example_ids`."""
+        return np.stack(list(self.read(pooling, layer).values()))
+
+    def extra(self, name: str) -> dict[str, NDArray[Any]]:
+        """[items, ...] by language: `tokens` of the whole prompt, `own_tokens` after the shared prefix, or what was
+        measured of each item in the same pass."""
+        return {code: self._assemble(code, lambda file: file.get_tensor(name)) for code in self.languages}
+
+    def _assemble(self, code: str, read: Callable[[Any], NDArray[Any]]) -> NDArray[Any]:
+        parts, index = [], []
+        for chunk in self.chunks[code]:
+            with safe_open(self.folder / chunk["file"], framework="numpy") as file:
+                parts.append(read(file))
+            index += chunk["index"]
+        return np.concatenate(parts)[np.argsort(index)]
+
+
+def check_layer(layer: int, layers: Sequence[int]) -> int:
+    """The layer; ConfigError when it is not among these."""
+    if layer not in layers:
+        raise ConfigError(
+            f"layer {layer} is not here", hint=f"{layers[0]} (the embedding) to {layers[-1]}, {len(layers)} in all"
+        )
+    return layer
+
+
+def open_states(folder: Path, *, fingerprint: str | None = None) -> SavedStates:
+    """The states in a folder. RunError when there are none, they are unfinished, or of another model than
+    `fingerprint`; DataError when the languages do not hold the same items."""
+    if not (folder / INDEX).is_file():
+        raise RunError(f"{folder}: no states here", hint="`spillover probe` makes them")
+    index = read_json(folder / INDEX)
+    if fingerprint is not None and index["model"] != fingerprint:
+        raise RunError(
+            f"{folder}: states of the model {index['model']}, not of {fingerprint}",
+            hint="give the model that they were made with, or probe again under another --name",
+        )
+    ids = {code: tuple(own) for code, own in index["example_ids"].items()}
+    first = next(iter(ids.values()))
+    for code, own in ids.items():
+        if own != first:
+            raise DataError(f"{folder}: {code} holds other items than {next(iter(ids))}", hint="probe again")
+    lacking = [code for code in ids if sum(len(chunk["index"]) for chunk in index["chunks"][code]) < len(first)]
+    if lacking:
+        raise RunError(f"{folder}: unfinished in {', '.join(lacking)}", hint="`spillover probe` goes on")
+    layers = tuple(index["layers"])
+    return SavedStates(
+        folder, index["model"], index["task"], tuple(ids), first, layers, index["hidden"], index["chunks"]
+    )
+
+
+def collect(
+    engine: Engine,
+    plans: Mapping[str, Plan],
+    folder: Path,
     *,
-    config: ProbeConfig,
-    evaluate: EvaluateConfig,
+    key: str,
+    model: str,
     task: str,
-    data: str,
-    languages: str | Sequence[str],
-    seed: int,
+    layers: Sequence[int],
+    measure: Measure | None = None,
+    activity: str = "probe",
     progress: Progress = no_progress,
-) -> Path:
-    """The probe stage for one model: `<run>/probe/<name>`, made once. `config.items` items per language."""
-    wording = load_task(task)
-    files = language_files(data, wording, "test")
-    available = select_languages(languages, [code for code in files if code in wording.wordings])
-    codes = select_languages(config.languages, available, where="probe.languages")
-    settings = config.model_dump() | {
-        "task": wording.name,
-        "wording": wording.fingerprint,
-        "data": {code: hash_files([files[code]]) for code in codes},
-        "model": model.ref.fingerprint,
-        "labels": evaluate.labels,
-        "shots": evaluate.shots,
-        "seed": seed,
-    }
-    folder = run.path / "probe" / name
-    with run.stage(f"probe/{name}", settings) as stage:
-        if stage.finished and (folder / "pca.parquet").exists():
-            return folder
-        examples = load_parallel(
-            data, wording, "test", codes, limit=config.items, seed=seed,
-            missing_items=evaluate.missing_items, disagreeing_labels=evaluate.disagreeing_labels,
-        )  # fmt: skip
-        prompts = {
-            c: render(wording, rows, label_set=evaluate.labels, shots=evaluate.shots) for c, rows in examples.items()
-        }
-        states = _collect(model, prompts, name, evaluate, progress)
-        rng = np.random.default_rng(seed)
-        _write(folder / "lens.parquet", lens_table(model, wording, prompts, states, rng))
-        _write(folder / "pca.parquet", pca_table(prompts, states, rng))
-        stage.facts |= {"items": sum(map(len, prompts.values())), "layers": next(iter(states.values())).shape[1] - 1}
-    return folder
+) -> SavedStates:
+    """Run every item of the plans (by language) through the engine once, and keep its states in `folder`.
 
-
-def _collect(
-    model: Model, prompts: dict[str, list[Prompt]], name: str, evaluate: EvaluateConfig, progress: Progress
-) -> dict[str, Tensor]:
-    """[n, layers + 1, hidden] float32 by language, the last token's residual, items in the order of the prompts."""
-    engine = open_engine(model, evaluate.model_copy(update={"batch_tokens": max(1, evaluate.batch_tokens // 2)}))
-    total, done = sum(map(len, prompts.values())), 0
-    states = {}
-    for code, rows in prompts.items():
-        parts: dict[int, NDArray[np.float32]] = {}
-        for batch in engine.score(engine.plan(rows), states=True):
-            if batch.states is not None:
-                parts |= dict(zip(batch.index, batch.states.last, strict=True))
+    key: of everything the states are made from; chunks of the same key are taken over. layers: which to keep. measure:
+    further arrays [b, ...] by name to make of each batch, from what is not kept. ModelError when the engine gives none.
+    """
+    index = _start(folder, key, plans) | {"model": model, "task": task, "layers": list(layers)}
+    chunks = index["chunks"]
+    done = sum(len(chunk["index"]) for own in chunks.values() for chunk in own)
+    total = sum(len(plan.items) for plan in plans.values())
+    progress(activity, done, total)
+    for code, plan in plans.items():
+        finished = frozenset(i for chunk in chunks[code] for i in chunk["index"])
+        if len(finished) == len(plan.items):
+            continue
+        for batch in engine.score(plan, skip=finished, states=True):
+            if batch.states is None:
+                raise ModelError(
+                    f"{type(engine).__name__} gives no hidden states", hint="probe with a model on this machine"
+                )
+            name = f"{code}-{len(chunks[code]):04}.safetensors"
+            _write_chunk(folder / name, plan, batch, layers, measure(code, plan, batch) if measure else {})
+            chunks[code].append({"file": name, "index": list(batch.index)})
+            write_json(folder / INDEX, index | {"hidden": batch.states.last.shape[-1]})
             done += len(batch.index)
-            progress(f"probe {name}", done, total)
-        states[code] = torch.from_numpy(np.stack([parts[i] for i in range(len(rows))]))
-    return states
+            progress(activity, done, total)
+    return open_states(folder, fingerprint=model)
 
 
-def lens_table(
-    model: Model, task: Task, prompts: dict[str, list[Prompt]], states: dict[str, Tensor], rng: np.random.Generator
-) -> pd.DataFrame:
-    """A row per language and layer (0 is the embedding): mean probability of the first tokens of the label words in the
-    reference language (`reference_mass`), of the language's own (`native_mass`), of as many random tokens
-    (`random_mass`), and `entropy` in bits. Tokens that both sets share count for neither; `shared_tokens`: how many."""
-    import pandas as pd
-
-    lens = unembed(model)
-    reference = reference_language()
-    tables = []
-    for code, rows in prompts.items():
-        native = _first_tokens(model, rows[0], tuple(task.wordings[code].labels.values()))
-        english = _first_tokens(model, rows[0], tuple(task.wordings[reference].labels.values()))
-        shared = native & english if code != reference else set()
-        native, english = native - shared, english - shared
-        control = random_tokens(
-            model.module.get_output_embeddings().weight.shape[0], max(len(native), 1), native | english, rng
-        )
-        masses, entropy = lens_masses(lens, states[code], [sorted(english), sorted(native), control])
-        mean = masses.mean(dim=1).numpy()
-        tables.append(
-            pd.DataFrame(
-                {
-                    "language": code,
-                    "layer": np.arange(len(mean)),
-                    "reference_mass": mean[:, 0],
-                    "native_mass": mean[:, 1],
-                    "random_mass": mean[:, 2],
-                    "entropy": entropy.mean(dim=1).numpy(),
-                    "shared_tokens": len(shared),
-                    "n": len(rows),
-                }
-            )
-        )
-    return pd.concat(tables, ignore_index=True)
+def _start(folder: Path, key: str, plans: Mapping[str, Plan]) -> dict[str, Any]:
+    """The index as it stands, or a new one where it is missing or was made from something else."""
+    if (folder / INDEX).is_file():
+        held = read_json(folder / INDEX)
+        if held.get("key") == key:
+            return dict(held)
+        for path in folder.glob("*.safetensors"):
+            path.unlink()
+    ids = {code: [prompt.example_id for prompt in plan.prompts] for code, plan in plans.items()}
+    return {"schema": 1, "key": key, "example_ids": ids, "chunks": {code: [] for code in plans}}
 
 
-def _first_tokens(model: Model, prompt: Prompt, words: tuple[str, ...]) -> set[int]:
-    """The first token of each word where it stands in the prompt."""
-    answered = Prompt(prompt.example_id, prompt.language, prompt.prefix, prompt.body, words)
-    return {label[0] for label in tokenize_prompts(model.tokenizer, [answered])[0].labels}
-
-
-def pca_table(prompts: dict[str, list[Prompt]], states: dict[str, Tensor], rng: np.random.Generator) -> pd.DataFrame:
-    """A row per layer, language and item: `pc1`, `pc2`, and per layer the explained shares, the mean correlation of the
-    first component between languages, and its null."""
-    import pandas as pd
-
-    codes = list(states)
-    ids = [prompt.example_id for prompt in prompts[codes[0]]]
-    stacked = torch.stack([states[code] for code in codes]).double().numpy()
-    tables = []
-    for layer in range(stacked.shape[2]):
-        found = layer_pca(stacked[:, :, layer], rng)
-        columns: dict[str, Any] = {
-            "layer": layer,
-            "language": np.repeat(codes, len(ids)),
-            "example_id": np.tile(ids, len(codes)),
-            "pc1": found.points[:, :, 0].ravel(),
-            "pc2": found.points[:, :, 1].ravel(),
-            "explained_1": found.explained[0],
-            "explained_2": found.explained[1],
-            "correlation": found.correlation,
-            "correlation_null": found.null,
-        }
-        tables.append(pd.DataFrame(columns))
-    return pd.concat(tables, ignore_index=True)
-
-
-def _write(path: Path, table: pd.DataFrame) -> None:
+def _write_chunk(
+    path: Path, plan: Plan, batch: ScoredBatch, layers: Sequence[int], measured: Mapping[str, NDArray[Any]]
+) -> None:
+    tensors: dict[str, NDArray[Any]] = {
+        "tokens": batch.tokens,
+        "own_tokens": np.array([len(plan.items[i].body) for i in batch.index], dtype=np.int32),
+    }
+    for pooling in POOLINGS:
+        states = getattr(batch.states, pooling)[:, list(layers)].swapaxes(0, 1)
+        tensors[pooling], tensors[f"{pooling}.scale"] = to_float16(states)
     with atomic(path) as partial:
-        table.to_parquet(partial, index=False)
+        save_file({name: np.ascontiguousarray(array) for name, array in (tensors | dict(measured)).items()}, partial)
+
+
+def to_float16(states: NDArray[np.float32]) -> tuple[NDArray[np.float16], NDArray[np.float32]]:
+    """[layers, ...] → (float16, scale [layers]): a few dimensions of some models pass 65504. Scales are powers of two,
+    1 where the layer fits as it is, so that nothing but float16's own 11 bits is rounded."""
+    largest = np.abs(states).reshape(len(states), -1).max(axis=1)
+    scale = np.exp2(np.ceil(np.log2(np.maximum(largest / FLOAT16_MAX, 1.0)))).astype(np.float32)
+    return (states / scale.reshape(-1, *[1] * (states.ndim - 1))).astype(np.float16), scale
+
+
+def _layer(file: Any, pooling: str, number: int) -> NDArray[np.float32]:
+    scale = file.get_tensor(f"{pooling}.scale")[number]
+    values: NDArray[np.float32] = file.get_slice(pooling)[number].astype(np.float32) * scale
+    return values
