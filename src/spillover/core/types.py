@@ -160,6 +160,7 @@ class States:
     last: the token that predicts the label. mean: over the own tokens. all: the mean over every token of the prompt,
     shots too (the paper's). weighted: over the own tokens with weights 1..n (MEXA, Kargaran et al. 2024, which knows no
     shots). nodes: [label tokens, layers + 1, hidden], those of each item's label tree, item by item.
+    active: [b, layers, neurons], on how many of the own tokens each MLP neuron fires; None where that cannot be seen.
     """
 
     last: NDArray[np.float32]
@@ -167,6 +168,7 @@ class States:
     all: NDArray[np.float32]
     weighted: NDArray[np.float32]
     nodes: NDArray[np.float32]
+    active: NDArray[np.uint16] | None = None
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,7 @@ from spillover.models.head import logits_at
 from spillover.models.labels import paper_rule_tokens, tokenize_prompts
 from spillover.models.load import Model
 from spillover.models.memory import keep_freed_memory
+from spillover.models.neurons import firing, why_no_neurons
 from spillover.models.packing import Item, Plan, make_plan, pack
 from spillover.models.states import PrefixSums, Pooling, pooling, residuals
 
@@ -226,7 +228,8 @@ class LocalEngine:
         at = torch.tensor(needed, device=self.model.device)
         module = self.model.module
         seen = residuals(module, pool) if pool else nullcontext()
-        with torch.inference_mode(), logits_at(module, at, exact=True), seen:
+        counted = firing(module, pool.bodies) if pool and not why_no_neurons(module) else nullcontext()
+        with torch.inference_mode(), logits_at(module, at, exact=True), seen, counted as neurons:
             output = module(**inputs)
         if output.logits.dim() != 2 or len(output.logits) != len(needed):
             raise ModelError(
@@ -235,7 +238,10 @@ class LocalEngine:
         where = {place: n for n, place in enumerate(needed)}
         rows = [[[where[place] for place in path] for path in own] for own in places]
         read = self._paper_logprobs if self.rule == "paper" else _exact_logprobs
-        return read(output.logits, items, rows), pool.states(self.model.layers) if pool else None
+        states = pool.states(self.model.layers) if pool else None
+        if states and neurons:
+            states = replace(states, active=neurons.counts())
+        return read(output.logits, items, rows), states
 
     def _paper_logprobs(
         self, logits: Tensor, items: Sequence[Item], rows: Sequence[Sequence[Sequence[int]]]

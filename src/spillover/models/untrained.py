@@ -1,0 +1,32 @@
+"""The same architecture before any training: the null of whatever a trained model's states seem to know."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from spillover.core.files import hash_of
+from spillover.core.types import ModelRef
+from spillover.models.load import Model
+
+
+def untrained(model: Model, seed: int) -> Model:
+    """A model of the same config, tokenizer, device and precision with the weights that its architecture starts from.
+
+    The same seed gives the same weights on the same machine. An adapter is left out: it starts as nothing. Needs memory
+    for a second model.
+    """
+    module: Any = model.module
+    base = module.get_base_model() if hasattr(module, "peft_config") else module
+    config = copy.deepcopy(base.config)
+    if hasattr(config, "quantization_config"):
+        del config.quantization_config
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        fresh = type(base)(config)
+    fingerprint = hash_of(["untrained", seed, {name: list(own.shape) for name, own in fresh.named_parameters()}])
+    ref = ModelRef(f"{model.ref.name}, random weights", None, None, fingerprint)
+    return replace(model, ref=ref, module=fresh.to(model.device, model.dtype).eval())
