@@ -154,11 +154,19 @@ class CompareConfig(Section):
 
 
 class ProbeConfig(Section):
-    """Which items the lens and the PCA look at. null: the first task, all languages."""
+    """Which items the lens and the PCA look at. null: the first task, all languages.
+
+    `pairs`: alignment of each language with the reference language, or of all with all. `draws`: shuffles of its null.
+    `random_weights`: also pass the items through the same architecture before any training, which needs a second model
+    in memory.
+    """
 
     task: str | None = None
     languages: Languages = "all"
     items: Count = 24
+    pairs: Literal["reference", "all"] = "reference"
+    draws: Count = 200
+    random_weights: bool = True
 
 
 class ReportConfig(Section):

@@ -2,32 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from spillover.core.config import EvaluateConfig, ProbeConfig
 from spillover.core.files import atomic, hash_files, hash_of
 from spillover.core.languages import reference_language, select_languages
 from spillover.core.runs import Run
-from spillover.core.types import Progress, Prompt, Task, no_progress
+from spillover.core.types import Progress, Prompt, ScoredBatch, Task, no_progress
 from spillover.models.engine import open_engine
 from spillover.models.labels import tokenize_prompts
 from spillover.models.load import Model
+from spillover.models.neurons import why_no_neurons
+from spillover.models.packing import Plan
+from spillover.models.untrained import untrained
+from spillover.probe.languages import RANDOM_WEIGHTS, write_language_tables
 from spillover.probe.lens import lens_masses, unembed
 from spillover.probe.nulls import random_tokens
 from spillover.probe.pca import layer_pca
-from spillover.probe.states import collect
+from spillover.probe.states import SavedStates, collect
 from spillover.tasks.examples import language_files, load_parallel
 from spillover.tasks.prompts import render
 from spillover.tasks.wording import load_task
 
 if TYPE_CHECKING:
     import pandas as pd
+
+log = logging.getLogger(__name__)
 
 
 def probe(
@@ -68,19 +77,52 @@ def probe(
         prompts = {
             c: render(wording, rows, label_set=evaluate.labels, shots=evaluate.shots) for c, rows in examples.items()
         }
-        engine = open_engine(model, evaluate.model_copy(update={"batch_tokens": max(1, evaluate.batch_tokens // 2)}))
-        plans = {code: engine.plan(rows) for code, rows in prompts.items()}
-        saved = collect(
-            engine, plans, folder / "states", key=hash_of(settings), model=model.ref.fingerprint, task=wording.name,
-            layers=range(model.layers + 1), activity=f"probe {name}", progress=progress,
+        states_of = partial(_pass, prompts=prompts, settings=settings, evaluate=evaluate, progress=progress)
+        saved = states_of(model, folder, f"probe {name}")
+        null = (
+            states_of(untrained(model, seed), folder.parent / RANDOM_WEIGHTS, "probe random weights")
+            if (config.random_weights)
+            else None
+        )
+        left_out = write_language_tables(
+            folder, saved, null, config=config, seed=seed, why_no_neurons=why_no_neurons(model.module),
+            progress=progress,
         )  # fmt: skip
+        for table, reason in left_out.items():
+            log.warning("%s is left out: %s", table, reason)
         layers = [saved.read("last", layer) for layer in saved.layers]
         states = {c: torch.from_numpy(np.stack([own[c] for own in layers], axis=1)) for c in codes}
         rng = np.random.default_rng(seed)
         _write(folder / "lens.parquet", lens_table(model, wording, prompts, states, rng))
         _write(folder / "pca.parquet", pca_table(prompts, states, rng))
         stage.facts |= {"items": sum(map(len, prompts.values())), "layers": next(iter(states.values())).shape[1] - 1}
+        stage.facts |= {f"no {table}": reason for table, reason in left_out.items()}
     return folder
+
+
+def _pass(
+    model: Model,
+    folder: Path,
+    activity: str,
+    *,
+    prompts: dict[str, list[Prompt]],
+    settings: Mapping[str, Any],
+    evaluate: EvaluateConfig,
+    progress: Progress,
+) -> SavedStates:
+    """The states of all prompts in `<folder>/states`, with what fires in the MLPs; found there when made already."""
+    engine = open_engine(model, evaluate.model_copy(update={"batch_tokens": max(1, evaluate.batch_tokens // 2)}))
+    plans = {code: engine.plan(rows) for code, rows in prompts.items()}
+    key = hash_of(dict(settings) | {"model": model.ref.fingerprint})
+    return collect(
+        engine, plans, folder / "states", key=key, model=model.ref.fingerprint, task=str(settings["task"]),
+        layers=range(model.layers + 1), measure=_active, activity=activity, progress=progress,
+    )  # fmt: skip
+
+
+def _active(code: str, plan: Plan, batch: ScoredBatch) -> dict[str, NDArray[Any]]:
+    """What `collect` keeps of a batch beside its states."""
+    return {} if batch.states is None or batch.states.active is None else {"active": batch.states.active}
 
 
 def lens_table(

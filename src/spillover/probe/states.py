@@ -63,7 +63,11 @@ class SavedStates:
     def extra(self, name: str) -> dict[str, NDArray[Any]]:
         """[items, ...] by language: `tokens` of the whole prompt, `own_tokens` after the shared prefix, or what was
         measured of each item in the same pass."""
-        return {code: self._assemble(code, lambda file: file.get_tensor(name)) for code in self.languages}
+        return {code: self.extra_of(code, name) for code in self.languages}
+
+    def extra_of(self, code: str, name: str) -> NDArray[Any]:
+        """[items, ...] of one language."""
+        return self._assemble(code, lambda file: file.get_tensor(name))
 
     def _assemble(self, code: str, read: Callable[[Any], NDArray[Any]]) -> NDArray[Any]:
         parts, index = [], []
