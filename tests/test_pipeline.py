@@ -13,7 +13,7 @@ from spillover.evaluate.tables import read_scores
 from spillover.pipeline import run
 from tests.conftest import save_model, small_data, write_rows
 
-STAGES = ["audit", "build", "train", "merge", "evaluate/base/sentiment", "evaluate/tuned/sentiment", "compare", "probe/base", "probe/tuned"]  # fmt: skip
+STAGES = ["audit", "build", "train", "merge", "evaluate/base/sentiment", "evaluate/tuned/sentiment", "probe/base", "probe/tuned", "compare"]  # fmt: skip
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,6 @@
 """All stages of one RunConfig, in order, skipping what is finished.
 
-audit → build → train → merge → evaluate base and tuned → compare → probe base and tuned → report
+audit → build → train → merge → evaluate base and tuned → probe base and tuned → compare → report
 """
 
 from __future__ import annotations
@@ -79,10 +79,6 @@ def run(
     evaluations: dict[str, list[Evaluation]] = {}
     for name, model in ((BASE, base), (TUNED, tuned)):
         evaluations[name] = [_evaluate(config, place, model, name, task, progress) for task in config.tasks]
-    seen = training_languages(place)
-    comparisons = compare_run(
-        place, evaluations[BASE], evaluations[TUNED], seen=seen, config=config.compare, seed=config.seed
-    )
     from spillover.probe.run import probe
 
     for name, model in ((BASE, base), (TUNED, tuned)):
@@ -98,6 +94,10 @@ def run(
             seed=config.seed,
             progress=progress,
         )
+    seen = training_languages(place)
+    comparisons = compare_run(
+        place, evaluations[BASE], evaluations[TUNED], seen=seen, config=config.compare, seed=config.seed
+    )
     page = report(place.path, title=config.report.title)
     return Result(place.path, page, tuple(comparisons))
 

@@ -2,6 +2,8 @@
 
 languages.parquet, groups.parquet   with several runs also contrasts.parquet and seeds.parquet
 verdict.json                        the sentences, each with its numbers
+
+Where both models were probed, also what goes along with answers that turned (`explain`).
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from spillover.compare.contrasts import TrainedRun, compare_runs
+from spillover.compare.explain import explained
 from spillover.compare.paired import Comparison, Guard
 from spillover.compare.tables import to_plain
 from spillover.compare.verdict import Sentence
@@ -63,6 +66,7 @@ def compare_run(
             raise RunError(
                 f"{run.path}: no task was evaluated on both sides", hint="`spillover evaluate` both models first"
             )
+        comparisons = explained(run, names, comparisons, before, after, config=config, seed=seed)
         write_comparisons(run.path / FOLDER, comparisons)
         stage.facts["tasks"] = [comparison.task for comparison in comparisons]
     return comparisons
