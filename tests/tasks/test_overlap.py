@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -22,30 +23,58 @@ def index(*texts):
     return near_index([Example(f"item-{i}", "en", {"a": text}) for i, text in enumerate(texts)])
 
 
+def near(found, question):
+    return found.near([question], 0.8).get(question.id)
+
+
 BASE = "two dogs run along the beach while a child in a red coat throws a ball"
 
 
 def test_near_duplicates_are_found_and_others_are_not():
     found = index("something else altogether, not a word of it in common", BASE)
-    assert found.near(Example("q", "en", {"a": BASE.replace("red", "blue")}), 0.8) == "item-1"
-    assert found.near(Example("q", "en", {"a": "a child in a red coat sleeps at home in a chair"}), 0.8) is None
-    assert found.near(Example("q", "en", {"a": ""}), 0.8) is None
+    assert near(found, Example("q", "en", {"a": BASE.replace("red", "blue")})) == "item-1"
+    assert near(found, Example("q", "en", {"a": "a child in a red coat sleeps at home in a chair"})) is None
+    assert near(found, Example("q", "en", {"a": ""})) is None
 
 
 def test_sides_may_be_exchanged_but_both_must_be_near():
     pair = near_index([Example("pair", "en", {"a": BASE, "b": "a cat sleeps on the warm stone wall"})])
-    assert pair.near(Example("q", "en", {"a": "a cat sleeps on the warm stone wall!", "b": BASE}), 0.8) == "pair"
-    assert pair.near(Example("q", "en", {"a": BASE, "b": "nobody is here at all today"}), 0.8) is None
+    assert near(pair, Example("q", "en", {"a": "a cat sleeps on the warm stone wall!", "b": BASE})) == "pair"
+    assert near(pair, Example("q", "en", {"a": BASE, "b": "nobody is here at all today"})) is None
 
 
 @given(st.integers(0, len(BASE) - 2), st.sampled_from("xyz"))
 def test_one_changed_letter_is_always_near(place, letter):
     changed = BASE[:place] + letter + BASE[place + 1 :]
     assert jaccard(grams(normalise(BASE)), grams(normalise(changed))) >= 0.8
-    assert index(BASE).near(Example("q", "en", {"a": changed}), 0.8) == "item-0"
+    assert near(index(BASE), Example("q", "en", {"a": changed})) == "item-0"
 
 
 @given(st.text(max_size=30))
 def test_similarity_is_one_to_itself_and_between_zero_and_one(text):
     assert jaccard(grams(text), grams(text)) == 1
     assert 0 <= jaccard(grams(text), grams(BASE)) <= 1
+
+
+def test_lookup_in_blocks_finds_what_comparing_every_pair_finds():
+    rng = np.random.default_rng(0)
+    words = [f"w{i}ord{i * 7}" for i in range(40)]
+
+    def texts(n):
+        return [" ".join(rng.choice(words, rng.integers(6, 14))) for _ in range(n)]
+
+    items = [Example(f"item-{i}", "en", {"a": a, "b": b}) for i, (a, b) in enumerate(zip(texts(80), texts(80), strict=True))]
+    copies = [Example(f"copy-{row.id}", "en", {"a": row.fields["a"] + " x", "b": row.fields["b"][3:]}) for row in items]
+    turned = [Example(f"turn-{row.id}", "en", {"a": row.fields["b"], "b": row.fields["a"] + "s"}) for row in items]
+    strangers = [Example(f"other-{i}", "en", {"a": a, "b": a}) for i, a in enumerate(texts(1100))]
+    found = near_index(items).near([*copies, *strangers, *turned], 0.8)
+
+    def similarity(one, other):
+        return min(jaccard(grams(normalise(a)), grams(normalise(b))) for a, b in zip(one, other, strict=True))
+
+    def alike(one, other):
+        a, b = tuple(one.fields.values()), tuple(other.fields.values())
+        return max(similarity(a, b), similarity(a, b[::-1])) >= 0.8
+
+    assert len(found) > 100
+    assert set(found) == {row.id for row in [*copies, *strangers, *turned] if any(alike(row, item) for item in items)}

@@ -24,8 +24,8 @@ def shots_in_test(sheet: Sheet) -> Iterator[Finding]:
         return
     shots = [Example(shot, sheet.language, fields) for shot, fields in wording.shots.items()]
     found = dict(overlapping(shots, sheet.rows))
-    index = near_index(sheet.rows)
-    near = {s.id: i for s in shots if s.id not in found and (i := index.near(s, sheet.config.near_duplicate))}
+    others = [shot for shot in shots if shot.id not in found]
+    near = near_index(sheet.rows).near(others, sheet.config.near_duplicate)
     for check, severity, pairs, how in (
         ("shot-in-test", "error", found, "are"), ("shot-near-test", "warning", near, "are nearly"),
     ):  # fmt: skip
@@ -56,10 +56,8 @@ def leaked_questions(
                 "leaked-question", "error", code, f"{len(where)} rows of {split} are test items: {_told(where)}",
                 list(where), split=split, evidence={"test items": where}, mend=HINT,
             )  # fmt: skip
-        index = near_index(tests.get(code, ()))
-        candidates = [row for row, same in zip(questions, exact, strict=True) if not same]
-        threshold = languages.config.near_duplicate
-        near = {row.id: item for row in candidates if (item := index.near(row, threshold))}
+        others = [row for row, same in zip(questions, exact, strict=True) if not same]
+        near = near_index(tests.get(code, ())).near(others, languages.config.near_duplicate)
         if near:
             yield languages.finding(
                 "near-leak", "warning", code, f"{len(near)} rows of {split} are nearly test items: {_told(near)}",

@@ -7,9 +7,8 @@ each text's smallest 4-gram hashes (a bottom-k sketch, Broder 1997), and whoever
 from __future__ import annotations
 
 import unicodedata
-from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,20 +20,27 @@ GRAM = 4
 SKETCH, SHARED = 8, 3
 # A 4-gram hash that more texts have among their smallest is boilerplate and names no candidate.
 CROWD = 256
+# Questions that are looked up at a time: it bounds the memory of their candidates, some ten megabytes.
+BLOCK = 1024
 
 Hashes = NDArray[np.uint64]
 
 
+class _Blanked(dict[int, str]):
+    """A table for `str.translate` that is filled as characters are met: what is no letter, digit or mark is a blank."""
+
+    def __missing__(self, code: int) -> str:
+        char = chr(code)
+        self[code] = " " if unicodedata.category(char)[0] in "PSZC" else char
+        return self[code]
+
+
+_BLANKED = _Blanked()
+
+
 def normalise(text: str) -> str:
     """Compatibility forms folded, case folded, punctuation and symbols dropped, blanks collapsed."""
-    folded = unicodedata.normalize("NFKC", text).casefold()
-    if folded.isascii():
-        return " ".join(folded.translate(_ASCII).split())
-    kept = "".join(" " if unicodedata.category(char)[0] in "PSZC" else char for char in folded)
-    return " ".join(kept.split())
-
-
-_ASCII = {i: " " for i in range(128) if unicodedata.category(chr(i))[0] in "PSZC"}
+    return " ".join(unicodedata.normalize("NFKC", text).casefold().translate(_BLANKED).split())
 
 
 def overlapping(questions: Iterable[Example], items: Iterable[Example]) -> list[tuple[str, str]]:
@@ -75,51 +81,78 @@ def jaccard(first: Hashes, second: Hashes) -> float:
 
 @dataclass(frozen=True)
 class NearIndex:
-    """Items to look near-duplicates up in. `hashes` is sorted, `owners` are positions in `ids` and `fields`.
+    """Items to look near-duplicates up in. `hashes` is sorted, `owners` are positions in `ids` and `texts`.
 
-    fields: the 4-grams of each field of each item.
+    texts: each item's normalised fields. grams: the 4-grams of the fields of those items that were compared so far.
     """
 
     ids: Sequence[str]
-    fields: Sequence[Sequence[Hashes]]
+    texts: Sequence[tuple[str, ...]]
     hashes: Hashes
     owners: NDArray[np.int64]
+    grams: dict[int, list[Hashes]] = field(default_factory=dict)
 
-    def near(self, question: Example, threshold: float) -> str | None:
-        """The id of the most similar item of which every field is at least `threshold` similar, or None."""
-        found = self._candidates(_sketch(question))
-        if not found:
-            return None
-        fields = [grams(text) for text in text_key(question)]
-        best = max((_similarity(fields, self.fields[i]), self.ids[i]) for i in found)
-        return best[1] if best[0] >= threshold else None
+    def near(self, questions: Sequence[Example], threshold: float) -> dict[str, str]:
+        """Question id → id of the most similar item, for questions that have one of which every field is at least
+        `threshold` similar."""
+        found: dict[str, str] = {}
+        for start in range(0, len(questions), BLOCK):
+            block = questions[start : start + BLOCK]
+            keys = [text_key(question) for question in block]
+            for number, owners in self._candidates([_sketch(key) for key in keys]):
+                fields = [grams(text) for text in keys[number]]
+                best = max((_similarity(fields, self._grams(i), threshold), self.ids[i]) for i in owners)
+                if best[0] >= threshold:
+                    found[block[number].id] = best[1]
+        return found
 
-    def _candidates(self, sketch: Hashes) -> list[int]:
-        starts = np.searchsorted(self.hashes, sketch, side="left").tolist()
-        ends = np.searchsorted(self.hashes, sketch, side="right").tolist()
-        found: Counter[int] = Counter()
-        for start, end in zip(starts, ends, strict=True):
-            if end - start <= CROWD:
-                found.update(self.owners[start:end].tolist())
-        return [owner for owner, shared in found.items() if shared >= min(SHARED, len(sketch))]
+    def _grams(self, i: int) -> list[Hashes]:
+        if i not in self.grams:
+            self.grams[i] = [grams(text) for text in self.texts[i]]
+        return self.grams[i]
+
+    def _candidates(self, sketches: Sequence[Hashes]) -> Iterator[tuple[int, list[int]]]:
+        """(number of the sketch, the items that share enough of it), for those that have any."""
+        sizes = np.array([len(sketch) for sketch in sketches])
+        together = np.concatenate(sketches)
+        starts = np.searchsorted(self.hashes, together, side="left")
+        counts = np.searchsorted(self.hashes, together, side="right") - starts
+        counts[counts > CROWD] = 0
+        asking = np.repeat(np.repeat(np.arange(len(sketches)), sizes), counts)
+        places = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts - starts, counts)
+        pairs, shared = np.unique(asking * max(len(self.ids), 1) + self.owners[places], return_counts=True)
+        numbers, owners = np.divmod(pairs, max(len(self.ids), 1))
+        enough = shared >= np.minimum(SHARED, sizes[numbers])
+        numbers, owners = numbers[enough], owners[enough]
+        for part in np.split(np.arange(len(numbers)), np.flatnonzero(np.diff(numbers)) + 1):
+            if len(part):
+                yield int(numbers[part[0]]), owners[part].tolist()
 
 
 def near_index(items: Sequence[Example]) -> NearIndex:
-    """An index of items for `NearIndex.near`; about ten bytes for each character of theirs."""
-    sketches = [_sketch(item) for item in items]
+    """An index of items for `NearIndex.near`; it keeps their texts and eight hashes each."""
+    texts = [text_key(item) for item in items]
+    sketches = [_sketch(key) for key in texts]
     owners = np.repeat(np.arange(len(items)), [len(sketch) for sketch in sketches])
     hashes = np.concatenate(sketches) if sketches else np.empty(0, dtype=np.uint64)
     order = np.argsort(hashes, kind="stable")
-    fields = [[grams(text) for text in text_key(item)] for item in items]
-    return NearIndex([item.id for item in items], fields, hashes[order], owners[order])
+    return NearIndex([item.id for item in items], texts, hashes[order], owners[order])
 
 
-def _sketch(example: Example) -> Hashes:
+def _sketch(key: Sequence[str]) -> Hashes:
     # Fields in sorted order: a pair with its sides exchanged is the same pair.
-    return grams("  ".join(sorted(text_key(example))))[:SKETCH]
+    return grams("  ".join(sorted(key)))[:SKETCH]
 
 
-def _similarity(fields: Sequence[Hashes], others: Sequence[Hashes]) -> float:
-    """The least similar field's Jaccard, with the sides as they are or, for two fields, exchanged."""
-    straight = min(map(jaccard, fields, others))
-    return max(straight, min(map(jaccard, fields, others[::-1]))) if len(fields) == 2 else straight
+def _similarity(fields: Sequence[Hashes], others: Sequence[Hashes], threshold: float) -> float:
+    """The least similar field's Jaccard, with the sides as they are or, for two fields, exchanged; 0 where lengths alone
+    say that it is below the threshold."""
+    straight = _least(fields, others, threshold)
+    return max(straight, _least(fields, others[::-1], threshold)) if len(fields) == 2 else straight
+
+
+def _least(fields: Sequence[Hashes], others: Sequence[Hashes], threshold: float) -> float:
+    sizes = [(len(one), len(other)) for one, other in zip(fields, others, strict=True)]
+    if any(min(pair) < threshold * max(pair) for pair in sizes):
+        return 0.0
+    return min(map(jaccard, fields, others))
