@@ -1,7 +1,7 @@
 """Logs of other tools → evaluations, so that two of their runs are compared by the same tests.
 
 lm-evaluation-harness  samples_<task>_<time>.jsonl, as `--log_samples` writes them; one file, or a folder of them
-inspect_ai             a .json log, or an .eval one (a zip of JSON)
+inspect_ai             a .json log, or an .eval one (a zip of JSON, its parts packed with zstandard)
 
 Where all items of a harness task have the same choices, these are the labels, with their log-probabilities. Else only
 how right each answer was is known: accuracy can be compared, calibration and AUROC cannot.
@@ -10,7 +10,9 @@ how right each answer was is known: accuracy can be compared, calibration and AU
 from __future__ import annotations
 
 import json
+import os
 import re
+import struct
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -27,13 +29,14 @@ SAMPLES = re.compile(r"samples_(?P<task>.+?)(_\d{4}-\d\d-\d\dT[\d\-.:]+)?$")
 HARNESS_METRICS = ("acc", "exact_match")
 UNKNOWN_LANGUAGE = "und"  # BCP-47 for "undetermined"
 INSPECT_VALUES = {"C": 1.0, "P": 0.5, "I": 0.0, "N": 0.0, True: 1.0, False: 0.0}
+ZSTANDARD = 93  # the zip format's number for it; zipfile knows it from Python 3.14 on
 HINT = "give a samples_*.jsonl of --log_samples, a folder of them, or an inspect_ai log (.json or .eval)"
 
 
 def is_log(path: Path) -> bool:
     """Whether a path looks like another tool's log, rather than a run folder."""
     if path.is_dir():
-        return any(path.glob("samples_*.jsonl"))
+        return any(path.rglob("samples_*.jsonl"))
     return path.suffix in (".jsonl", ".json", ".eval")
 
 
@@ -44,7 +47,7 @@ def read_logs(path: Path, *, metric: str | None = None) -> list[Evaluation]:
     """
     if path.suffix in (".json", ".eval"):
         return [_inspect(path, metric)]
-    files = sorted(path.glob("samples_*.jsonl")) if path.is_dir() else [path]
+    files = sorted(path.rglob("samples_*.jsonl")) if path.is_dir() else [path]
     if not files or not all(file.is_file() for file in files):
         raise DataError(f"{path}: no samples here", hint=HINT)
     tasks: dict[str, dict[str, LabelScores]] = {}
@@ -128,6 +131,8 @@ def _harness_outcome(path: Path, line: int, row: Mapping[str, Any], metric: str 
 
 def _inspect(path: Path, metric: str | None) -> Evaluation:
     header, samples = _inspect_parts(path)
+    if header.get("status", "success") != "success":
+        raise DataError(f"{path}: the run ended with status {header['status']!r}", hint="`inspect eval-retry` ends it")
     task = header.get("eval", {}).get("task")
     if not isinstance(task, str) or not samples:
         raise DataError(f"{path}: no samples here", hint=HINT)
@@ -151,13 +156,31 @@ def _inspect_parts(path: Path) -> tuple[Mapping[str, Any], list[Mapping[str, Any
         return log, list(log.get("samples") or [])
     try:
         with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
-            header = json.loads(archive.read("header.json"))
-            return header, [json.loads(archive.read(name)) for name in names if name.startswith("samples/")]
+            parts = {part.filename: part for part in archive.infolist()}
+            if "header.json" not in parts and any(name.startswith("_journal/") for name in parts):
+                raise DataError(f"{path}: the run has not ended", hint="`inspect eval-retry` ends it")
+            header = _unpacked(archive, parts["header.json"], path)
+            return header, [_unpacked(archive, parts[name], path) for name in parts if name.startswith("samples/")]
     except (OSError, KeyError, ValueError, zipfile.BadZipFile, NotImplementedError) as error:
         raise DataError(
-            f"{path}: not a readable .eval log: {error}", hint="`inspect log convert --to json` writes one that is"
+            f"{path}: not a readable .eval log: {error}",
+            hint=f"`inspect log convert --to json --output-dir logs {path.name}` writes one that is",
         ) from None
+
+
+def _unpacked(archive: zipfile.ZipFile, part: zipfile.ZipInfo, path: Path) -> Any:
+    """The JSON of one part, also where it is packed with zstandard, which inspect_ai does and older Pythons cannot read."""
+    if part.compress_type != ZSTANDARD:
+        return json.loads(archive.read(part))
+    import pyarrow as pa
+
+    with path.open("rb") as file:
+        file.seek(part.header_offset + 26)  # the local header's fixed fields; then a name and an extra field
+        name, extra = struct.unpack("<HH", file.read(4))
+        file.seek(name + extra, os.SEEK_CUR)
+        packed = file.read(part.compress_size)
+    with pa.CompressedInputStream(pa.BufferReader(packed), "zstd") as stream:
+        return json.loads(stream.read())
 
 
 def _inspect_outcome(path: Path, name: str, scores: Any, metric: str | None) -> float:
