@@ -53,7 +53,7 @@ def test_two_harness_runs_are_compared_with_labels_and_languages(tmp_path):
     found = compare(before[0], after[0], config=CompareConfig(draws=50))
     assert set(found.languages["language"]) == {"de", "en"}
     assert found.languages["auroc_after"].min() > 0.7
-    assert "improved" in found.verdict[0].text
+    assert "improved" in found.verdict[1].text
 
 
 def test_choices_that_differ_give_accuracy_alone(tmp_path):
@@ -77,7 +77,7 @@ def test_two_inspect_logs_as_json_and_as_zip(tmp_path):
             archive.writestr(f"samples/{sample['id']}_epoch_1.json", json.dumps(sample))
     before, after = (read_logs(tmp_path / name)[0] for name in ("a.json", "b.eval"))
     assert before.task == after.task == "arc"
-    assert "improved" in compare(before, after, config=CompareConfig(draws=50)).verdict[0].text
+    assert "improved" in compare(before, after, config=CompareConfig(draws=50)).verdict[1].text
 
 
 def test_epochs_are_the_same_item_again(tmp_path):

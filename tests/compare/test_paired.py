@@ -45,16 +45,17 @@ def test_a_true_gain_is_found_and_signed():
     assert (found.languages["accuracy_delta"] > 0.1).all()
     assert (found.languages["lost"] == 0).all()
     assert (found.languages["holm_p"] < 0.01).all()
-    assert found.verdict[0].text.endswith("improved.")
-    assert (found.languages["holm_p"] >= found.languages["mcnemar_p"]).all()
+    assert found.verdict[0].numbers["answer"] == "yes"
+    assert found.verdict[1].text.endswith("improved.")
+    assert (found.languages["holm_p"] >= found.languages["mcnemar_mid_p"]).all()
 
 
 def test_same_evaluation_twice_is_no_change_at_all():
     same = evaluation({"en": random_hits(np.random.default_rng(0), 0.7)})
     found = compare(same, same, config=QUICK)
     assert (found.languages[["accuracy_delta", "calibrated_accuracy_delta", "auroc_delta"]] == 0).all(axis=None)
-    assert "improved" not in found.verdict[0].text
-    assert "got worse" not in found.verdict[0].text
+    assert not any("improved" in sentence.text or "got worse" in sentence.text for sentence in found.verdict)
+    assert found.verdict[0].numbers["answer"] == "not shown"
 
 
 def test_same_seed_same_numbers():
@@ -116,7 +117,7 @@ def test_few_items_are_said_to_prove_little():
     few = compare(
         evaluation({"en": random_hits(rng, 0.5, 24)}), evaluation({"en": random_hits(rng, 0.5, 24)}), config=QUICK
     )
-    assert "underpowered" in few.verdict[0].text
+    assert "underpowered" in few.verdict[1].text
 
 
 def test_undefined_auroc_stays_nan():
@@ -134,7 +135,7 @@ def test_one_item_is_nan_with_a_reason():
     assert found.languages["accuracy_delta"].tolist() == [-1]
     assert math.isnan(found.languages["accuracy_low"][0])
     assert found.languages["reason"][0]
-    assert "no test" in found.verdict[0].text
+    assert "no test" in found.verdict[1].text
 
 
 def test_all_predictions_equal_has_no_auroc_interval_and_no_claim():
@@ -181,7 +182,7 @@ def test_the_reported_numbers_are_in_the_sentences():
     rng = np.random.default_rng(0)
     left, right = (evaluation({code: random_hits(rng, share) for code in ("en", "de", "th")}) for share in (0.5, 0.6))
     found = compare(left, right, seen=["de"], config=QUICK)
-    first = found.verdict[0]
+    first = found.verdict[1]
     row = found.groups[(found.groups["group"] == "all") & (found.groups["metric"] == "accuracy")].iloc[0]
     assert first.numbers["low"] == row["low"]
     assert f"{100 * row['low']:+.1f}" in first.text

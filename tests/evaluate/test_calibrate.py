@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from spillover.core.config import EvaluateConfig
 from spillover.core.errors import ConfigError, DataError
 from spillover.core.types import CalibrationScores
-from spillover.evaluate.calibrate import calibrated, normalised, scaled
+from spillover.evaluate.calibrate import calibrated, normalised, rescaled
 from spillover.evaluate.score import evaluate
 from spillover.evaluate.tables import read_scores
 from spillover.tasks.prompts import answer_prompt, content_free, render
@@ -48,9 +48,9 @@ def test_contextual_is_zhaos_mean_of_probabilities():
 
 def test_length_rules():
     scores = with_prior((0, 0))
-    np.testing.assert_allclose(scaled(scores, "sum"), scores.logprobs)
-    np.testing.assert_allclose(scaled(scores, "token"), scores.logprobs / [2, 1])
-    np.testing.assert_allclose(scaled(scores, "byte"), scores.logprobs / [8, 4])
+    np.testing.assert_allclose(rescaled(scores, "sum").logprobs, scores.logprobs)
+    np.testing.assert_allclose(rescaled(scores, "token").logprobs, scores.logprobs / [2, 1])
+    np.testing.assert_allclose(rescaled(scores, "byte").logprobs, scores.logprobs / [8, 4])
 
 
 def test_what_is_unknown_or_lacking_is_said():

@@ -63,7 +63,9 @@ def test_lookup_in_blocks_finds_what_comparing_every_pair_finds():
     def texts(n):
         return [" ".join(rng.choice(words, rng.integers(6, 14))) for _ in range(n)]
 
-    items = [Example(f"item-{i}", "en", {"a": a, "b": b}) for i, (a, b) in enumerate(zip(texts(80), texts(80), strict=True))]
+    items = [
+        Example(f"item-{i}", "en", {"a": a, "b": b}) for i, (a, b) in enumerate(zip(texts(80), texts(80), strict=True))
+    ]
     copies = [Example(f"copy-{row.id}", "en", {"a": row.fields["a"] + " x", "b": row.fields["b"][3:]}) for row in items]
     turned = [Example(f"turn-{row.id}", "en", {"a": row.fields["b"], "b": row.fields["a"] + "s"}) for row in items]
     strangers = [Example(f"other-{i}", "en", {"a": a, "b": a}) for i, a in enumerate(texts(1100))]

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from spillover.cli.options import Json, Seed, Set
-from spillover.cli.terminal import print_table
+from spillover.cli.terminal import print_list, print_table
 
 if TYPE_CHECKING:
     from spillover.compare.paired import Comparison
     from spillover.core.config import CompareConfig
+
+
+UNKNOWN = "–"
 
 
 def compare(
@@ -31,6 +34,8 @@ def compare(
     margin: Annotated[float | None, typer.Option(help="What English may lose; 0.02 is 2 points.")] = None,
     effect: Annotated[float | None, typer.Option(help="Smallest change that matters; 0.05 is 5 points.")] = None,
     draws: Annotated[int | None, typer.Option(help="Bootstrap resamples.")] = None,
+    calibration: Annotated[str | None, typer.Option(help="none, batch, contextual or pmi.")] = None,
+    length: Annotated[str | None, typer.Option(help="Labels of several tokens: sum, token or byte.")] = None,
     metric: Annotated[str | None, typer.Option(help="Which score of another tool's log counts.")] = None,
     plan: Annotated[bool, typer.Option("--plan", help="What can be found, before a run.")] = False,
     items: Annotated[int | None, typer.Option(help="--plan: items per language.")] = None,
@@ -48,7 +53,8 @@ def compare(
     paths = folders or []
     config = load_config(
         None, set_ or (), compare__missing_items=missing_items, compare__margin=margin, compare__effect=effect,
-        compare__draws=draws, compare__against=[str(path) for path in paths[1:]] or None, seed=seed,
+        compare__draws=draws, compare__calibration=calibration, compare__length=length,
+        compare__against=[str(path) for path in paths[1:]] or None, seed=seed,
     ).compare  # fmt: skip
     if plan:
         found = _plan(paths, (before, after), items, accuracy, discordance, languages, config)
@@ -155,27 +161,66 @@ def _shares(text: str) -> tuple[float, float]:
 
 
 def print_comparison(comparison: Comparison) -> None:
-    header = ("", "n", "accuracy", "change", "interval", "Holm p", "prior repair", "AUROC")
-    rows = []
-    for row in comparison.languages.to_dict("records"):
-        name = f"{row['language']}{'*' if row['seen'] else ''}"
-        rows.append(
-            (
-                name,
-                str(row["n"]),
-                f"{100 * row['accuracy_before']:.0f} → {100 * row['accuracy_after']:.0f}",
-                f"{100 * row['accuracy_delta']:+.1f}",
-                f"{100 * row['accuracy_low']:+.1f} to {100 * row['accuracy_high']:+.1f}",
-                f"{row['holm_p']:.3f}",
-                f"{100 * row['prior_repair_delta']:+.1f}",
-                f"{row['auroc_before']:.2f} → {row['auroc_after']:.2f}",
-            )
-        )
+    """The headline, a table of languages, one of groups, and the sentences."""
+    first, *rest = comparison.verdict
+    level = f"{100 * comparison.level:g} % interval"
     print()
-    print_table(f"{comparison.task}, {comparison.label_set} labels (* trained on)", header, rows)
+    print_list([first.text])
     print()
-    for sentence in comparison.verdict:
-        print(f"- {sentence.text}")
-    reasons = {row["language"]: row["reason"] for row in comparison.languages.to_dict("records") if row["reason"]}
-    for code, reason in reasons.items():
-        print(f"- {code}: some numbers are undefined: {reason}.")
+    header = ("", "n", "accuracy", "change", level, "Holm p", "prior", "rest", "AUROC")
+    rows = [_row(f"{row['language']}{'*' if row['seen'] else ''}", row) for row in _records(comparison.languages)]
+    print_table(f"{comparison.task}, {comparison.label_set} labels (* trained on)", *_filled(header, rows))
+    if comparison.languages["prior_repair_delta"].notna().any():
+        print("change = prior (repaired label prior) + rest (discrimination)")
+    groups = [row for row in _group_rows(comparison) if row["kind"] != "all"]
+    if groups:
+        print()
+        header = ("", "of", *header[2:])
+        rows = [_row(row["group"], row | {"n": row["languages"]}) for row in groups]
+        print_table("means over groups of languages", *_filled(header, rows))
+    print()
+    reasons = {row["language"]: row["reason"] for row in _records(comparison.languages) if row["reason"]}
+    print_list(
+        [
+            *(sentence.text for sentence in rest),
+            *(f"{code}: some numbers are undefined: {reason}." for code, reason in reasons.items()),
+        ]
+    )
+
+
+def _records(table: Any) -> list[dict[str, Any]]:
+    return table.to_dict("records")  # type: ignore[no-any-return]
+
+
+def _group_rows(comparison: Comparison) -> list[dict[str, Any]]:
+    """A row per group with its metrics side by side, as the table of languages has them."""
+    found: dict[str, dict[str, Any]] = {}
+    for row in _records(comparison.groups):
+        own = found.setdefault(row["group"], {key: row[key] for key in ("group", "kind", "languages")})
+        own |= {f"{row['metric']}_{key}": row[key] for key in ("before", "after", "delta", "low", "high")}
+        if row["metric"] == "accuracy":
+            own["holm_p"] = row["holm_p"]
+    return list(found.values())
+
+
+def _row(name: str, row: Mapping[str, Any]) -> tuple[str, ...]:
+    from spillover.compare.verdict import p_value, percent, points
+
+    area = [f"{row[key]:.2f}" if row[key] == row[key] else "" for key in ("auroc_before", "auroc_after")]
+    return (
+        name,
+        str(row["n"]),
+        f"{percent(row['accuracy_before'])} → {percent(row['accuracy_after'])}",
+        points(row["accuracy_delta"]),
+        f"{points(row['accuracy_low'])} to {points(row['accuracy_high'])}",
+        p_value(row["holm_p"]),
+        points(row["prior_repair_delta"]),
+        points(row["calibrated_accuracy_delta"]),
+        " → ".join(area) if all(area) else UNKNOWN,
+    )
+
+
+def _filled(header: Sequence[str], rows: Sequence[tuple[str, ...]]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """Header and rows without the columns in which nothing is known."""
+    kept = [i for i in range(len(header)) if any(row[i] != UNKNOWN for row in rows)]
+    return tuple(header[i] for i in kept), [tuple(row[i] for i in kept) for row in rows]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from typing import Annotated, Any
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -18,7 +19,6 @@ from spillover.cli.options import (
     Lang,
     Limit,
     Model,
-    Out,
     Revision,
     Seed,
     Set,
@@ -29,9 +29,14 @@ from spillover.cli.options import (
 )
 from spillover.cli.terminal import print_table, progress_bars
 
+if TYPE_CHECKING:
+    from spillover.core.types import Evaluation
+
+LENGTHS = {"sum": "summed log-probability", "token": "mean per token", "byte": "mean per byte"}
+
 
 def evaluate(
-    out: Out,
+    out: Annotated[Path | None, typer.Option("--out", help="Run folder; made when it is not there.")] = None,
     model: Model = "smollm2-135m",
     name: Annotated[
         str | None, typer.Option(help="base or tuned when left out, by whether there is an adapter.")
@@ -51,12 +56,31 @@ def evaluate(
     limit: Limit = None,
     budget_minutes: Annotated[float | None, typer.Option(help="As many items as fit into that time.")] = None,
     missing_items: Annotated[str, typer.Option(help="refuse or intersection.")] = "refuse",
+    scores: Annotated[
+        Path | None, typer.Option(help="Summarise a folder of scores that is there, without a model.")
+    ] = None,
+    calibration: Annotated[str, typer.Option(help="none, batch, contextual or pmi.")] = "batch",
+    length: Annotated[str, typer.Option(help="Labels of several tokens: sum, or mean per token or byte.")] = "sum",
     seed: Seed = 0,
     set_: Set = None,
     as_json: Json = False,
 ) -> None:
-    """The log-probability of every label for every item: <out>/evaluate/<name>/<task>."""
+    """The log-probability of every label for every item: <out>/evaluate/<name>/<task>.
+
+    Calibration and length rule only change the summary that is printed; the scores on disk stay as they are.
+    """
     from spillover.core.config import load_config
+    from spillover.evaluate.calibrate import check_rules
+
+    check_rules(calibration, length)
+    rules = {"calibration": calibration, "length": length}
+    if scores is not None:
+        from spillover.evaluate.tables import read_evaluation
+
+        _show(read_evaluation(scores), rules, as_json)
+        return
+    if out is None:
+        raise typer.BadParameter("give --out RUN, or --scores FOLDER to summarise what is there")
 
     config = load_config(
         None, set_ or (), data=data, tasks=[task], limit=limit, seed=seed, evaluate__labels=labels,
@@ -65,7 +89,6 @@ def evaluate(
     )  # fmt: skip
     check_words(config, lang)
     from spillover.evaluate.score import evaluate as score
-    from spillover.evaluate.summary import summarise
     from spillover.models.load import load_model
 
     with progress_bars() as progress:
@@ -74,16 +97,24 @@ def evaluate(
             loaded, task, data=data, languages=lang, limit=limit, seed=seed, config=config.evaluate, out=out,
             name=name, progress=progress,
         )  # fmt: skip
-    summaries = summarise(evaluation)
-    if as_json:
-        print(json.dumps([vars(summary) for summary in summaries], ensure_ascii=False))
-    else:
-        _print_summaries(summaries)
+    _show(evaluation, rules, as_json)
+    if not as_json:
         print(f"wrote {out / 'evaluate' / (name or ('tuned' if adapter else 'base')) / evaluation.task}")
 
 
-def _print_summaries(summaries: Sequence[Any]) -> None:
-    header = ("", "n", "accuracy", "calibrated", "macro-F1", "AUROC", "ECE", "ties", "given (of gold), %")
+def _show(evaluation: Evaluation, rules: Mapping[str, Any], as_json: bool) -> None:
+    from spillover.core.files import plain
+    from spillover.evaluate.summary import summarise
+
+    summaries = summarise(evaluation, **rules)
+    if as_json:
+        print(json.dumps(plain([vars(summary) for summary in summaries]), ensure_ascii=False))
+    else:
+        _print_summaries(summaries, rules)
+
+
+def _print_summaries(summaries: Sequence[Any], rules: Mapping[str, str]) -> None:
+    header = ("", "n", "acc", "cal", "F1", "F1 cal", "AUROC", "ECE", "ties", "given (of gold), %")
     rows = []
     for row in summaries:
         given = " ".join(
@@ -96,12 +127,17 @@ def _print_summaries(summaries: Sequence[Any]) -> None:
                 f"{100 * row.accuracy:.1f}",
                 f"{100 * row.calibrated_accuracy:.1f}",
                 f"{100 * row.macro_f1:.1f}",
-                f"{row.auroc:.3f}{' ?' if row.at_chance else ''}",
+                f"{100 * row.calibrated_macro_f1:.1f}",
+                f"{row.auroc:.3f}{'?' if row.at_chance else ' '}",
                 f"{row.ece:.2f}",
                 str(row.ties),
                 given,
             )
         )
     print_table("", header, rows)
+    print(
+        f"acc, F1: accuracy and macro-F1, %; cal: with {rules['calibration']} calibration; labels by "
+        f"{LENGTHS[rules['length']]}"
+    )
     if any(row.at_chance for row in summaries):
         print("? the 95 % interval of AUROC (DeLong) holds 0.5: not told from chance")

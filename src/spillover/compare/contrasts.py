@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from spillover.compare.groups import Group, groups_of
 from spillover.compare.intervals import Estimate, corrected, two_way
 from spillover.compare.items import CHANGES, Changes, changes_of, join
-from spillover.compare.paired import Comparison, compare, estimate
+from spillover.compare.paired import Comparison, compare, estimate, with_headline
 from spillover.compare.power import detectable_mean
 from spillover.compare.verdict import IMPROVED, WORSE, Sentence, area_span, pick, points, span, word
 from spillover.core.config import CompareConfig
@@ -59,7 +59,8 @@ def compare_runs(runs: Sequence[TrainedRun], *, config: CompareConfig | None = N
     seeds = seed_table(arms, groups, config)
     contrasts = contrast_table(arms, groups, config)
     found = replace(found, seeds=seeds if len(seeds) else None, contrasts=contrasts if len(contrasts) else None)
-    return replace(found, verdict=(*found.verdict, *_seed_sentences(found, real), *_contrast_sentences(found, real)))
+    sentences = (*found.verdict, *_seed_sentences(found, real), *_contrast_sentences(found, real))
+    return with_headline(replace(found, verdict=sentences))
 
 
 def arms_of(runs: Sequence[TrainedRun], config: CompareConfig) -> dict[str, list[Changes]]:
@@ -71,7 +72,7 @@ def arms_of(runs: Sequence[TrainedRun], config: CompareConfig) -> dict[str, list
         if key not in names:
             names[key] = run.arm if run.arm not in arms else f"{run.arm} ({run.name})"
         arms.setdefault(names[key], [])
-        changes = changes_of(join(run.before, run.after, config.missing_items))
+        changes = changes_of(join(run.before, run.after, config), config.calibration)
         first = next(iter(arms.values()))
         arms[names[key]].append(_aligned(changes, first[0], run, config.missing_items) if first else changes)
     if config.missing_items == "intersection":

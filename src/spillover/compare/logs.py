@@ -169,7 +169,7 @@ def _inspect_parts(path: Path) -> tuple[Mapping[str, Any], list[Mapping[str, Any
 
 
 def _unpacked(archive: zipfile.ZipFile, part: zipfile.ZipInfo, path: Path) -> Any:
-    """The JSON of one part, also where it is packed with zstandard, which inspect_ai does and older Pythons cannot read."""
+    """The JSON of one part, also where it is packed with zstandard: inspect_ai does that, zipfile cannot read it."""
     if part.compress_type != ZSTANDARD:
         return json.loads(archive.read(part))
     import pyarrow as pa

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spillover.compare.groups import Group, groups_of
+from spillover.compare.headline import headline
 from spillover.compare.intervals import (
     Estimate,
     adjusted,
@@ -70,8 +71,9 @@ class Comparison:
     these and prior_repair `_delta` (shares, not points), `_low`, `_high` (the reported, analytic interval),
     `_boot_low`, `_boot_high` (the paired bootstrap's), `_p`, `_holm_p`. Prior repair and
     calibrated accuracy add up to accuracy.
-    Also `gained` and `lost` items, `mcnemar_p` (exact), `mcnemar_mid_p`, `holm_p` and `bh_q` of the exact one,
-    `detectable`, `verdict`, `reason` (why a number is NaN).
+    Also `gained` and `lost` items, `mcnemar_p` (exact, its true size is half of the 5 % it promises), `mcnemar_mid_p`
+    (near 5 %, never above), `holm_p` and `bh_q` of the mid-p, `detectable`, `verdict` (by `holm_p`), `reason` (why a
+    number is NaN).
     groups: a row per group and metric with `before`, `after`, `delta`, `low`, `high`, `boot_low`, `boot_high`, `p`,
     `holm_p` (within the kind of group), `languages_low`, `languages_high` (the languages being a sample too),
     `detectable`, `verdict`. contrasts, seeds: see `contrasts.py`; None for one run alone.
@@ -115,11 +117,11 @@ def compare(
     DataError when the tasks, languages, items or their gold labels differ.
     """
     config = config or CompareConfig()
-    pairs = join(before, after, config.missing_items)
-    changes = changes_of(pairs)
+    pairs = join(before, after, config)
+    changes = changes_of(pairs, config.calibration)
     groups = groups_of(changes.languages, seen, config.groups)
     rng = np.random.default_rng(seed)
-    draws = bootstrap_changes(pairs, changes.example_ids, draws=config.draws, rng=rng)
+    draws = bootstrap_changes(pairs, changes.example_ids, draws=config.draws, rng=rng, calibration=config.calibration)
     found = Comparison(
         after.task,
         after.label_set,
@@ -130,7 +132,13 @@ def compare(
         (),
         guard_of(changes, config),
     )
-    return replace(found, verdict=verdict(found))
+    return with_headline(replace(found, verdict=verdict(found)))
+
+
+def with_headline(found: Comparison) -> Comparison:
+    """The comparison with its headline before all other sentences; an earlier one is replaced."""
+    rest = tuple(sentence for sentence in found.verdict if sentence.about != "headline")
+    return replace(found, verdict=(headline(found), *rest))
 
 
 def estimate(parts: Floats, metric: str, level: float) -> Estimate:
@@ -149,7 +157,7 @@ def language_table(
         known = language(code)
         row: dict[str, object] = {"language": code, "script": known.script, "family": known.family}
         row |= {"seen": code in seen, "n": len(left.gold)}
-        for metric, (old, new) in levels_of(left, right).items():
+        for metric, (old, new) in levels_of(left, right, config.calibration).items():
             row |= {f"{metric}_before": old, f"{metric}_after": new}
         for metric in CHANGES:
             row |= _prefixed(metric, changes.column(metric, code), draws[metric][:, i], config.level)
@@ -164,8 +172,8 @@ def language_table(
     table = pd.DataFrame(rows)
     for metric in CHANGES:
         table[f"{metric}_holm_p"] = corrected(table[f"{metric}_p"].to_numpy(), "holm")
-    table["holm_p"] = corrected(table["mcnemar_p"].to_numpy(), "holm")
-    table["bh_q"] = corrected(table["mcnemar_p"].to_numpy(), "fdr_bh")
+    table["holm_p"] = corrected(table["mcnemar_mid_p"].to_numpy(), "holm")
+    table["bh_q"] = corrected(table["mcnemar_mid_p"].to_numpy(), "fdr_bh")
     table["verdict"] = [
         word(row["accuracy_delta"], row["holm_p"], row["detectable"], config) for row in table.to_dict("records")
     ]
@@ -196,7 +204,7 @@ def group_table(
     """A row per group and metric."""
     import pandas as pd
 
-    levels = {code: levels_of(*sides) for code, sides in pairs.items()}
+    levels = {code: levels_of(*sides, config.calibration) for code, sides in pairs.items()}
     rows = []
     for group in groups:
         places = [changes.languages.index(code) for code in group.languages]

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from spillover.compare.items import CHANGES, Pairs
 from spillover.core.types import LabelScores
-from spillover.evaluate.calibrate import normalised
-from spillover.evaluate.summary import TIE, hits, reason_undefined
+from spillover.evaluate.calibrate import Method, normalised
+from spillover.evaluate.summary import TIE, calibrated_hits, hits, reason_undefined
 
 Floats = NDArray[np.float64]
 
@@ -25,9 +25,14 @@ def item_weights(items: int, draws: int, rng: np.random.Generator) -> Floats:
 
 
 def bootstrap_changes(
-    pairs: Pairs, example_ids: Sequence[str], *, draws: int, rng: np.random.Generator
+    pairs: Pairs,
+    example_ids: Sequence[str],
+    *,
+    draws: int,
+    rng: np.random.Generator,
+    calibration: Method = "batch",
 ) -> dict[str, Floats]:
-    """[draws, languages] for each metric: the change in every resample. The label prior is taken out anew in each."""
+    """[draws, languages] for each metric: the change in every resample. Batch calibration is made anew in each."""
     weights = item_weights(len(example_ids), draws, rng)
     place = {example_id: i for i, example_id in enumerate(example_ids)}
     found: dict[str, list[Floats]] = {metric: [] for metric in CHANGES}
@@ -35,7 +40,7 @@ def bootstrap_changes(
         own = weights
         if left.example_ids != tuple(example_ids):
             own = weights[:, [place[example_id] for example_id in left.example_ids]]
-        old, new = _measures(left, own), _measures(right, own)
+        old, new = _measures(left, own, calibration), _measures(right, own, calibration)
         change = {metric: new[metric] - old[metric] for metric in old}
         change["prior_repair"] = change["accuracy"] - change["calibrated_accuracy"]
         for metric, values in change.items():
@@ -43,16 +48,19 @@ def bootstrap_changes(
     return {metric: np.stack(columns, axis=1) for metric, columns in found.items()}
 
 
-def _measures(scores: LabelScores, weights: Floats) -> dict[str, Floats]:
+def _measures(scores: LabelScores, weights: Floats, calibration: Method) -> dict[str, Floats]:
     with np.errstate(divide="ignore", invalid="ignore"):
-        accuracy = weights @ hits(scores) / weights.sum(axis=1)
+        shares = weights / weights.sum(axis=1, keepdims=True)
+    accuracy = shares @ hits(scores)
     if reason_undefined(scores):
         nothing = np.full(len(weights), np.nan)
         return {"accuracy": accuracy, "calibrated_accuracy": nothing, "auroc": nothing}
     values = normalised(scores.logprobs)
     return {
         "accuracy": accuracy,
-        "calibrated_accuracy": weighted_calibrated_accuracy(values, scores.gold, weights),
+        "calibrated_accuracy": weighted_calibrated_accuracy(values, scores.gold, weights)
+        if calibration == "batch"
+        else shares @ calibrated_hits(scores, calibration),
         "auroc": weighted_auroc(values, scores.gold, weights),
     }
 

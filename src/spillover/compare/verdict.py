@@ -30,7 +30,7 @@ SPOKEN_KINDS = ("all", "training", "own")
 
 @dataclass(frozen=True)
 class Sentence:
-    """about: change, languages, split, misread, guard, general, placebo or seeds. numbers: those it was made of."""
+    """about: headline, change, languages, split, misread, guard, general, placebo or seeds. numbers: its ground."""
 
     about: str
     text: str
@@ -54,7 +54,8 @@ def verdict(found: Comparison) -> tuple[Sentence, ...]:
     rows = found.groups[found.groups["kind"].isin(SPOKEN_KINDS)]
     accuracy = rows[rows["metric"] == "accuracy"].to_dict("records")
     sentences = [_change(found, row) for row in accuracy]
-    sentences.append(_single_languages(found))
+    if len(found.languages) > 1:
+        sentences.append(_single_languages(found))
     sentences += [_split(found, row["group"]) for row in accuracy if row["kind"] != "own"]
     sentences += _misread(found)
     if found.guard:
@@ -74,9 +75,7 @@ def verdict(found: Comparison) -> tuple[Sentence, ...]:
 
 
 def _change(found: Comparison, row: Mapping[Any, Any]) -> Sentence:
-    n = int(row["languages"])
-    names = {"all": f"all {n}", "seen": f"{n} trained-on", "unseen": f"{n} unseen"}
-    name = names.get(row["group"], f"{n} {row['group']}")
+    name = _group_name(row)
     ends = {
         IMPROVED: "improved",
         WORSE: "got worse",
@@ -86,12 +85,22 @@ def _change(found: Comparison, row: Mapping[Any, Any]) -> Sentence:
     }
     return Sentence(
         "change",
-        f"{found.task}, {name} {'language' if n == 1 else 'languages'}: accuracy {percent(row['before'])} → "
+        f"{found.task}, {name}: accuracy {percent(row['before'])} → "
         f"{percent(row['after'])} %, {points(row['delta'])} ({100 * found.level:.0f} % interval {span(row)}): "
         f"{ends[row['verdict']]}.",
         {"group": row["group"], "codes": row["codes"], "verdict": row["verdict"]}
         | _numbers(row, "before", "after", "delta", "low", "high", "p", "holm_p", "detectable", "n"),
     )
+
+
+def _group_name(row: Mapping[Any, Any]) -> str:
+    """`17 unseen languages`, or the one language's name."""
+    codes = row["codes"].split()
+    kind = {"all": "all", "seen": "trained-on", "unseen": "unseen"}.get(row["group"])
+    if len(codes) == 1:
+        return language(codes[0]).name + (f" ({kind})" if kind in ("trained-on", "unseen") else "")
+    number = f"all {len(codes)}" if kind == "all" else f"{len(codes)} {kind or row['group']}"
+    return f"{number} languages"
 
 
 def _single_languages(found: Comparison) -> Sentence:
@@ -116,7 +125,7 @@ def _single_languages(found: Comparison) -> Sentence:
         {
             row["language"]: {"verdict": row["verdict"]}
             | _numbers(
-                row, "accuracy_delta", "accuracy_low", "accuracy_high", "mcnemar_p", "holm_p", "bh_q", "detectable"
+                row, "accuracy_delta", "accuracy_low", "accuracy_high", "mcnemar_mid_p", "holm_p", "bh_q", "detectable"
             )
             for row in rows
         },
@@ -127,7 +136,7 @@ def _split(found: Comparison, group: str) -> Sentence:
     change, told, repair, area = (
         pick(found.groups, group, metric) for metric in ("accuracy", "calibrated_accuracy", "prior_repair", "auroc")
     )
-    name = {"all": "all languages", "seen": "trained-on languages", "unseen": "unseen languages"}[group]
+    name = _group_name(change)
     numbers = {
         metric: _numbers(row, "delta", "low", "high", "p")
         for metric, row in (
@@ -138,10 +147,14 @@ def _split(found: Comparison, group: str) -> Sentence:
         )
     }
     if math.isnan(told["delta"]):
-        return Sentence("split", f"{name}: what part is prior repair cannot be told from these scores.", numbers)
+        return Sentence(
+            "split",
+            f"{name[0].upper()}{name[1:]}: what part is prior repair cannot be told from these scores.",
+            numbers,
+        )
     text = (
         f"{name[0].upper()}{name[1:]}: {points(change['delta'])} is {points(repair['delta'])} ({span(repair)}) prior "
-        f"repair and {points(told['delta'])} ({span(told)}) better discrimination; AUROC {area['before']:.3f} → "
+        f"repair and {points(told['delta'])} ({span(told)}) discrimination; AUROC {area['before']:.3f} → "
         f"{area['after']:.3f}, {area_span(area)}."
     )
     if change["verdict"] == IMPROVED and repair["verdict"] == IMPROVED and told["verdict"] != IMPROVED:
@@ -202,6 +215,10 @@ def points(share: float) -> str:
 
 def percent(share: float) -> str:
     return "–" if math.isnan(share) else f"{100 * share:.1f}"
+
+
+def p_value(p: float) -> str:
+    return "–" if math.isnan(p) else "<0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def span(row: Mapping[Any, Any]) -> str:

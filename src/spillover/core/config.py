@@ -138,6 +138,8 @@ class EvaluateConfig(Section):
 class CompareConfig(Section):
     """`draws`: bootstrap resamples. `level`: coverage of the intervals; 1 - level is the size of the tests.
 
+    `length`: the rule for labels of several tokens, summed log-probability or its mean per token or byte, for all
+    numbers. `calibration`: what calibrated accuracy and prior repair rest on. Neither needs the model.
     `margin`: what the reference language may lose. `effect`: the smallest change in accuracy that matters; what cannot
     find it with `power` is called underpowered. `groups`: your own lists of languages. `against`: other run folders,
     placebo arms or further seeds, that this run is compared with.
@@ -148,6 +150,8 @@ class CompareConfig(Section):
     margin: Annotated[float, Field(gt=0, lt=1)] = 0.02
     effect: Annotated[float, Field(gt=0, lt=1)] = 0.05
     power: Annotated[float, Field(gt=0, lt=1)] = 0.8
+    calibration: Literal["none", "batch", "contextual", "pmi"] = "batch"
+    length: Literal["sum", "token", "byte"] = "sum"
     groups: dict[str, list[str]] = {}
     against: list[str] = []
     missing_items: Literal["refuse", "intersection"] = "refuse"

@@ -9,13 +9,14 @@ pmi          less the label's log-probability after the answer prompt alone (Hol
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spillover.core.errors import ConfigError, DataError
-from spillover.core.types import LabelScores
+from spillover.core.types import CalibrationScores, LabelScores
 
 Floats = NDArray[np.float64]
 Method = Literal["none", "batch", "contextual", "pmi"]
@@ -27,9 +28,9 @@ def calibrated(scores: LabelScores, method: Method = "none", length: Length = "s
 
     ConfigError for an unknown method or rule; DataError when the table lacks what the method needs.
     """
-    if method not in get_args(Method):
-        raise ConfigError(f"calibration {method!r} is not known", hint=f"choose from {', '.join(get_args(Method))}")
-    values = scaled(scores, length)
+    check_rules(method, length)
+    scores = rescaled(scores, length)
+    values = scores.logprobs.astype(np.float64)
     if method == "none":
         return values
     if method == "batch":
@@ -38,18 +39,34 @@ def calibrated(scores: LabelScores, method: Method = "none", length: Length = "s
         raise DataError(
             f"{scores.language}: the table has no scores for {method} calibration", hint="evaluate into a new folder"
         )
-    lengths = _lengths(scores, length)[0]
     if method == "contextual":
         if not len(scores.calibration.content_free):
             raise DataError(f"{scores.language}: no content-free input was scored", hint="set evaluate.content_free")
-        prior = np.exp(normalised(scores.calibration.content_free / lengths)).mean(axis=0)
+        prior = np.exp(normalised(scores.calibration.content_free)).mean(axis=0)
         return np.asarray(normalised(values) - np.log(prior))
-    return np.asarray(values - scores.calibration.answer_prompt / lengths)
+    return np.asarray(values - scores.calibration.answer_prompt)
 
 
-def scaled(scores: LabelScores, length: Length = "sum") -> Floats:
-    """[n, labels]: the log-probabilities under a length rule."""
-    return np.asarray(scores.logprobs.astype(np.float64) / _lengths(scores, length))
+def check_rules(method: str, length: str) -> None:
+    """ConfigError for a method or a length rule that is not known."""
+    for kind, name, known in (
+        ("calibration", method, get_args(Method)), ("length rule", length, get_args(Length)),
+    ):  # fmt: skip
+        if name not in known:
+            raise ConfigError(f"{kind} {name!r} is not known", hint=f"choose from {', '.join(known)}")
+
+
+def rescaled(scores: LabelScores, length: Length = "sum") -> LabelScores:
+    """The scores under a length rule, with those that calibration needs. Scores without labels stay as they are."""
+    lengths = _lengths(scores, length)
+    if length == "sum" or scores.outcome is not None:
+        return scores
+    own = scores.calibration and CalibrationScores(
+        scores.calibration.content_free / lengths[0],
+        scores.calibration.answer_prompt / lengths[0],
+        scores.calibration.label_bytes,
+    )
+    return replace(scores, logprobs=(scores.logprobs / lengths).astype(np.float32), calibration=own)
 
 
 def _lengths(scores: LabelScores, length: Length) -> Floats:
@@ -58,8 +75,6 @@ def _lengths(scores: LabelScores, length: Length) -> Floats:
         return np.ones((1, len(scores.labels)))
     if length == "token":
         return np.asarray(scores.label_tokens, dtype=np.float64)
-    if length != "byte":
-        raise ConfigError(f"length rule {length!r} is not known", hint=f"choose from {', '.join(get_args(Length))}")
     if scores.calibration is None:
         raise DataError(
             f"{scores.language}: the table has no byte lengths of its labels", hint="evaluate into a new folder"

@@ -6,7 +6,7 @@ No torch here: summaries are recomputed from the tables on any machine.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from spillover.core.types import Evaluation, LabelScores
 from spillover.evaluate.auroc import auroc_influence
-from spillover.evaluate.calibrate import batch_calibrated, normalised
+from spillover.evaluate.calibrate import Length, Method, calibrated, normalised, rescaled
 
 CHANCE = 0.5
 ECE_BINS = 10
@@ -26,7 +26,8 @@ TIE = 1e-9
 class Summary:
     """One language. Shares and scores are in [0, 1]; AUROC is the one-vs-rest mean, 0.5 at chance.
 
-    predicted, gold: share of items by label id. ties: items whose best label is not unique. calibrated: by batch.
+    predicted, gold: share of items by label id. ties: items whose best label is not unique.
+    calibrated: by batch, unless another method was asked for.
     ece: expected calibration error of the answer's normalised probability. auroc_low, auroc_high: 95 %, DeLong.
     at_chance: that interval holds 0.5, so that the answers cannot be told from guesses; also true when it is undefined.
     reason: why a number is NaN, or "".
@@ -49,26 +50,26 @@ class Summary:
     reason: str = ""
 
 
-def summarise(evaluation: Evaluation) -> list[Summary]:
-    """A summary for each language of an evaluation."""
-    return [summarise_language(scores) for scores in evaluation.scores.values()]
+def summarise(evaluation: Evaluation, *, calibration: Method = "batch", length: Length = "sum") -> list[Summary]:
+    """A summary for each language of an evaluation. calibration, length: as `calibrate.calibrated` has them."""
+    return [summarise_language(own, calibration=calibration, length=length) for own in evaluation.scores.values()]
 
 
-def summarise_language(scores: LabelScores) -> Summary:
+def summarise_language(scores: LabelScores, *, calibration: Method = "batch", length: Length = "sum") -> Summary:
     """The summary of one language's scores."""
     n = len(scores.gold)
+    scores = rescaled(scores, length)
     if scores.outcome is not None:
         return _outcome_summary(scores)
     best = scores.logprobs.max(axis=1, keepdims=True)
     area, low, high = auroc_interval(scores)
-    calibrated = batch_calibrated(scores.logprobs) if n else scores.logprobs
     return Summary(
         language=scores.language,
         n=n,
         accuracy=_mean(hits(scores)),
-        calibrated_accuracy=_mean(calibrated_hits(scores)),
+        calibrated_accuracy=_mean(calibrated_hits(scores, calibration)),
         macro_f1=macro_f1(scores, scores.logprobs),
-        calibrated_macro_f1=macro_f1(scores, calibrated) if not reason_undefined(scores) else math.nan,
+        calibrated_macro_f1=math.nan if reason_undefined(scores) else macro_f1(scores, calibrated(scores, calibration)),
         auroc=area,
         auroc_low=low,
         auroc_high=high,
@@ -107,11 +108,11 @@ def hits(scores: LabelScores) -> NDArray[np.float64]:
     return _hits(scores.logprobs.astype(np.float64), scores.gold, 0.0)
 
 
-def calibrated_hits(scores: LabelScores) -> NDArray[np.float64]:
-    """[n]: the same after batch calibration. NaN when a label has no item: there is then no prior to take out."""
+def calibrated_hits(scores: LabelScores, method: Method = "batch") -> NDArray[np.float64]:
+    """[n]: the same after calibration. NaN when a label has no item: there is then no prior to take out."""
     if reason_undefined(scores):
         return np.full(len(scores.gold), np.nan)
-    return _hits(batch_calibrated(scores.logprobs), scores.gold, TIE)
+    return _hits(calibrated(scores, method), scores.gold, TIE)
 
 
 def _hits(values: NDArray[np.float64], gold: NDArray[np.int64], tie: float) -> NDArray[np.float64]:
@@ -162,11 +163,13 @@ def expected_calibration_error(scores: LabelScores) -> float:
     return float(np.abs(gaps).sum() / len(sure))
 
 
-METRICS: Mapping[str, Callable[[LabelScores], float]] = {
-    "accuracy": lambda scores: _mean(hits(scores)),
-    "calibrated_accuracy": lambda scores: _mean(calibrated_hits(scores)),
-    "auroc": auroc,
-}
+def measures(scores: LabelScores, method: Method = "batch") -> dict[str, float]:
+    """The three numbers whose changes `compare` tests."""
+    return {
+        "accuracy": _mean(hits(scores)),
+        "calibrated_accuracy": _mean(calibrated_hits(scores, method)),
+        "auroc": auroc(scores),
+    }
 
 
 def _mean(values: NDArray[np.float64]) -> float:

@@ -145,8 +145,8 @@ def _sketch(key: Sequence[str]) -> Hashes:
 
 
 def _similarity(fields: Sequence[Hashes], others: Sequence[Hashes], threshold: float) -> float:
-    """The least similar field's Jaccard, with the sides as they are or, for two fields, exchanged; 0 where lengths alone
-    say that it is below the threshold."""
+    """The least similar field's Jaccard, with the sides as they are or, for two fields, exchanged; 0 where the lengths
+    alone say that it is below the threshold."""
     straight = _least(fields, others, threshold)
     return max(straight, _least(fields, others[::-1], threshold)) if len(fields) == 2 else straight
 

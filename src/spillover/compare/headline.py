@@ -1,0 +1,125 @@
+"""The first thing a reader is told: what was claimed, whether it holds, and why. Read from the tables of a comparison.
+
+yes             accuracy rose, and the labels are told apart better: calibrated accuracy or AUROC rose, neither fell
+prior alone     accuracy rose, and all that was shown to rise is the label prior's part
+misleading      accuracy rose, and the labels are told apart worse
+rose            accuracy rose, and it cannot be told why, or the scores hold no log-probabilities
+worse           accuracy fell
+not shown       the test finds no change; too few items where a change that matters could have been missed
+not beaten      accuracy rose, and the real arm is not shown to beat every placebo
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from spillover.compare.verdict import (
+    IMPROVED,
+    UNDEFINED,
+    UNDERPOWERED,
+    WORSE,
+    Sentence,
+    area_span,
+    percent,
+    pick,
+    points,
+    span,
+)
+from spillover.core.languages import language
+
+if TYPE_CHECKING:
+    from spillover.compare.paired import Comparison
+
+NAMED = 5
+
+
+def headline(found: Comparison) -> Sentence:
+    """Claim, answer and reason in one sentence each, about the unseen languages where there are any, else about all."""
+    group = "unseen" if (found.groups["group"] == "unseen").any() else "all"
+    row, told, repair, area = (
+        pick(found.groups, group, metric) for metric in ("accuracy", "calibrated_accuracy", "prior_repair", "auroc")
+    )
+    answer, why = _answer(row, told, repair, area)
+    interval = "" if row["verdict"] == UNDEFINED else f" ({span(row)})"
+    change = f"accuracy {percent(row['before'])} → {percent(row['after'])} %, {points(row['delta'])}{interval}"
+    reasons = [change + why, *_beaten(found, group)]
+    if answer in POSITIVE and _placebos(found, group, beaten=False):
+        answer = "accuracy rose, but it is not shown to beat a placebo"
+    reasons += _misleading(found) + _english(found)
+    claim = _claim(found, row)
+    reason = "; ".join(reasons)
+    text = f"Claim: {claim}. Does it hold? {answer[0].upper()}{answer[1:]}: {reason}."
+    return Sentence("headline", text, {"claim": claim, "answer": answer, "why": reason, "group": group})
+
+
+POSITIVE = (
+    "yes",
+    "accuracy rose, but calibration alone would have given that",
+    "accuracy rose, and why cannot be told",
+    "yes, by accuracy alone",
+)
+
+
+def _claim(found: Comparison, row: Any) -> str:
+    codes = row["codes"].split()
+    where = f"{len(codes)} unseen languages" if row["group"] == "unseen" else f"{len(codes)} languages"
+    where = language(codes[0]).name if len(codes) == 1 else where
+    names = [language(code).name for code in found.seen]
+    told = ", ".join(names) if len(names) <= NAMED else f"{len(names)} languages"
+    return f"training on {told} improves {found.task} in {where}" if names else f"{found.task} improves in {where}"
+
+
+def _answer(row: Any, told: Any, repair: Any, area: Any) -> tuple[str, str]:
+    """(the answer, what is added to the change in accuracy to explain it)."""
+    parts = f", of which prior repair {points(repair['delta'])} and discrimination {points(told['delta'])}"
+    parts += f"; AUROC {area_span(area)}"
+    if row["verdict"] == WORSE:
+        return "no, it got worse", parts if told["verdict"] != UNDEFINED else ""
+    if row["verdict"] == UNDEFINED:
+        return "it cannot be tested", ", from one item"
+    if row["verdict"] == UNDERPOWERED:
+        return (
+            "not shown, with too few items",
+            f"; only a change of {100 * row['detectable']:.1f} points would be found",
+        )
+    if row["verdict"] != IMPROVED:
+        return "not shown", f"; {100 * row['detectable']:.1f} points or more would have been found"
+    if told["verdict"] == UNDEFINED:
+        return POSITIVE[3], "; these scores do not say what part is a repaired label prior"
+    if WORSE in (told["verdict"], area["verdict"]):
+        return "no, accuracy rose while the labels are told apart worse", parts
+    if IMPROVED in (told["verdict"], area["verdict"]):
+        return POSITIVE[0], parts
+    return (POSITIVE[1] if repair["verdict"] == IMPROVED else POSITIVE[2]), parts
+
+
+def _placebos(found: Comparison, group: str, *, beaten: bool) -> list[str]:
+    if found.contrasts is None:
+        return []
+    rows = found.contrasts[(found.contrasts["group"] == group) & (found.contrasts["metric"] == "accuracy")]
+    return [row["against"] for row in rows.to_dict("records") if (row["verdict"] == IMPROVED) == beaten]
+
+
+def _beaten(found: Comparison, group: str) -> list[str]:
+    if found.contrasts is None:
+        return ["no placebo was compared, so nothing says that translation did it"] if found.seen else []
+    told = []
+    if names := _placebos(found, group, beaten=True):
+        told.append(f"it beats {', '.join(names)}")
+    if names := _placebos(found, group, beaten=False):
+        told.append(f"it is not shown to beat {', '.join(names)}")
+    return told
+
+
+def _misleading(found: Comparison) -> list[str]:
+    names = [language(s.numbers["language"]).name for s in found.verdict if s.about == "misread"]
+    if not names:
+        return []
+    told = ", ".join(names[:NAMED]) + (f" and {len(names) - NAMED} more" if len(names) > NAMED else "")
+    return [f"accuracy and AUROC moved apart in {told}"]
+
+
+def _english(found: Comparison) -> list[str]:
+    if found.guard is None or not found.guard.lost:
+        return []
+    return [f"{language(found.guard.language).name} lost more than {100 * found.guard.margin:g} points"]
