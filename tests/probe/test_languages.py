@@ -39,7 +39,7 @@ def test_every_table_has_its_rows_and_its_nulls(look, tiny):
     }
     assert len(tables["alignment_items"]) == 2 * layers * poolings * 8
     assert len(tables["identity"]) == layers * poolings * (2 + 3)
-    assert len(tables["neurons"]) == 3 * (layers - 1)
+    assert len(tables["neurons"]) == (3 + 1) * (layers - 1)
     mexa = tables["alignment"].query("measure == 'mexa' and layer == 2")
     assert mexa[["shuffled", "length", "random_weights"]].notna().all(axis=None)
 

@@ -53,7 +53,8 @@ def test_planted_neurons_are_found_where_they_are_and_clear_the_null():
     assert found.loc[("bb", 2), "count"] == 6
     assert found.loc[("bb", 2), "clears"]
     assert found.loc[("bb", 2), "permuted_share"] < 0.2
-    assert table["count"].sum() == 6
+    assert table["count"].sum() == 2 * 6  # its language's, and those of all languages together
+    assert found.loc[("", 2), "count"] == 6
 
 
 def test_without_specific_neurons_the_one_percent_does_not_clear_the_null():
@@ -70,6 +71,6 @@ def test_groups_add_up_and_a_model_without_neurons_has_nan_and_a_reason():
     assert sums.sum(axis=0).tolist() == items.sum(axis=0, dtype=int).tolist()
     assert tokens.sum() == 13 * 9
     table = no_neurons(["aa", "bb"], 3, "its blocks share one activation function")
-    assert len(table) == 6
+    assert len(table) == 3 * 3
     assert table["count"].isna().all()
     assert set(table.columns) == set(neurons_table(*counts(), list("abcd"), rng=np.random.default_rng(0)).columns)

@@ -68,7 +68,8 @@ def specific(shares: Floats, entropy: float, much: float) -> NDArray[np.bool_]:
 def neurons_table(
     counts: Floats, tokens: Floats, languages: Sequence[str], *, rng: np.random.Generator, draws: int = 40
 ) -> pd.DataFrame:
-    """A row per language and layer: `count` of its own neurons, and the null's mean, limit and share.
+    """A row per language and layer: `count` of its own neurons, and the null's mean, limit and share; language "" is
+    all of them together, a neuron of two counting twice.
 
     counts: [languages, groups, layers, neurons] firings; tokens: [languages, groups]. Layer 1 is the first block.
     """
@@ -76,17 +77,18 @@ def neurons_table(
 
     found_shares = _shares(counts, tokens)
     entropy, much = thresholds(found_shares)
-    found = specific(found_shares, entropy, much).sum(axis=2)
+    found = _with_all(specific(found_shares, entropy, much).sum(axis=2))
     drawn = np.empty((draws, *found.shape))
     groups = np.arange(counts.shape[1])
     for draw in range(draws):
         order = rng.permuted(np.tile(np.arange(len(counts))[:, None], (1, len(groups))), axis=0)
-        drawn[draw] = specific(_shares(counts[order, groups], tokens[order, groups]), entropy, much).sum(axis=2)
+        shares = _shares(counts[order, groups], tokens[order, groups])
+        drawn[draw] = _with_all(specific(shares, entropy, much).sum(axis=2))
     limit = np.quantile(drawn, LIMIT, axis=0)
     layers = found.shape[1]
     columns: dict[str, Any] = {
-        "language": np.repeat(np.asarray(languages, dtype=object), layers),
-        "layer": np.tile(np.arange(1, layers + 1), len(languages)),
+        "language": np.repeat(np.asarray([*languages, ""], dtype=object), layers),
+        "layer": np.tile(np.arange(1, layers + 1), len(found)),
         "count": found.ravel(),
         "neurons": counts.shape[3],
         "permuted": drawn.mean(axis=0).ravel(),
@@ -98,6 +100,11 @@ def neurons_table(
         "reason": "",
     }
     return pd.DataFrame(columns)
+
+
+def _with_all(found: NDArray[np.integer]) -> NDArray[np.integer]:
+    """[languages, layers] → one row more, their sum."""
+    return np.concatenate([found, found.sum(axis=0, keepdims=True)])
 
 
 def _shares(counts: Floats, tokens: Floats) -> Floats:
@@ -112,5 +119,5 @@ def no_neurons(languages: Sequence[str], layers: int, reason: str) -> pd.DataFra
     nothing = dict.fromkeys(
         ("count", "neurons", "permuted", "permuted_limit", "permuted_share", "entropy", "much"), np.nan
     )
-    rows = [{"language": code, "layer": layer} for code in languages for layer in range(1, layers + 1)]
+    rows = [{"language": code, "layer": layer} for code in [*languages, ""] for layer in range(1, layers + 1)]
     return pd.DataFrame(rows).assign(**nothing, clears=False, reason=reason)

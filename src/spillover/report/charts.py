@@ -36,7 +36,7 @@ def change_chart(comparison: Comparison) -> str:
     )
     dots = base.mark_point(filled=True, size=70, opacity=1).encode(x="delta:Q", color=color, shape=shape)
     zero = alt.Chart().mark_rule(color=GREY, strokeDash=[4, 3]).encode(x=alt.datum(0))
-    return _svg(alt.layer(zero, bars, dots, data=rows).properties(width=420, height=alt.Step(18)))
+    return svg(alt.layer(zero, bars, dots, data=rows).properties(width=420, height=alt.Step(18)))
 
 
 def lens_chart(table: pd.DataFrame) -> str:
@@ -62,7 +62,7 @@ def lens_chart(table: pd.DataFrame) -> str:
             column=alt.Column("model:N", title=None, sort=["base", "tuned"]),
         )
     )
-    return _svg(chart.properties(width=250, height=190))
+    return svg(chart.properties(width=250, height=190))
 
 
 def pca_chart(table: pd.DataFrame) -> str:
@@ -85,7 +85,7 @@ def pca_chart(table: pd.DataFrame) -> str:
             column=alt.Column("model:N", title=None, sort=["base", "tuned"]),
         )
     )
-    return _svg(chart.properties(width=250, height=190))
+    return svg(chart.properties(width=250, height=190))
 
 
 def loss_chart(table: pd.DataFrame) -> str:
@@ -99,10 +99,11 @@ def loss_chart(table: pd.DataFrame) -> str:
         y=alt.Y("loss:Q", title="loss per completion token (nats)", scale=alt.Scale(zero=False)),
         color=color,
     )
-    return _svg(encoded.properties(width=420, height=190))
+    return svg(encoded.properties(width=420, height=190))
 
 
-def _svg(chart: alt.Chart | alt.LayerChart) -> str:
+def svg(chart: alt.TopLevelMixin) -> str:
+    """A chart as SVG text."""
     import vl_convert
 
     return str(vl_convert.vegalite_to_svg(chart.configure_view(strokeOpacity=0).to_json()))

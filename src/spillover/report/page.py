@@ -22,7 +22,8 @@ from spillover.core.languages import language, reference_language
 from spillover.core.runs import Run, existing_run
 from spillover.evaluate.summary import summarise
 from spillover.evaluate.tables import read_evaluation
-from spillover.report.charts import change_chart, lens_chart, loss_chart, pca_chart
+from spillover.report.charts import change_chart, lens_chart, loss_chart, pca_chart, svg
+from spillover.report.language_figures import language_figures
 from spillover.tasks.wording import bundled_tasks, load_task
 
 if TYPE_CHECKING:
@@ -71,6 +72,7 @@ def gather(run: Run) -> dict[str, Any]:
         "findings": findings,
         "training": _training(run),
         "probe": _probe(run),
+        "figures": [{"chart": _ours(svg(figure.chart)), "caption": figure.caption} for figure in language_figures(run)],
         "wording": _wording(comparisons),
         "config": read_text(config_path) if config_path.exists() else None,
     }
