@@ -32,7 +32,9 @@ def hidden_states(model, ids):
     """[layers + 1, t, hidden], the last one before the final norm: seen by a hook of our own on the last block."""
     seen = []
     decoder = model.module.get_decoder()
-    handle = decoder.layers[-1].register_forward_hook(lambda *a: seen.append(a[2][0] if isinstance(a[2], tuple) else a[2]))
+    handle = decoder.layers[-1].register_forward_hook(
+        lambda *a: seen.append(a[2][0] if isinstance(a[2], tuple) else a[2])
+    )
     with torch.no_grad():
         layers = model.module(torch.tensor([ids]), output_hidden_states=True).hidden_states
     handle.remove()

@@ -30,13 +30,15 @@ class Language:
 
 @dataclass(frozen=True)
 class Wording:
-    """One task in one language: template words, label words and shots, by name, label id and shot id."""
+    """One task in one language: template words, label words and shots, by name, label id and shot id. `romanised`: the
+    label words in Latin letters, empty where they are written so, or where nobody wrote them down."""
 
     language: str
     provenance: Provenance
     words: Mapping[str, str]
     labels: Mapping[str, str]
     shots: Mapping[str, Mapping[str, str]]
+    romanised: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

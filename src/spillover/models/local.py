@@ -30,7 +30,7 @@ from spillover.models.load import Model
 from spillover.models.memory import keep_freed_memory
 from spillover.models.neurons import firing, why_no_neurons
 from spillover.models.packing import Item, Plan, make_plan, pack
-from spillover.models.states import PrefixSums, Pooling, pooling, residuals
+from spillover.models.states import Pooling, PrefixSums, pooling, residuals
 
 log = logging.getLogger(__name__)
 
@@ -175,7 +175,12 @@ class LocalEngine:
             nowhere = torch.zeros(0, dtype=torch.long, device=device)
             sums = PrefixSums() if states else None
             seen = residuals(self.model.module, sums) if sums else nullcontext()
-            with torch.inference_mode(), sharing(self.model.module, current), logits_at(self.model.module, nowhere), seen:
+            with (
+                torch.inference_mode(),
+                sharing(self.model.module, current),
+                logits_at(self.model.module, nowhere),
+                seen,
+            ):
                 self.model.module(input_ids=ids, position_ids=positions.unsqueeze(0), use_cache=False)
             asked = len(current.kept or {})
             if asked != self.model.layers:

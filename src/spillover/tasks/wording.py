@@ -47,6 +47,7 @@ class WordingFile(BaseModel):
     provenance: Provenance
     words: dict[str, str]
     labels: dict[str, str]
+    romanised: dict[str, str] = {}
     shots: dict[str, dict[str, str]] = {}
 
 
@@ -93,8 +94,9 @@ def _task(file: TaskFile, files: Mapping[str, WordingFile], fingerprint: str) ->
         label_sets=label_sets,
         shots=file.shots,
         wordings={
-            code: Wording(code, files[code].provenance, files[code].words, files[code].labels, files[code].shots)
+            code: Wording(code, own.provenance, own.words, own.labels, own.shots, own.romanised)
             for code in order
+            for own in [files[code]]
         },
         fingerprint=fingerprint,
     )
@@ -144,6 +146,8 @@ def _wording_problems(path: Path, code: str, task: TaskFile, file: WordingFile) 
     if set(file.words) != wanted:
         yield f"{path}: words: expected {', '.join(sorted(wanted))}, found {', '.join(sorted(file.words))}"
     yield from _label_problems(path, "labels", task, file.labels)
+    if file.romanised:
+        yield from _label_problems(path, "romanised", task, file.romanised)
     if set(file.shots) != set(task.shots):
         yield f"{path}: shots: expected {', '.join(task.shots)}, found {', '.join(file.shots)}"
     for shot, fields in file.shots.items():
