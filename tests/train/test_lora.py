@@ -18,7 +18,7 @@ from spillover.models.local import LocalEngine
 from spillover.train import lora
 from spillover.train.lora import train
 from spillover.train.rows import IGNORE, tokenize_pairs
-from spillover.train.trainer import CompletionTrainer, pad_rows
+from spillover.train.trainer import CompletionTrainer
 from tests.conftest import make_model
 
 TINY = TrainConfig(epochs=1, batch=4, batch_tokens=200, rank=2, checkpoint_steps=2, learning_rate=1e-2, validation=0.2)
@@ -38,22 +38,6 @@ def test_labels_cover_the_completion_and_the_end_alone(tiny, pairs):
         supervised = [token for token in row["labels"] if token != IGNORE]
         assert tiny.tokenizer.decode(supervised) == pair.completion + "</s>"
         assert tiny.tokenizer.decode(row["input_ids"]) == pair.prompt + pair.completion + "</s>"
-
-
-def test_loss_equals_full_logits_and_padding_changes_nothing(tiny, pairs):
-    rows = tokenize_pairs(tiny, pairs, TINY)[:3]
-    batch = pad_rows(rows)
-    trainer = CompletionTrainer.__new__(CompletionTrainer)
-    trainer.accelerator = type("accelerator", (), {"unwrap_model": staticmethod(lambda model: model)})
-    loss = trainer.compute_loss(tiny.module, batch)
-    losses, count = 0.0, 0
-    for row in rows:
-        with torch.no_grad():
-            logits = tiny.module(torch.tensor([row["input_ids"]])).logits[0, :-1]
-        labels = torch.tensor(row["labels"][1:])
-        losses += torch.nn.functional.cross_entropy(logits, labels, ignore_index=IGNORE, reduction="sum").item()
-        count += int((labels != IGNORE).sum())
-    assert loss.item() == pytest.approx(losses / count, abs=1e-4)
 
 
 def test_training_lowers_the_loss_and_leaves_the_base_alone(pairs, tmp_path, demo_prompts):

@@ -105,7 +105,7 @@ class TrainConfig(Section):
     warmup: Share = 0.1
     epochs: Positive = 3
     batch: Count = 16
-    batch_tokens: Count = 2048
+    batch_tokens: Count = 1024
     max_tokens: Count = 2048
     validation: Share = 0.05
     checkpoint_steps: Count = 50

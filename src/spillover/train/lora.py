@@ -24,11 +24,13 @@ from spillover.core.files import hash_of
 from spillover.core.runs import open_run
 from spillover.core.types import Progress, TrainingPair, no_progress
 from spillover.models.load import Model, attach_adapter
+from spillover.models.memory import keep_freed_memory
 from spillover.train.adapters import save_adapter, with_adapter
 from spillover.train.checkpoints import last_checkpoint
 from spillover.train.curve import Curve
+from spillover.train.packing import collate
 from spillover.train.rows import split, tokenize_pairs
-from spillover.train.trainer import CompletionTrainer, pad_rows, training_arguments
+from spillover.train.trainer import CompletionTrainer, training_arguments
 
 log = logging.getLogger(__name__)
 
@@ -68,6 +70,7 @@ def train(
 def _train(
     base: Model, pairs: Sequence[TrainingPair], folder: Path, config: TrainConfig, seed: int, progress: Progress
 ) -> dict[str, Any]:
+    keep_freed_memory()
     rows = tokenize_pairs(base, pairs, config)
     training, validation = split(rows, config.validation, np.random.default_rng(seed))
     transformers.set_seed(seed)
@@ -82,9 +85,10 @@ def _train(
         args=training_arguments(base, config, checkpoints, seed, validation=len(validation)),
         train_dataset=training,
         eval_dataset=validation or None,
-        data_collator=pad_rows,
+        data_collator=collate,
         callbacks=callbacks,
         part_tokens=config.batch_tokens,
+        ids=[pair.id for pair in pairs],
     )
     trainer.remove_callback(transformers.PrinterCallback)
     started = time.monotonic()

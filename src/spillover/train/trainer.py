@@ -1,28 +1,39 @@
 """transformers' Trainer for pairs: batches in parts of so many tokens, the loss of completions alone.
 
-Trainer is given one effective batch a step. `training_step` computes it in parts of at most `part_tokens` padded
-tokens; each part's loss is divided by the completion tokens of the whole batch, on all processes, so that parts change
-nothing.
+Trainer is given one effective batch a step. `training_step` computes it in parts of at most `part_tokens` tokens; each
+part's loss is divided by the completion tokens of the whole batch, on all processes, so that parts change nothing.
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 import transformers
+from accelerate.utils import DistributedType
 from torch.nn.functional import cross_entropy
 
 from spillover.core.config import TrainConfig
-from spillover.core.errors import ConfigError, ModelError
+from spillover.core.errors import ConfigError
 from spillover.models.head import logits_at
 from spillover.models.load import Model
-from spillover.train.rows import IGNORE, Row
+from spillover.train.attention import NAME, CannotPack, packed
+from spillover.train.bad_days import check_loss
+from spillover.train.loss import cannot_slice, summed_loss_at
+from spillover.train.low_rank import compute_in_base_precision
+from spillover.train.packing import Batch, Part, into_parts, pack, pad, texts_of
 
-Batch = dict[str, torch.Tensor]
+log = logging.getLogger(__name__)
+
+# Where a process holds only a share of the weights, layers must be called as they are.
+WHOLE_WEIGHTS = {DistributedType.NO, DistributedType.MULTI_CPU, DistributedType.MULTI_GPU, DistributedType.MULTI_XPU}
+# A packed loss that is further than this from the padded one, relative to it, in float32, is wrong; in bfloat16 the two
+# are rounded differently.
+PACKED_TOLERANCE = {torch.float32: 1e-4, torch.float16: 1e-2, torch.bfloat16: 3e-2}
 
 
 def training_arguments(
@@ -48,8 +59,9 @@ def training_arguments(
         learning_rate=config.learning_rate,
         lr_scheduler_type=config.schedule,
         warmup_steps=config.warmup,
-        train_sampling_strategy="group_by_length",
+        optim="adamw_torch_fused",
         logging_steps=1,
+        logging_nan_inf_filter=False,
         report_to=config.report_to or "none",
         remove_unused_columns=False,
         dataloader_pin_memory=base.device.type == "cuda",
@@ -61,34 +73,52 @@ def training_arguments(
     )
 
 
-def pad_rows(rows: Sequence[Row]) -> Batch:
-    """A batch padded on the right: what follows a text cannot change a causal model's loss on it."""
-    width = max(len(row["input_ids"]) for row in rows)
-    lengths = [width - len(row["input_ids"]) for row in rows]
-    return {
-        "input_ids": torch.tensor([row["input_ids"] + [0] * n for row, n in zip(rows, lengths, strict=True)]),
-        "labels": torch.tensor([row["labels"] + [IGNORE] * n for row, n in zip(rows, lengths, strict=True)]),
-        "numbers": torch.tensor([row["number"] for row in rows]),
-    }
-
-
 class CompletionTrainer(transformers.Trainer):  # type: ignore[misc]  # transformers is not typed
-    """Trainer whose loss is the mean cross-entropy of completion tokens, computed in parts."""
+    """Trainer whose loss is the mean cross-entropy of completion tokens, computed in parts. ids: the pairs' names, by
+    their number."""
 
-    def __init__(self, *, part_tokens: int, **arguments: Any) -> None:
+    def __init__(self, *, part_tokens: int, ids: Sequence[str], **arguments: Any) -> None:
         super().__init__(**arguments)
-        self.part_tokens = part_tokens
+        self.part_tokens, self.ids = part_tokens, ids
         # The loss below is already divided by the tokens of the whole batch.
         self.model_accepts_loss_kwargs = True
+        self._loss_shifts_labels = False
+        self.whole_weights = self.accelerator.distributed_type in WHOLE_WEIGHTS and not self.is_fsdp_enabled
+        if self.whole_weights:
+            compute_in_base_precision(self.model)
+        self.packed = self._try_packing()
+
+    def _try_packing(self) -> bool:
+        """Whether the model's attention can be packed: its loss on two short texts in one row must be that of the same
+        texts padded. What cannot be packed is padded, and a line says so."""
+        plain = self.model.get_base_model()
+        rows = sorted(self.train_dataset, key=lambda row: len(row["input_ids"]))[:2]
+        texts = texts_of(self._prepare_inputs(self.data_collator(rows)))
+        before = plain.config._attn_implementation
+        if not plain._can_set_attn_implementation():
+            return False
+        with torch.no_grad():
+            whole = self._summed_loss(self.model, pad(texts))
+            plain.set_attn_implementation(NAME)
+            try:
+                apart = float((self._summed_loss(self.model, pack(texts)) - whole).abs() / whole.abs())
+                reason = "" if apart <= PACKED_TOLERANCE.get(plain.dtype, 3e-2) else f"its loss is {apart:.2g} off"
+            except (CannotPack, TypeError, RuntimeError, ValueError) as error:
+                reason = str(error).splitlines()[0][:120]
+        if reason:
+            plain.set_attn_implementation(before)
+            log.info("texts are padded, not packed: %s", reason)
+        return not reason
 
     def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> torch.Tensor:
-        """Gradients of one effective batch; returns its mean loss (of this process's share, scaled like the whole)."""
+        """Gradients of one effective batch; returns its mean loss: of this process's share, as Trainer averages it."""
         model.train()
-        inputs = self._prepare_inputs(inputs)
-        parts = list(in_parts(inputs, self.part_tokens))
+        parts = self._parts(self._prepare_inputs(inputs))
         total = torch.zeros((), device=self.args.device)
         for number, part in enumerate(parts):
             last = number == len(parts) - 1
+            # DeepSpeed steps when it is told that gradients are whole; the others by their own context.
+            self.accelerator.gradient_state._set_sync_gradients(last)
             with contextlib.nullcontext() if last else self.accelerator.no_sync(model):
                 with self.compute_loss_context_manager():
                     loss = self.compute_loss(model, part, num_items_in_batch=num_items_in_batch)
@@ -96,46 +126,50 @@ class CompletionTrainer(transformers.Trainer):  # type: ignore[misc]  # transfor
             total += loss.detach()
         return total
 
+    def _parts(self, batch: Batch) -> list[Part]:
+        texts = texts_of(batch)
+        parts = list(into_parts(texts, self.part_tokens, packed=self.packed))
+        if self.whole_weights:
+            return parts
+        # Processes that share weights must run the model equally often.
+        most = int(self.accelerator.reduce(torch.tensor(-len(parts), device=self.args.device), "min").neg())
+        return list(into_parts(texts, self.part_tokens, packed=self.packed, at_least=most))
+
     def compute_loss(
         self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
-        """Sum of the natural-log loss over completion tokens, divided by those of the whole batch."""
-        following = inputs["labels"][:, 1:]
-        rows, columns = (following != IGNORE).nonzero(as_tuple=True)
-        with logits_at(self.accelerator.unwrap_model(model), rows * inputs["labels"].shape[1] + columns):
-            logits = model(input_ids=inputs["input_ids"], use_cache=False).logits
-        targets = following[rows, columns]
-        total = cross_entropy(logits.float(), targets, reduction="sum")
-        loss = total / (len(targets) if num_items_in_batch is None else num_items_in_batch)
+        """Summed natural-log loss of a part's completion tokens over `num_items_in_batch`, the tokens of the whole
+        batch; its own when None. ModelError names the pairs of a loss that is not a number."""
+        total = self._summed_loss(model, inputs)
+        check_loss(total, [self.ids[number] for number in inputs.numbers], Path(self.args.output_dir))
+        loss = total / (len(inputs.targets) if num_items_in_batch is None else num_items_in_batch)
         if num_items_in_batch is not None:
             loss = loss * self.accelerator.num_processes  # gradients are averaged over processes
-        if not torch.isfinite(loss):
-            raise ModelError("the training loss is not a number", hint="lower train.learning_rate, or --dtype float32")
         return (loss, {"loss": loss}) if return_outputs else loss
+
+    def _summed_loss(self, model: Any, part: Part) -> torch.Tensor:
+        plain = self.accelerator.unwrap_model(model)
+        plain = plain.get_base_model() if hasattr(plain, "get_base_model") else plain
+        options = {"input_ids": part.ids, "use_cache": False}
+        if part.segments:
+            options["position_ids"] = part.positions
+        with packed(part.segments):
+            if cannot_slice(plain) is None:
+                with summed_loss_at(plain, part.places, part.targets):
+                    return model(**options).logits[0]  # type: ignore[no-any-return]
+            with logits_at(plain, part.places):
+                logits = model(**options).logits
+        return cross_entropy(logits.reshape(-1, logits.shape[-1]).float(), part.targets, reduction="sum")
 
     def prediction_step(
         self, model: Any, inputs: dict[str, Any], prediction_loss_only: bool, ignore_keys: Any = None
     ) -> Any:
-        """The validation loss alone; predictions are not kept."""
+        """The validation loss alone, scaled so that the mean over processes is the mean over tokens."""
         inputs = self._prepare_inputs(inputs)
-        tokens = (inputs["labels"][:, 1:] != IGNORE).sum()
         with torch.no_grad():
-            parts = list(in_parts(inputs, self.part_tokens))
-            loss = sum(self.compute_loss(model, part, num_items_in_batch=tokens) for part in parts)
-        return loss / self.accelerator.num_processes, None, None
-
-
-def in_parts(batch: Batch, tokens: int) -> Iterator[Batch]:
-    """The batch's rows, longest first, in parts of at most so many padded tokens; one row at the least."""
-    lengths = [
-        int(n)
-        for n in (batch["labels"] != IGNORE)
-        .int()
-        .mul(torch.arange(1, batch["labels"].shape[1] + 1, device=batch["labels"].device))
-        .amax(1)
-    ]
-    order = sorted(range(len(lengths)), key=lambda i: (-lengths[i], i))
-    while order:
-        width = lengths[order[0]]
-        now, order = order[: max(1, tokens // width)], order[max(1, tokens // width) :]
-        yield {name: value[now, :width] if value.dim() == 2 else value[now] for name, value in batch.items()}
+            parts = self._parts(inputs)
+            tokens = self.accelerator.reduce(
+                torch.tensor(sum(len(part.targets) for part in parts)).to(self.args.device)
+            )
+            losses = [self.compute_loss(model, part, num_items_in_batch=tokens) for part in parts]
+        return torch.stack(losses).sum(), None, None

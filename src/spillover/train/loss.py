@@ -1,0 +1,82 @@
+"""Cross-entropy at the supervised positions, a slice of them at a time: all logits together never exist.
+
+The unembedding is frozen, so the gradient of its input can be computed in the forward pass, slice by slice, and only
+that is kept. The head's own `forward` is replaced for one pass: the model's "logits" are then the summed loss, computed
+inside the model's forward pass, where sharded weights are whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+
+# Logits that exist at once: 64 MiB in float32.
+SLICE_LOGITS = 1 << 24
+
+
+class SummedCrossEntropy(torch.autograd.Function):
+    """Sum over rows of the natural-log loss of targets [n] given states [n, d] and a frozen unembedding [vocab, d]."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, states: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor, softcap: float | None
+    ) -> Tensor:
+        rows = max(1, SLICE_LOGITS // weight.shape[0])
+        total = torch.zeros((), dtype=torch.float32, device=states.device)
+        gradient = torch.empty_like(states) if ctx.needs_input_grad[0] else None
+        for start in range(0, len(states), rows):
+            own, target = states[start : start + rows], targets[start : start + rows, None]
+            logits = torch.nn.functional.linear(own, weight, bias).float()
+            if softcap is not None:
+                logits = logits.div_(softcap).tanh_().mul_(softcap)
+            losses = logits.logsumexp(-1, keepdim=True)
+            total += (losses - logits.gather(1, target)).sum()
+            if gradient is not None:
+                slope = 1 - (logits / softcap).square_() if softcap is not None else None
+                change = logits.sub_(losses).exp_()
+                change.scatter_add_(1, target, change.new_full((), -1.0).expand(target.shape))
+                if slope is not None:
+                    change.mul_(slope)
+                torch.mm(change.to(weight.dtype), weight, out=gradient[start : start + rows])
+        ctx.gradient = gradient
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        return ctx.gradient * gradients[0].to(ctx.gradient.dtype), None, None, None, None
+
+
+def cannot_slice(module: Any) -> str | None:
+    """Why a model's loss must be computed from whole logits, or None: its head is not a plain frozen matrix, or it
+    rescales logits in a way that is not known here."""
+    head, config = module.get_output_embeddings(), module.config.get_text_config()
+    if type(head) is not torch.nn.Linear or head.weight.requires_grad:
+        return "its head is not a frozen linear layer"
+    scales = [name for name in ("logits_scaling", "logit_scale") if getattr(config, name, None) not in (None, 1, 1.0)]
+    return f"it has {scales[0]}" if scales else None
+
+
+@contextmanager
+def summed_loss_at(module: Any, places: Tensor, targets: Tensor) -> Iterator[None]:
+    """Within the block, the model's logits are the summed loss [1] of `targets` [n] at `places` [n], counted over the
+    whole batch."""
+    head, config = module.get_output_embeddings(), module.config.get_text_config()
+    softcap = getattr(config, "final_logit_softcapping", None)
+
+    def forward(states: Tensor) -> Tensor:
+        own = states.reshape(-1, states.shape[-1])[places]
+        return SummedCrossEntropy.apply(own, head.weight, head.bias, targets, softcap)[None]  # type: ignore[no-any-return, no-untyped-call]
+
+    head.forward = forward
+    if softcap is not None:
+        config.final_logit_softcapping = None
+    try:
+        yield
+    finally:
+        del head.forward
+        if softcap is not None:
+            config.final_logit_softcapping = softcap
