@@ -43,7 +43,6 @@ def packed(segments: Sequence[Segment]) -> Iterator[None]:
         _SEGMENTS.reset(token)
 
 
-@torch.compiler.disable
 def packed_attention(
     module: Any,
     query: Tensor,
@@ -66,8 +65,8 @@ def packed_attention(
         return KeptWeights.apply(query, key, value, segments, scale, sliding_window), None  # type: ignore[no-untyped-call]
     parts = []
     for segment in segments:
-        own = [_fold(states, segment) for states in (query, key, value)]
-        parts.append(_unfold(_fused(*own, scale, dropout, sliding_window)))
+        q, k, v = (_fold(states, segment) for states in (query, key, value))
+        parts.append(_unfold(_fused(q, k, v, scale, dropout, sliding_window)))
     return torch.cat(parts, dim=1), None
 
 
@@ -148,9 +147,9 @@ class KeptWeights(torch.autograd.Function):
             if by_query is None and by_key is None:
                 continue
             scores = torch._softmax_backward_data(own @ value.mT, weights, -1, weights.dtype)
-            for target, left, right in ((by_query, scores, key), (by_key, scores.mT, query)):
-                if target is not None:
-                    part = _fold(target, segment)
+            for states, left, right in ((by_query, scores, key), (by_key, scores.mT, query)):
+                if states is not None:
+                    part = _fold(states, segment)
                     part.copy_(torch.baddbmm(none, left, right, beta=0, alpha=ctx.scale).view(part.shape))
         return by_query, by_key, by_value, None, None, None
 
@@ -163,7 +162,7 @@ def _flat(states: Tensor, segment: Segment, kv: int) -> Tensor:
 def _fold(states: Tensor, segment: Segment) -> Tensor:
     """[1, heads, t, head] → a view of the segment's [rows, heads, width, head]."""
     own = states[0, :, segment.start : segment.stop]
-    return own.unflatten(1, (segment.rows, segment.width)).transpose(0, 1)
+    return own.view(len(own), segment.rows, segment.width, -1).transpose(0, 1)
 
 
 def _unfold(states: Tensor) -> Tensor:

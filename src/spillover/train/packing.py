@@ -57,7 +57,7 @@ class Text:
 def texts_of(batch: Batch) -> list[Text]:
     """The batch's texts, longest first."""
     lengths = batch["lengths"].tolist()
-    ids, labels = (batch[name].split(lengths) for name in ("input_ids", "labels"))
+    ids, labels = (torch.split(batch[name], lengths) for name in ("input_ids", "labels"))
     texts = [Text(*own) for own in zip(ids, labels, batch["numbers"].tolist(), strict=True)]
     return sorted(texts, key=lambda text: (-len(text), text.number))
 
@@ -90,7 +90,7 @@ def into_parts(texts: Sequence[Text], tokens: int, *, packed: bool, at_least: in
 
 def pack(texts: Sequence[Text]) -> Part:
     """Texts, longest first, as one row."""
-    segments = []
+    segments: list[tuple[int, int]] = []
     widths: list[int] = []
     for number, text in enumerate(texts):
         if not segments or segments[-1][0] - len(text) > WASTE * segments[-1][0]:
