@@ -114,6 +114,7 @@ def test_results_as_json(place, tmp_path, call):
         (("build", "--arm", "magic", "--out", "run"), 2, "'magic'"),
         (("train", "--out", "run"), 3, "pairs.jsonl"),
         (("merge", "--out", "run"), 3, "no train/adapter"),
+        (("probe", "--pairs", "some", "--out", "run"), 2, "'reference' or 'all', found 'some'"),
         (("compare", "run"), 3, "no run here"),
         (("compare",), 2, "give a run folder"),
         (("compare", "a.jsonl"), 2, "is a log: give two"),

@@ -39,13 +39,26 @@ def probe(
     data: Data = "demo",
     lang: Lang = "all",
     items: Annotated[int, typer.Option(help="Items per language.")] = 24,
+    pairs: Annotated[
+        str, typer.Option(help="Alignment with the `reference` language, or of `all` with all.")
+    ] = "reference",
+    random_weights: Annotated[
+        bool, typer.Option(help="Also an untrained model of the same shape, as a null: as long again.")
+    ] = True,
     seed: Seed = 0,
 ) -> None:
-    """Logit lens and PCA by layer, each beside its null: <out>/probe/<name>."""
+    """Lens, PCA, alignment and language identity by layer, beside their nulls: <out>/probe/<name>."""
     from spillover.core.config import load_config
     from spillover.core.runs import open_run
 
-    config = load_config(data=data, tasks=[task], probe__items=items, **model_flags(locals()))
+    config = load_config(
+        data=data,
+        tasks=[task],
+        probe__items=items,
+        probe__pairs=pairs,
+        probe__random_weights=random_weights,
+        **model_flags(locals()),
+    )
     check_words(config, lang)
     from spillover.models.load import load_model
     from spillover.probe.run import probe as look
