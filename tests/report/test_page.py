@@ -36,6 +36,15 @@ def test_the_page_has_the_verdict_the_languages_and_a_chart(place):
     assert "24 items per language prove little" in text
 
 
+def test_the_first_thing_on_the_page_is_claim_answer_and_reasons(place):
+    text = report(place.path).read_text(encoding="utf-8")
+    headline = text[text.index("<dl") : text.index("</dl>")]
+    assert text.index("<dl") < text.index("<svg")
+    assert "Training on German improves sentiment in Thai" in headline
+    assert re.search(r'class="answer">(Yes|No|Not shown|Accuracy rose)', headline)
+    assert "No placebo was compared" in headline
+
+
 def test_a_run_with_nothing_in_it_has_a_page_that_says_so(tmp_path):
     run = open_run(tmp_path / "run")
     run.update()

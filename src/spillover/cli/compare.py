@@ -165,7 +165,7 @@ def print_comparison(comparison: Comparison) -> None:
     first, *rest = comparison.verdict
     level = f"{100 * comparison.level:g} % interval"
     print()
-    print_list([first.text])
+    _print_headline(first.numbers)
     print()
     header = ("", "n", "accuracy", "change", level, "Holm p", "prior", "rest", "AUROC")
     rows = [_row(f"{row['language']}{'*' if row['seen'] else ''}", row) for row in _records(comparison.languages)]
@@ -175,9 +175,10 @@ def print_comparison(comparison: Comparison) -> None:
     groups = [row for row in _group_rows(comparison) if row["kind"] != "all"]
     if groups:
         print()
-        header = ("", "of", *header[2:])
-        rows = [_row(row["group"], row | {"n": row["languages"]}) for row in groups]
-        print_table("means over groups of languages", *_filled(header, rows))
+        # Without the levels: names of groups are long.
+        of = [_row(row["group"], row | {"n": row["languages"]}) for row in groups]
+        shown, rows = _filled(("", "of", *header[3:]), [(*row[:2], *row[3:]) for row in of])
+        print_table("means over groups of languages", shown, rows)
     print()
     reasons = {row["language"]: row["reason"] for row in _records(comparison.languages) if row["reason"]}
     print_list(
@@ -186,6 +187,12 @@ def print_comparison(comparison: Comparison) -> None:
             *(f"{code}: some numbers are undefined: {reason}." for code, reason in reasons.items()),
         ]
     )
+
+
+def _print_headline(parts: Mapping[str, Any]) -> None:
+    answer = parts["answer"][0].upper() + parts["answer"][1:]
+    print(f"Claim:         {parts['claim']}.\nDoes it hold?  {answer}.\nWhy:")
+    print_list(f"{reason[0].upper()}{reason[1:]}." for reason in parts["why"])
 
 
 def _records(table: Any) -> list[dict[str, Any]]:

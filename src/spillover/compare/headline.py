@@ -1,6 +1,6 @@
 """The first thing a reader is told: what was claimed, whether it holds, and why. Read from the tables of a comparison.
 
-yes             accuracy rose, and the labels are told apart better: calibrated accuracy or AUROC rose, neither fell
+yes             accuracy rose, and the labels are told apart better: calibrated accuracy and AUROC rose both
 prior alone     accuracy rose, and all that was shown to rise is the label prior's part
 misleading      accuracy rose, and the labels are told apart worse
 rose            accuracy rose, and it cannot be told why, or the scores hold no log-probabilities
@@ -42,14 +42,13 @@ def headline(found: Comparison) -> Sentence:
     answer, why = _answer(row, told, repair, area)
     interval = "" if row["verdict"] == UNDEFINED else f" ({span(row)})"
     change = f"accuracy {percent(row['before'])} → {percent(row['after'])} %, {points(row['delta'])}{interval}"
-    reasons = [change + why, *_beaten(found, group)]
+    reasons = [change, *why, *_beaten(found, group)]
     if answer in POSITIVE and _placebos(found, group, beaten=False):
         answer = "accuracy rose, but it is not shown to beat a placebo"
     reasons += _misleading(found) + _english(found)
     claim = _claim(found, row)
-    reason = "; ".join(reasons)
-    text = f"Claim: {claim}. Does it hold? {answer[0].upper()}{answer[1:]}: {reason}."
-    return Sentence("headline", text, {"claim": claim, "answer": answer, "why": reason, "group": group})
+    text = f"Claim: {claim}. Does it hold? {answer[0].upper()}{answer[1:]}: {'; '.join(reasons)}."
+    return Sentence("headline", text, {"claim": claim, "answer": answer, "why": reasons, "group": group})
 
 
 POSITIVE = (
@@ -69,28 +68,30 @@ def _claim(found: Comparison, row: Any) -> str:
     return f"training on {told} improves {found.task} in {where}" if names else f"{found.task} improves in {where}"
 
 
-def _answer(row: Any, told: Any, repair: Any, area: Any) -> tuple[str, str]:
-    """(the answer, what is added to the change in accuracy to explain it)."""
-    parts = f", of which prior repair {points(repair['delta'])} and discrimination {points(told['delta'])}"
-    parts += f"; AUROC {area_span(area)}"
-    if row["verdict"] == WORSE:
-        return "no, it got worse", parts if told["verdict"] != UNDEFINED else ""
+def _answer(row: Any, told: Any, repair: Any, area: Any) -> tuple[str, list[str]]:
+    """(the answer, what explains it beside the change in accuracy)."""
+    least = f"{100 * row['detectable']:.1f} points"
+    parts = [
+        f"of that, {points(repair['delta'])} is a repaired label prior and {points(told['delta'])} is discrimination",
+        f"AUROC {area_span(area)}",
+    ]
     if row["verdict"] == UNDEFINED:
-        return "it cannot be tested", ", from one item"
+        return "it cannot be tested", ["there is one item"]
     if row["verdict"] == UNDERPOWERED:
-        return (
-            "not shown, with too few items",
-            f"; only a change of {100 * row['detectable']:.1f} points would be found",
-        )
-    if row["verdict"] != IMPROVED:
-        return "not shown", f"; {100 * row['detectable']:.1f} points or more would have been found"
+        return "not shown, with too few items", [f"only a change of {least} would be found"]
+    if row["verdict"] not in (IMPROVED, WORSE):
+        return "not shown", [f"a change of {least} or more would have been found"]
     if told["verdict"] == UNDEFINED:
-        return POSITIVE[3], "; these scores do not say what part is a repaired label prior"
+        parts = ["these scores do not say what part is a repaired label prior"]
+    if row["verdict"] == WORSE:
+        return "no, it got worse", parts
+    if told["verdict"] == UNDEFINED:
+        return POSITIVE[3], parts
     if WORSE in (told["verdict"], area["verdict"]):
         return "no, accuracy rose while the labels are told apart worse", parts
-    if IMPROVED in (told["verdict"], area["verdict"]):
+    if told["verdict"] == area["verdict"] == IMPROVED:
         return POSITIVE[0], parts
-    return (POSITIVE[1] if repair["verdict"] == IMPROVED else POSITIVE[2]), parts
+    return (POSITIVE[1] if repair["verdict"] == IMPROVED != told["verdict"] else POSITIVE[2]), parts
 
 
 def _placebos(found: Comparison, group: str, *, beaten: bool) -> list[str]:
@@ -112,7 +113,7 @@ def _beaten(found: Comparison, group: str) -> list[str]:
 
 
 def _misleading(found: Comparison) -> list[str]:
-    names = [language(s.numbers["language"]).name for s in found.verdict if s.about == "misread"]
+    names = [language(code).name for s in found.verdict if s.about == "misread" for code in s.numbers]
     if not names:
         return []
     told = ", ".join(names[:NAMED]) + (f" and {len(names) - NAMED} more" if len(names) > NAMED else "")

@@ -168,36 +168,34 @@ def _split(found: Comparison, group: str) -> Sentence:
 
 def _misread(found: Comparison) -> list[Sentence]:
     """Languages whose accuracy rose while AUROC fell, or the reverse, both after Holm: there accuracy misleads."""
-    sentences = []
+    told = {}
     for row in found.languages.to_dict("records"):
         rises = {IMPROVED: 1, WORSE: -1}.get(row["verdict"], 0)
-        told = row["auroc_holm_p"] < 1 - found.level
-        if rises and told and rises * row["auroc_delta"] < 0:
-            sentences.append(
-                Sentence(
-                    "misread",
-                    f"{language(row['language']).name}: accuracy went {points(row['accuracy_delta'])} while AUROC went "
-                    f"{row['auroc_delta']:+.3f} ({row['auroc_low']:+.3f} to {row['auroc_high']:+.3f}); prior repair is "
-                    f"{points(row['prior_repair_delta'])}. Accuracy alone misleads here.",
-                    {"language": row["language"]}
-                    | _numbers(row, "accuracy_delta", "auroc_delta", "prior_repair_delta"),
-                )
-            )
-    return sentences
+        if rises * row["auroc_delta"] < 0 and row["auroc_holm_p"] < 1 - found.level:
+            told[row["language"]] = _numbers(row, "accuracy_delta", "auroc_delta", "prior_repair_delta")
+    if not told:
+        return []
+    rows = (
+        f"{language(code).name} ({points(row['accuracy_delta'])}, prior repair {points(row['prior_repair_delta'])}, "
+        f"AUROC {row['auroc_delta']:+.3f})"
+        for code, row in told.items()
+    )
+    return [Sentence("misread", f"Accuracy alone misleads where it and AUROC moved apart: {', '.join(rows)}.", told)]
 
 
 def _guard(found: Comparison) -> Sentence:
     guard = found.guard
     assert guard is not None
     name, margin = language(guard.language).name, 100 * guard.margin
+    p_text = p_value(guard.p) if guard.p < 0.001 else f"= {p_value(guard.p)}"
     if math.isnan(guard.p):
         end = "cannot be tested with one item"
     elif guard.held:
-        end = f"held, any loss is below the margin of {margin:g} points (p = {guard.p:.3f})"
+        end = f"held, any loss is below the margin of {margin:g} points (p {p_text})"
     elif guard.lost:
         end = f"lost more than the margin of {margin:g} points"
     else:
-        end = f"not shown to hold: a loss of {margin:g} points is not excluded (p = {guard.p:.3f})"
+        end = f"not shown to hold: a loss of {margin:g} points is not excluded (p {p_text})"
     return Sentence(
         "guard", f"{name}: {points(guard.delta)} ({points(guard.low)} to {points(guard.high)}): {end}.", vars(guard)
     )

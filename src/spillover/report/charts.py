@@ -15,28 +15,35 @@ BLUE, ORANGE, GREY = "#0072b2", "#d55e00", "#6b6b6b"
 
 
 def change_chart(comparison: Comparison) -> str:
-    """A dot and its interval per language: the change in accuracy, sorted, trained-on languages marked; zero line."""
+    """A dot and its interval per language, sorted by the change in accuracy, trained-on languages marked, with a zero
+    line; beside it the change in AUROC in the same order, where it is defined."""
     import altair as alt
 
     rows = comparison.languages.assign(
         name=[language(code).name for code in comparison.languages["language"]],
         group=["trained on" if seen else "unseen" for seen in comparison.languages["seen"]],
-        delta=100 * comparison.languages["accuracy_delta"],
-        low=100 * comparison.languages["accuracy_low"],
-        high=100 * comparison.languages["accuracy_high"],
-    ).sort_values("delta", ascending=False)
-    order = list(rows["name"])
-    color = alt.Color("group:N", title=None, scale=alt.Scale(domain=["trained on", "unseen"], range=[ORANGE, BLUE]))
-    shape = alt.Shape(
-        "group:N", title=None, scale=alt.Scale(domain=["trained on", "unseen"], range=["diamond", "circle"])
-    )
-    base = alt.Chart(rows).encode(y=alt.Y("name:N", sort=order, title=None))
-    bars = base.mark_rule(strokeWidth=2).encode(
-        x=alt.X("low:Q", title="change in accuracy (percentage points)"), x2="high:Q", color=color
-    )
+    ).sort_values("accuracy_delta", ascending=False)
+    charts = [_changes(rows, "accuracy", 100, "change in accuracy (percentage points)")]
+    if rows["auroc_low"].notna().any():
+        charts.append(_changes(rows, "auroc", 1, "change in AUROC"))
+    return svg(alt.hconcat(*charts))
+
+
+def _changes(rows: pd.DataFrame, metric: str, scale: float, title: str) -> alt.LayerChart:
+    import altair as alt
+
+    kinds = ["trained on", "unseen"] if (rows["group"] == "trained on").any() else ["unseen"]
+    legend = alt.Legend(orient="top") if len(kinds) > 1 else None
+    colors, shapes = [ORANGE, BLUE][-len(kinds) :], ["diamond", "circle"][-len(kinds) :]
+    color = alt.Color("group:N", title=None, legend=legend, scale=alt.Scale(domain=kinds, range=colors))
+    shape = alt.Shape("group:N", title=None, legend=legend, scale=alt.Scale(domain=kinds, range=shapes))
+    ends = {end: scale * rows[f"{metric}_{end}"] for end in ("delta", "low", "high")}
+    table = rows[["name", "group"]].assign(**ends)
+    base = alt.Chart(table).encode(y=alt.Y("name:N", sort=list(rows["name"]), title=None))
+    bars = base.mark_rule(strokeWidth=2).encode(x=alt.X("low:Q", title=title), x2="high:Q", color=color)
     dots = base.mark_point(filled=True, size=70, opacity=1).encode(x="delta:Q", color=color, shape=shape)
     zero = alt.Chart().mark_rule(color=GREY, strokeDash=[4, 3]).encode(x=alt.datum(0))
-    return svg(alt.layer(zero, bars, dots, data=rows).properties(width=420, height=alt.Step(18)))
+    return alt.layer(zero, bars, dots, data=table).properties(width=300, height=alt.Step(18))
 
 
 def lens_chart(table: pd.DataFrame) -> str:

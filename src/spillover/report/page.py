@@ -16,6 +16,7 @@ import jinja2
 from spillover.audit.checks import read_findings
 from spillover.compare.run import FOLDER as COMPARE
 from spillover.compare.run import read_comparisons
+from spillover.compare.verdict import p_value
 from spillover.core.errors import DataError
 from spillover.core.files import atomic, read_jsonl, read_text
 from spillover.core.languages import language, reference_language
@@ -49,6 +50,7 @@ def render_page(values: Mapping[str, Any]) -> str:
         lstrip_blocks=True,
     )
     environment.filters |= {"percent": _percent, "points": _points, "number": _number, "language": _language_name}
+    environment.filters |= {"p_value": p_value, "sentence": lambda text: text[:1].upper() + text[1:]}
     css = read_text(Path(__file__).with_name("page.css"))
     return environment.get_template("page.html.j2").render(css=css, **values)
 
