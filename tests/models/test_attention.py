@@ -1,66 +1,94 @@
-"""Attention in two parts equals attention over the whole, whichever kernel computes it."""
+"""Attention in parts equals one softmax over the whole, whichever way computes it."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import pytest
 import torch
 
-from spillover.models.attention import _attend_by_matmul, attend
+from spillover.models import attention
+from spillover.models.attention import Layer, Segment, Sharing, by_kernel, by_products
 
-SHAPE = {"batch": 2, "heads": 6, "kv": 2, "length": 11, "width": 8}
+HEADS, GROUPS, HEAD, HELD = 6, 2, 8, 7
 
 
-def states(keys: int = 17, dtype: torch.dtype = torch.float32):
+def tree() -> torch.Tensor:
+    visible = torch.ones(1, 1, 4, 4, dtype=torch.bool).tril()
+    visible[..., 3, 2] = False
+    return visible
+
+
+def case(*, prefix: bool = True, dtype: torch.dtype = torch.float32, **special) -> tuple[Sharing, Layer]:
     torch.manual_seed(0)
-    query = torch.randn(SHAPE["batch"], SHAPE["heads"], SHAPE["length"], SHAPE["width"], dtype=dtype)
-    key, value = (torch.randn(SHAPE["batch"], SHAPE["kv"], keys, SHAPE["width"], dtype=dtype) for _ in range(2))
-    return query, key, value
+    segments = (Segment(0, 2, 5), Segment(10, 1, 4, tree()))
+    positions = torch.cat([torch.arange(HELD, HELD + 5).repeat(2), torch.tensor([0, 1, 2, 2]) + HELD])
+    query = torch.randn(1, HEADS, 14, HEAD, dtype=dtype)
+    key, value = (torch.randn(1, GROUPS, 14, HEAD, dtype=dtype) for _ in range(2))
+    held = (torch.randn(1, GROUPS, HELD, HEAD, dtype=dtype), torch.randn(1, GROUPS, HELD, HEAD, dtype=dtype))
+    return Sharing(segments, positions), Layer(query, key, value, held if prefix else None, 0.3, **special)
 
 
-def by_softmax(query, key, value, visible=None):
-    group = query.shape[1] // key.shape[1]
-    key, value = (part.repeat_interleave(group, dim=1) for part in (key, value))
-    scores = 0.3 * query @ key.transpose(-1, -2)
-    if visible is not None:
-        scores = scores.masked_fill(~visible, float("-inf"))
-    return scores.softmax(-1) @ value, scores.logsumexp(-1)
+def by_softmax(current: Sharing, layer: Layer) -> torch.Tensor:
+    """One mask of [t, prefix + t], one softmax."""
+    length = layer.query.shape[2]
+    sees = torch.zeros(length, length, dtype=torch.bool)
+    for segment in current.segments:
+        for row in range(segment.rows):
+            at = slice(segment.start + row * segment.width, segment.start + (row + 1) * segment.width)
+            own = torch.ones(segment.width, segment.width, dtype=torch.bool).tril()
+            sees[at, at] = own if segment.visible is None else segment.visible[row, 0]
+    key, value, places = layer.key, layer.value, current.positions
+    if layer.prefix is not None:
+        key, value = (torch.cat([held, own], dim=2) for held, own in zip(layer.prefix, (key, value), strict=True))
+        sees = torch.cat([torch.ones(length, HELD, dtype=torch.bool), sees], dim=1)
+        places = torch.cat([torch.arange(HELD), places])
+    if layer.window is not None:
+        sees &= places[None] > current.positions[:, None] - layer.window
+    key, value = (states.repeat_interleave(HEADS // GROUPS, dim=1) for states in (key, value))
+    scores = layer.scale * layer.query.double() @ key.double().transpose(-1, -2)
+    if layer.softcap is not None:
+        scores = torch.tanh(scores / layer.softcap) * layer.softcap
+    weights = scores.masked_fill(~sees, float("-inf")).softmax(-1)
+    return (weights @ value.double()).transpose(1, 2).float()
 
 
-@pytest.mark.parametrize("function", [attend, _attend_by_matmul])
-@pytest.mark.parametrize("mask", ["none", "causal", "tree"])
-def test_output_and_log_sum_exp_are_those_of_a_softmax(function, mask):
-    query, key, value = states(keys=SHAPE["length"])
-    causal = torch.ones(SHAPE["length"], SHAPE["length"], dtype=torch.bool).tril()[None, None]
-    tree = causal & (torch.rand_like(causal.float()) > 0.3) | torch.eye(SHAPE["length"], dtype=torch.bool)
-    visible = {"none": None, "causal": causal, "tree": tree}[mask]
-    asked = {"visible": tree if mask == "tree" else None, "causal": mask == "causal"}
-    output, total = function(query, key, value, scale=0.3, **asked, **({} if function is attend else {"softcap": None}))
-    expected, expected_total = by_softmax(query, key, value, visible)
-    torch.testing.assert_close(output, expected, atol=1e-5, rtol=1e-5)
-    torch.testing.assert_close(total, expected_total, atol=1e-5, rtol=1e-5)
+@pytest.mark.parametrize("scores", [1, 300, 1 << 20], ids=["a token", "a row", "all"])
+@pytest.mark.parametrize("special", [{}, {"window": 4}, {"window": 9}, {"softcap": 0.5}, {"prefix": False}], ids=str)
+def test_blocks_of_products_are_one_softmax(special, scores, monkeypatch):
+    monkeypatch.setitem(attention.BLOCK_SCORES, "cpu", scores)
+    current, layer = case(**special)
+    torch.testing.assert_close(by_products(current, layer), by_softmax(current, layer), atol=1e-5, rtol=1e-5)
 
 
-def test_two_parts_weighed_by_log_sum_exp_are_the_whole():
-    query, key, value = states()
-    first, first_total = attend(query, key[:, :, :6], value[:, :, :6], scale=0.3, visible=None, causal=False)
-    second, second_total = attend(query, key[:, :, 6:], value[:, :, 6:], scale=0.3, visible=None, causal=False)
-    weight = torch.sigmoid(first_total - second_total).unsqueeze(-1)
-    expected, _ = by_softmax(query, key, value)
-    torch.testing.assert_close(torch.lerp(second, first, weight), expected, atol=1e-5, rtol=1e-5)
+@pytest.mark.parametrize("prefix", [True, False])
+def test_two_parts_of_a_fused_kernel_weighed_by_log_sum_exp_are_one_softmax(prefix):
+    current, layer = case(prefix=prefix)
+    torch.testing.assert_close(by_kernel(current, layer), by_softmax(current, layer), atol=1e-5, rtol=1e-5)
 
 
-def test_scores_in_chunks_are_the_same(monkeypatch):
-    query, key, value = states()
-    whole = _attend_by_matmul(query, key, value, scale=0.3, visible=None, causal=False, softcap=2.0)
-    monkeypatch.setattr("spillover.models.attention.MATMUL_SCORES", 1)
-    chunked = _attend_by_matmul(query, key, value, scale=0.3, visible=None, causal=False, softcap=2.0)
-    for part, other in zip(whole, chunked, strict=True):
-        torch.testing.assert_close(part, other)
+def test_a_kernel_is_not_asked_for_what_it_cannot_do(monkeypatch):
+    """Where there is a kernel, a window or a soft-cap goes to the products."""
+    _, layer = case()
+    assert not attention.has_kernel(layer)
+    monkeypatch.setattr(attention, "KERNEL_DEVICES", {"cpu"})
+    assert attention.has_kernel(layer)
+    assert not attention.has_kernel(replace(layer, window=3))
+    assert not attention.has_kernel(replace(layer, softcap=3.0))
 
 
-def test_a_token_that_sees_nothing_weighs_nothing():
-    query, key, value = states()
-    blind = torch.zeros(1, 1, SHAPE["length"], 17, dtype=torch.bool)
-    output, total = _attend_by_matmul(query, key, value, scale=0.3, visible=blind, causal=False, softcap=None)
-    assert (output == 0).all()
-    assert (total == float("-inf")).all()
+def test_bfloat16_products_are_close_to_float32():
+    current, layer = case(dtype=torch.bfloat16)
+    expected = by_softmax(current, layer)
+    assert (by_products(current, layer).float() - expected).abs().max() < 0.05
+
+
+def test_blocks_cover_every_token_once():
+    for tokens in (0, 3, 5, 11, 100):
+        seen = [
+            (row, token)
+            for rows, part in attention._blocks(Segment(0, 3, 5), tokens)
+            for row in range(rows.start, rows.stop)
+            for token in range(part.start, part.stop)
+        ]
+        assert sorted(seen) == [(row, token) for row in range(3) for token in range(5)]

@@ -146,8 +146,8 @@ def test_a_model_that_answers_otherwise_with_a_prefix_falls_back(tiny, demo_prom
     """The check of both ways: attention that goes wrong in a way that nobody foresaw."""
     from spillover.models import attention
 
-    right = attention.attend
-    monkeypatch.setattr(attention, "attend", lambda *a, **k: tuple(part * 1.5 for part in right(*a, **k)))
+    right = attention.by_products
+    monkeypatch.setattr(attention, "by_products", lambda *asked: right(*asked) * (1.5 if asked[1].prefix else 1.0))
     prompts = demo_prompts("sentiment", "en")
     np.testing.assert_allclose(scores(tiny, prompts), by_hand(tiny, prompts), atol=EXACT)
     assert "scores differ by" in caplog.text

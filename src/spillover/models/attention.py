@@ -5,8 +5,10 @@ All items of a batch stand in one row, side by side. In every layer each of them
 1. the shared prefix: all queries of the row against one copy of its keys and values, nothing expanded or concatenated;
 2. its own tokens: causal, and where labels branch off, along the item's tree.
 
-Both come with the log-sum-exp of their scores, by which they are weighed together: exactly what one softmax over the
-whole prompt gives. transformers finds the function by name (`AttentionInterface`); no model code is touched.
+Two ways, both exactly what a softmax over the whole prompt gives. By matrix products: a block of tokens at a time, the
+scores of both parts side by side in one buffer that stays in the cache, and one softmax over them. By a fused kernel,
+where there is one and nothing special is asked: each part by itself, weighed together by their log-sum-exp.
+transformers finds the function by name (`AttentionInterface`); no model code is touched.
 """
 
 from __future__ import annotations
@@ -26,8 +28,11 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 NAME = "spillover"
-# Scores of this many query rows at a time where no fused kernel fits: whole ones would fill the memory.
-MATMUL_SCORES = 1 << 24
+# Scores in one block of matrix products. On a CPU they should stay in its cache; elsewhere, fill it with work.
+BLOCK_SCORES = {"cpu": 1 << 21}
+BLOCK_SCORES_ELSEWHERE = 1 << 25
+# Where a fused kernel is quicker. The CPU has one too, at a third of the products' rate (EXPERIMENTS.md).
+KERNEL_DEVICES = {"cuda"}
 KNOWN_LAYERS = {"full_attention", "sliding_attention"}
 
 
@@ -70,7 +75,42 @@ class Sharing:
     positions: Tensor
     prefix: dict[int, tuple[Tensor, Tensor]] = field(default_factory=dict)
     kept: dict[int, tuple[Tensor, Tensor]] | None = None
-    masks: dict[tuple[int, int | None], Tensor | None] = field(default_factory=dict)
+    biases: dict[int, Tensor] = field(default_factory=dict)
+
+    def bias(self, number: int, dtype: torch.dtype) -> Tensor | None:
+        """What is added to the own scores of a segment that has a tree: 0 where a token is seen, -inf elsewhere."""
+        visible = self.segments[number].visible
+        if visible is not None and number not in self.biases:
+            bias = torch.zeros(visible.shape, dtype=dtype, device=visible.device)
+            self.biases[number] = bias.masked_fill_(~visible, float("-inf"))
+        return self.biases.get(number)
+
+    def hide(self, scores: Tensor, number: int, rows: slice, tokens: slice, window: int | None) -> None:
+        """Set to -inf what these tokens of these rows of a segment do not see. scores: [kv heads, rows, tokens, heads
+        of a group, prefix and the segment's tokens up to the last of these]."""
+        segment, bias = self.segments[number], self.bias(number, scores.dtype)
+        held = scores.shape[-1] - tokens.stop
+        if bias is not None:
+            scores[..., held:] += bias[rows, 0, tokens, None, : tokens.stop]
+        else:
+            scores[..., held + tokens.start :] += self.later(tokens.stop - tokens.start, scores)
+        if window is not None:
+            places = self.positions[segment.start : segment.stop].view(segment.rows, segment.width)[rows]
+            first = torch.arange(held, device=places.device).expand(len(places), -1)
+            keys = torch.cat([first, places[:, : tokens.stop]], dim=1)
+            far = keys[:, None] <= places[:, tokens, None] - window
+            scores.masked_fill_(far[:, :, None], float("-inf"))
+
+    def later(self, length: int, like: Tensor) -> Tensor:
+        """[length, 1, length]: -inf where a token would see a later one, else 0."""
+        if -length not in self.biases:
+            ahead = torch.full((length, length), float("-inf"), dtype=like.dtype, device=like.device).triu_(1)
+            self.biases[-length] = ahead.unsqueeze(1)
+        return self.biases[-length]
+
+    def window_bites(self, window: int | None) -> bool:
+        """Whether some token is further than the window from something before it."""
+        return window is not None and int(self.positions.max()) >= window
 
 
 _CURRENT: ContextVar[Sharing | None] = ContextVar("sharing", default=None)
@@ -104,28 +144,20 @@ def shared_attention(
     """The attention of one layer, as transformers calls it. query [1, heads, t, head]; returns [1, t, heads, head]."""
     current = _CURRENT.get()
     strange = [name for name in ("s_aux", "position_bias", "alibi", "indices") if options.get(name) is not None]
-    if current is None or dropout or strange or key.shape[-1] != value.shape[-1]:
-        raise CannotShare(f"its attention has {', '.join(strange) or 'other keys than values'}")
-    layer = module.layer_idx
+    if current is None or dropout or strange:
+        raise CannotShare(f"its attention has {', '.join(strange) or 'dropout'}")
     if current.kept is not None:
-        current.kept[layer] = (key, value)
-    scale = query.shape[-1] ** -0.5 if scaling is None else scaling
-    outputs, totals = [], []
-    for number, segment in enumerate(current.segments):
-        mask = _own_mask(current, number, sliding_window)
-        part = [_fold(states, segment) for states in (query, key, value)]
-        output, total = attend(*part, scale=scale, visible=mask, causal=mask is None, softcap=softcap)
-        outputs.append(_unfold(output))
-        totals.append(_unfold(total))
-    own, own_total = (torch.cat(parts, dim=1) if len(parts) > 1 else parts[0] for parts in (outputs, totals))
-    if layer not in current.prefix:
-        return own, None
-    seen = _prefix_mask(current, layer, sliding_window)
-    # A token whose window holds nothing of the prefix has no visible key there, which fused kernels answer with NaN.
-    attention = attend if seen is None else _attend_by_matmul
-    output, total = attention(query, *current.prefix[layer], scale=scale, visible=seen, causal=False, softcap=softcap)
-    weight = torch.sigmoid(total.transpose(1, 2) - own_total).unsqueeze(-1)
-    return torch.lerp(own, output.transpose(1, 2), weight.to(own.dtype)), None
+        current.kept[module.layer_idx] = (key.contiguous(), value.contiguous())
+    layer = Layer(
+        query,
+        key,
+        value,
+        current.prefix.get(module.layer_idx),
+        query.shape[-1] ** -0.5 if scaling is None else scaling,
+        sliding_window if current.window_bites(sliding_window) else None,
+        softcap,
+    )
+    return (by_kernel if has_kernel(layer) else by_products)(current, layer), None
 
 
 AttentionInterface.register(NAME, shared_attention)
@@ -133,66 +165,126 @@ AttentionInterface.register(NAME, shared_attention)
 AttentionMaskInterface.register(NAME, lambda *_, **__: None)
 
 
-def attend(
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    *,
-    scale: float,
-    visible: Tensor | None,
-    causal: bool,
-    softcap: float | None = None,
-) -> tuple[Tensor, Tensor]:
-    """(output [b, heads, t, head], natural log-sum-exp of the scores [b, heads, t] float32).
+@dataclass(frozen=True)
+class Layer:
+    """What one layer asks. query [1, heads, t, head]; key, value [1, kv heads, t, head], a group of heads reads the
+    same ones; prefix: keys and values of its tokens, each [1, kv heads, prefix, head]. window: None where it hides
+    nothing. softcap: scores are tanh(score / softcap) * softcap."""
 
-    key, value: [b, kv heads, k, head]; a group of heads reads the same ones. visible: bool, broadcast to [b, 1, t, k].
-    """
-    if softcap is None and query.device.type == "cpu" and query.dtype in (torch.float32, torch.bfloat16):
-        mask = None if visible is None else _additive(visible, query.dtype)
+    query: Tensor
+    key: Tensor
+    value: Tensor
+    prefix: tuple[Tensor, Tensor] | None
+    scale: float
+    window: int | None = None
+    softcap: float | None = None
+
+
+def by_products(current: Sharing, layer: Layer) -> Tensor:
+    """[1, t, heads, head] by matrix products and a softmax, a block of tokens at a time: works everywhere."""
+    heads, held = layer.query.shape[1], 0 if layer.prefix is None else layer.prefix[0].shape[2]
+    output = layer.query.new_empty((1, layer.query.shape[2], heads, layer.value.shape[-1]))
+    most = BLOCK_SCORES.get(output.device.type, BLOCK_SCORES_ELSEWHERE) // heads
+    for number, segment in enumerate(current.segments):
+        for rows, tokens in _blocks(segment, most // (held + segment.width)):
+            _attend_block(current, layer, number, rows, tokens, output)
+    return output
+
+
+def _blocks(segment: Segment, tokens: int) -> Iterator[tuple[slice, slice]]:
+    """Whole rows of a segment, as many as have so many tokens; or a part of one row, where that has more."""
+    if tokens >= segment.width:
+        step = tokens // segment.width
+        for start in range(0, segment.rows, step):
+            yield slice(start, min(start + step, segment.rows)), slice(0, segment.width)
+        return
+    step = max(1, tokens)
+    for row in range(segment.rows):
+        for start in range(0, segment.width, step):
+            yield slice(row, row + 1), slice(start, min(start + step, segment.width))
+
+
+def _attend_block(current: Sharing, layer: Layer, number: int, rows: slice, tokens: slice, output: Tensor) -> None:
+    """The attention of these tokens of these rows of a segment, into their places in the output."""
+    segment = current.segments[number]
+    groups, prefix = layer.key.shape[1], layer.prefix
+    held = 0 if prefix is None else prefix[0].shape[2]
+
+    def part(states: Tensor, wanted: slice) -> Tensor:
+        """[heads, rows, tokens, head] of the block; a view."""
+        own = states[0, :, segment.start + rows.start * segment.width : segment.start + rows.stop * segment.width]
+        return torch.unflatten(own, 1, (-1, segment.width))[:, :, wanted]
+
+    before = slice(0, tokens.stop)
+    query = torch.unflatten(part(layer.query, tokens), 0, (groups, -1)).permute(0, 2, 3, 1, 4)
+    key, value = (part(states, before).flatten(0, 1) for states in (layer.key, layer.value))
+    shape = query.shape[:4]
+    scores = query.new_empty((*shape, held + tokens.stop))
+    by_row = query.reshape(len(key), -1, query.shape[-1])
+    by_group = by_row.view(groups, -1, query.shape[-1])
+    if prefix is not None:
+        seen = scores.view(groups, -1, scores.shape[-1])[..., :held]
+        torch.baddbmm(seen, by_group, prefix[0][0].transpose(1, 2), beta=0, alpha=layer.scale, out=seen)
+    own = scores.view(len(key), -1, scores.shape[-1])[..., held:]
+    torch.baddbmm(own, by_row, key.transpose(1, 2), beta=0, alpha=layer.scale, out=own)
+    if layer.softcap is not None:
+        scores.div_(layer.softcap).tanh_().mul_(layer.softcap)
+    current.hide(scores, number, rows, tokens, layer.window)
+    weights = torch.softmax(scores, dim=-1).view(own.shape[0], own.shape[1], -1)
+    found = weights[..., held:] @ value
+    if prefix is not None:
+        mixed = found.view(groups, -1, value.shape[-1])
+        seen = weights.view(groups, -1, weights.shape[-1])[..., :held]
+        torch.baddbmm(mixed, seen, prefix[1][0], out=mixed)
+    places = output[0, segment.start : segment.stop].view(segment.rows, segment.width, groups, -1, value.shape[-1])
+    places[rows, tokens] = found.view(*shape, -1).permute(1, 2, 0, 3, 4)
+
+
+def has_kernel(layer: Layer) -> bool:
+    """Whether a fused kernel computes this layer, and sooner than products do."""
+    width = layer.query.shape[-1]
+    plain = layer.window is None and layer.softcap is None and layer.value.shape[-1] == width
+    return plain and width % 8 == 0 and layer.query.device.type in KERNEL_DEVICES
+
+
+def by_kernel(current: Sharing, layer: Layer) -> Tensor:
+    """[1, t, heads, head] by a fused kernel for each part, weighed together by their log-sum-exp."""
+    outputs, totals = [], []
+    for number, segment in enumerate(current.segments):
+        bias = current.bias(number, layer.query.dtype)
+        query, key, value = (_fold(states, segment) for states in (layer.query, layer.key, layer.value))
+        output, total = _kernel(query, key, value, layer.scale, bias)
+        outputs.append(_unfold(output))
+        totals.append(_unfold(total))
+    own, own_total = (torch.cat(parts, dim=1) if len(parts) > 1 else parts[0] for parts in (outputs, totals))
+    if layer.prefix is None:
+        return own
+    output, total = _kernel(layer.query, *layer.prefix, layer.scale, None, causal=False)
+    weight = torch.sigmoid(total.transpose(1, 2) - own_total).unsqueeze(-1)
+    return torch.lerp(own, output.transpose(1, 2), weight.to(own.dtype))
+
+
+def _kernel(
+    query: Tensor, key: Tensor, value: Tensor, scale: float, bias: Tensor | None, causal: bool = True
+) -> tuple[Tensor, Tensor]:
+    """(output [b, heads, t, head], natural log-sum-exp of the scores [b, heads, t] float32). A bias stands in for
+    `causal`."""
+    causal = causal and bias is None
+    if query.device.type == "cpu":
         output, total = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(
-            query, key, value, 0.0, causal, attn_mask=mask, scale=scale
+            query, key, value, 0.0, causal, attn_mask=bias, scale=scale
         )
         return output, total
-    if softcap is None and query.device.type == "cuda" and visible is None:
-        group = query.shape[1] // key.shape[1]
-        key, value = (states.repeat_interleave(group, dim=1) for states in (key, value))
-        output, total, *_ = torch.ops.aten._scaled_dot_product_efficient_attention(
-            query, key, value, None, True, 0.0, causal, scale=scale
-        )
-        return output, total[..., : query.shape[2]]
-    return _attend_by_matmul(query, key, value, scale=scale, visible=visible, causal=causal, softcap=softcap)
-
-
-def _attend_by_matmul(
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    *,
-    scale: float,
-    visible: Tensor | None,
-    causal: bool,
-    softcap: float | None,
-) -> tuple[Tensor, Tensor]:
-    """What `attend` says, by two matrix products, with scores in float32: works everywhere."""
-    batch, heads, length, width = query.shape
-    groups = (batch, key.shape[1], heads // key.shape[1])
-    if causal:
-        visible = torch.ones((length, length), dtype=torch.bool, device=query.device).tril()[None, None]
-    outputs, totals = [], []
-    step = max(1, MATMUL_SCORES // (batch * heads * key.shape[2]))
-    for start in range(0, length, step):
-        part = query[:, :, start : start + step].reshape(*groups, -1, width)
-        scores = (part.float() * scale) @ key.float().transpose(-1, -2).unsqueeze(2)
-        if softcap is not None:
-            scores = torch.tanh(scores / softcap) * softcap
-        if visible is not None:
-            rows = visible if visible.shape[2] == 1 else visible[:, :, start : start + step]
-            scores = scores.masked_fill(~rows.unsqueeze(2), float("-inf"))
-        total = scores.logsumexp(dim=-1)
-        weights = torch.exp(scores - total.nan_to_num(neginf=0.0).unsqueeze(-1)).to(value.dtype)
-        outputs.append((weights @ value.unsqueeze(2)).reshape(batch, heads, -1, width))
-        totals.append(total.reshape(batch, heads, -1))
-    return torch.cat(outputs, dim=2), torch.cat(totals, dim=2)
+    group = query.shape[1] // key.shape[1]
+    key, value = (states.repeat_interleave(group, dim=1) for states in (key, value))
+    if bias is not None:
+        # The kernel reads biases whose rows begin at multiples of 16 bytes.
+        room = torch.nn.functional.pad(bias, (0, -bias.shape[-1] % 8))
+        bias = room[..., : bias.shape[-1]].expand(-1, query.shape[1], -1, -1)
+    output, total, *_ = torch.ops.aten._scaled_dot_product_efficient_attention(
+        query, key, value, bias, True, 0.0, causal, scale=scale
+    )
+    return output, total[..., : query.shape[2]]
 
 
 def _fold(states: Tensor, segment: Segment) -> Tensor:
@@ -204,35 +296,3 @@ def _fold(states: Tensor, segment: Segment) -> Tensor:
 def _unfold(states: Tensor) -> Tensor:
     """[rows, heads, width, ...] → [1, rows * width, heads, ...]."""
     return states.transpose(1, 2).reshape(1, -1, states.shape[1], *states.shape[3:])
-
-
-def _own_mask(current: Sharing, number: int, window: int | None) -> Tensor | None:
-    """Which of its own tokens each token of a segment sees; None when that is all before it."""
-    segment = current.segments[number]
-    if window is None or segment.width <= window:
-        return segment.visible
-    if (number, window) not in current.masks:
-        positions = current.positions[segment.start : segment.stop].reshape(segment.rows, segment.width)
-        visible = segment.visible
-        if visible is None:
-            causal = torch.ones((segment.width, segment.width), dtype=torch.bool, device=positions.device).tril()
-            visible = causal.expand(segment.rows, 1, -1, -1)
-        near = positions[:, None, None, :] > positions[:, None, :, None] - window
-        current.masks[number, window] = visible & near
-    return current.masks[number, window]
-
-
-def _prefix_mask(current: Sharing, layer: int, window: int | None) -> Tensor | None:
-    """bool [1, 1, t, prefix]: which of the prefix's tokens each token sees; None when that is all of them."""
-    length = current.prefix[layer][0].shape[2]
-    if window is None or int(current.positions.max()) < window:
-        return None
-    if (-1, window) not in current.masks:
-        places = torch.arange(length, device=current.positions.device)
-        current.masks[-1, window] = (places[None, :] > current.positions[:, None] - window)[None, None]
-    return current.masks[-1, window]
-
-
-def _additive(visible: Tensor, dtype: torch.dtype) -> Tensor:
-    """0 where a token is seen, -inf where it is not."""
-    return torch.zeros(visible.shape, dtype=dtype, device=visible.device).masked_fill_(~visible, float("-inf"))
