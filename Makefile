@@ -6,7 +6,7 @@ DATA :=
 BENCH :=
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: install demo test test-slow test-packaged check bench bench-audit clean
+.PHONY: install demo test test-slow test-packaged check bench bench-audit bench-alignment clean
 
 install: $(VENV)/.installed
 
@@ -49,6 +49,9 @@ bench: install .venv-lm-eval/.installed  ## DATA=folder, BENCH="--items 24 --rep
 
 bench-audit: install  ## PAPER=data/paper for the imported data too, SIZE=large for 100,000 items a language
 	PYTHONPATH=. $(BIN)/python -m benchmarks.audit $(SIZE)
+
+bench-alignment: install  ## alignment and identity on made-up states: time, memory, false alarms
+	PYTHONPATH=. $(BIN)/python -m benchmarks.alignment
 
 clean:
 	rm -rf $(VENV) .venv-lm-eval .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
