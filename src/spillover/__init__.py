@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from spillover.tasks.wording import load_task
     from spillover.train.lora import train
     from spillover.train.merge import merge
+    from spillover.watch import watch
 
 __version__ = version("spillover")
 
@@ -44,6 +45,7 @@ _HOMES = {
     "run": "spillover.pipeline",
     "summarise": "spillover.evaluate.summary",
     "train": "spillover.train.lora",
+    "watch": "spillover.watch",
 }
 __all__ = [
     "audit",
@@ -59,6 +61,7 @@ __all__ = [
     "run",
     "summarise",
     "train",
+    "watch",
 ]
 
 

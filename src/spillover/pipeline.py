@@ -26,6 +26,7 @@ from spillover.report.page import report
 from spillover.tasks.examples import language_files, load_parallel
 from spillover.tasks.prompts import answers, render
 from spillover.tasks.wording import load_task
+from spillover.watch import LanguageWatch, watch
 
 if TYPE_CHECKING:
     from spillover.models.load import Model
@@ -70,12 +71,13 @@ def run(
     if config.audit.stop:
         refuse_errors(findings)
     pairs = build(place, config.build, data=config.data, seed=config.seed)
+    eyes = watch_of(config, training_languages(place))
     progress("load the model", 0, 1)
     base = load_model(**config.model.model_dump())
     progress("load the model", 1, 1)
     if set(place.manifest()["stages"]) <= {"audit", "build"}:
         log.info("about %.0f minutes from here", max(1, estimate_seconds(config, base, pairs) / 60))
-    tuned = _tuned(config, place, base, pairs, progress)
+    tuned = _tuned(config, place, base, pairs, eyes, progress)
     evaluations: dict[str, list[Evaluation]] = {}
     for name, model in ((BASE, base), (TUNED, tuned)):
         evaluations[name] = [_evaluate(config, place, model, name, task, progress) for task in config.tasks]
@@ -167,13 +169,37 @@ def estimate_seconds(config: RunConfig, base: Model, pairs: Sequence[TrainingPai
     return (2 * tokens + TRAINING_COST * trained) / rate
 
 
-def _tuned(config: RunConfig, place: Run, base: Model, pairs: Sequence[TrainingPair], progress: Progress) -> Model:
+def watch_of(config: RunConfig, seen: Sequence[str]) -> LanguageWatch | None:
+    """What the training of a run looks at, on the first task; None when it does not look. seen: trained on."""
+    if not config.train.eval_every:
+        return None
+    return watch(
+        config.tasks[0],
+        seen=seen,
+        data=config.data,
+        languages=config.languages,
+        limit=config.limit,
+        seed=config.seed,
+        config=config.train,
+        evaluate=config.evaluate,
+        compare=config.compare,
+    )
+
+
+def _tuned(
+    config: RunConfig,
+    place: Run,
+    base: Model,
+    pairs: Sequence[TrainingPair],
+    eyes: LanguageWatch | None,
+    progress: Progress,
+) -> Model:
     """The merged weights where they are kept, else base plus adapter."""
     from spillover.models.load import load_model
     from spillover.train.lora import train
     from spillover.train.merge import merge_run
 
-    tuned = train(base, pairs, out=place.path, config=config.train, seed=config.seed, progress=progress)
+    tuned = train(base, pairs, out=place.path, config=config.train, seed=config.seed, watch=eyes, progress=progress)
     if not config.train.keep_merged:
         return tuned
     merged = merge_run(place, config.model, gate_prompts(config), progress)

@@ -185,6 +185,11 @@ def read_pairs(path: Path) -> list[TrainingPair]:
     return pairs
 
 
+def trained_languages(pairs: Iterable[TrainingPair]) -> list[str]:
+    """Codes of the languages that pairs teach, sorted: both sides but the reference language, which the model knows."""
+    return sorted({code for pair in pairs for code in (pair.source, pair.target)} - {reference_language()})
+
+
 def build(run: Run, config: BuildConfig, *, data: str, seed: int) -> list[TrainingPair]:
     """The build stage: `<run>/build/pairs.jsonl`, made once."""
     path = run.path / "build" / "pairs.jsonl"
@@ -207,6 +212,6 @@ def build(run: Run, config: BuildConfig, *, data: str, seed: int) -> list[Traini
             return read_pairs(path)
         pairs = build_pairs(config.task, languages=config.sources, data=data, seed=seed, config=config)
         write_pairs(path, pairs)
-        stage.facts |= {"pairs": len(pairs), "languages": sorted({pair.source for pair in pairs})}
+        stage.facts |= {"pairs": len(pairs), "languages": trained_languages(pairs)}
         stage.facts |= {"arm": config.arm, "bytes": sum(map(size, pairs))}
     return pairs

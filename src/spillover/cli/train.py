@@ -7,7 +7,20 @@ from typing import Annotated
 
 import typer
 
-from spillover.cli.options import Device, Dtype, FourBit, Model, Out, Revision, Seed, Set, Trust, model_flags
+from spillover.cli.options import (  # fmt: skip
+    Data,
+    Device,
+    Dtype,
+    FourBit,
+    Model,
+    Out,
+    Revision,
+    Seed,
+    Set,
+    TaskName,
+    Trust,
+    model_flags,
+)
 from spillover.cli.terminal import progress_bars
 
 
@@ -20,6 +33,11 @@ def train(
     load_in_4bit: FourBit = False,
     trust_remote_code: Trust = False,
     pairs: Annotated[Path | None, typer.Option(help="pairs.jsonl; <out>/build/pairs.jsonl when left out.")] = None,
+    eval_every: Annotated[
+        int | None, typer.Option(help="Steps between looks at a few items of --task; none when left out.")
+    ] = None,
+    task: TaskName = "sentiment",
+    data: Data = "demo",
     seed: Seed = 0,
     set_: Set = None,
 ) -> None:
@@ -27,12 +45,17 @@ def train(
     from spillover.build.pairs import read_pairs
     from spillover.core.config import load_config
 
-    config = load_config(None, set_ or (), seed=seed, **model_flags(locals()))
+    watched = {"train__eval_every": eval_every, "tasks": [task], "data": data}
+    config = load_config(None, set_ or (), seed=seed, **watched, **model_flags(locals()))
     made = read_pairs(pairs or out / "build" / "pairs.jsonl")
+    from spillover.build.pairs import trained_languages
+    from spillover.pipeline import watch_of
+
+    eyes = watch_of(config, trained_languages(made))
     from spillover.models.load import load_model
     from spillover.train.lora import train as tune
 
     with progress_bars() as progress:
         base = load_model(**config.model.model_dump())
-        tune(base, made, out=out, config=config.train, seed=seed, progress=progress)
+        tune(base, made, out=out, config=config.train, seed=seed, watch=eyes, progress=progress)
     print(f"wrote {out / 'train' / 'adapter'}")

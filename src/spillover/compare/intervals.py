@@ -60,6 +60,23 @@ def plain(parts: Floats, level: float) -> Estimate:
     return _normal(mean, mean, error, level)
 
 
+def fall(parts: Floats, margin: float, size: float) -> tuple[float, float, float]:
+    """(change, high, p) of "it fell by more than `margin`", one-sided, for parts as in `plain`, [n].
+
+    high: what the change is at most, held in a share 1 - size of cases. p: of a fall as large as this where the true
+    one is the margin. Where nothing varies there is no error, and the change itself decides: p is 0 or 1.
+    NaN for fewer than two items."""
+    from scipy.stats import norm
+
+    found = plain(parts, 1 - size)
+    if found.delta != found.delta or len(parts) < 2:
+        return found.delta, math.nan, math.nan
+    if found.error != found.error:
+        return found.delta, found.delta, float(found.delta >= -margin)
+    high = found.delta + float(norm.ppf(1 - size)) * found.error
+    return found.delta, high, float(norm.cdf((found.delta + margin) / found.error))
+
+
 def two_way(block: Floats, level: float, *, floor: float = 0.0) -> Estimate:
     """Of the mean of [items, k], when items are a sample and the k columns (languages, seeds) are one too.
 

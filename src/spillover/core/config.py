@@ -18,6 +18,12 @@ Share = Annotated[float, Field(ge=0, lt=1)]
 Count = Annotated[int, Field(ge=1)]
 Positive = Annotated[float, Field(gt=0)]
 Languages = str | list[str]
+Best = Literal[
+    "validation_loss",
+    "auroc.english", "auroc.seen", "auroc.unseen", "auroc.all",
+    "calibrated_accuracy.english", "calibrated_accuracy.seen", "calibrated_accuracy.unseen", "calibrated_accuracy.all",
+    "mexa.seen", "mexa.unseen", "mexa.all",
+]  # fmt: skip
 
 
 class Section(BaseModel):
@@ -94,6 +100,11 @@ class TrainConfig(Section):
 
     `chat_template`: wrap each pair in the model's own chat template. `keep_merged`: also write the merged weights.
     `seed`: of the training alone, null for the run's own: seeds then share their pairs and test items.
+
+    `eval_every`: steps between two looks at a few items of the first task, null for none. `guard`: english stops when
+    the reference language has lost more than `compare.margin`, null never does. `best`: what the kept checkpoint is
+    best in. `watch_items`: of each language, and `watch_reference_items` of the reference language, whose fall has to
+    be told from noise. `watch_languages`: null for the reference language, those trained on and three others.
     """
 
     rank: Count = 8
@@ -113,6 +124,12 @@ class TrainConfig(Section):
     chat_template: bool = False
     report_to: list[str] = []
     keep_merged: bool = True
+    eval_every: Count | None = None
+    guard: Literal["english"] | None = "english"
+    best: Best = "validation_loss"
+    watch_items: Count = 32
+    watch_reference_items: Count = 400
+    watch_languages: Languages | None = None
     seed: Annotated[int, Field(ge=0)] | None = None
 
 

@@ -221,7 +221,7 @@ def score_language(
         if batches_path:
             _append_batch(batches_path, evaluation.key, batch)
         bar.add(sum(i < items for i in batch.index))
-    scores = _assemble(task, plan.prompts[:items], batches)
+    scores = assemble(task, plan.prompts[:items], batches)
     scores = replace(scores, calibration=_calibration(engine, task, plan.prompts[0], items, batches))
     if path and batches_path:
         write_scores(path, scores, facts_of(evaluation))
@@ -229,7 +229,7 @@ def score_language(
     return scores
 
 
-def _assemble(task: Task, prompts: Sequence[Prompt], batches: Sequence[ScoredBatch]) -> LabelScores:
+def assemble(task: Task, prompts: Sequence[Prompt], batches: Sequence[ScoredBatch]) -> LabelScores:
     """Batches put back into the order of the prompts; what comes after these is left out."""
     index = np.concatenate([batch.index for batch in batches])
     order = np.argsort(index)[: len(prompts)]

@@ -18,13 +18,14 @@ from spillover.compare.run import FOLDER as COMPARE
 from spillover.compare.run import read_comparisons
 from spillover.compare.verdict import p_value
 from spillover.core.errors import DataError
-from spillover.core.files import atomic, read_jsonl, read_text
+from spillover.core.files import atomic, read_text
 from spillover.core.languages import language, reference_language
 from spillover.core.runs import Run, existing_run
 from spillover.evaluate.summary import summarise
 from spillover.evaluate.tables import read_evaluation
-from spillover.report.charts import change_chart, lens_chart, loss_chart, pca_chart, svg
+from spillover.report.charts import change_chart, lens_chart, pca_chart, svg
 from spillover.report.language_figures import language_figures
+from spillover.report.training import training_section
 from spillover.tasks.wording import bundled_tasks, load_task
 
 if TYPE_CHECKING:
@@ -97,17 +98,12 @@ def _evaluations(run: Run) -> list[dict[str, Any]]:
 
 
 def _training(run: Run) -> dict[str, Any] | None:
-    path = run.path / "train" / "steps.jsonl"
-    if not path.exists():
+    found = training_section(run.path / "train" / "steps.jsonl")
+    if found is None:
         return None
-    import pandas as pd
-
-    steps = [row for _, row in read_jsonl(path)]
-    curve = [{"step": row["step"], "loss": row["loss"], "kind": "training"} for row in steps if "loss" in row]
-    curve += [
-        {"step": row["step"], "loss": row["eval_loss"], "kind": "validation"} for row in steps if "eval_loss" in row
-    ]
-    return {"chart": _ours(loss_chart(pd.DataFrame(curve))), "last": curve[-1] if curve else None}
+    facts = run.manifest()["stages"].get("train", {}).get("facts", {})
+    charts = {name: _ours(found[name]) if found[name] else None for name in ("loss", "watch")}
+    return charts | {"stop": found["stop"], "best": facts.get("best")}
 
 
 def _probe(run: Run) -> dict[str, Any] | None:

@@ -141,7 +141,7 @@ def load_parallel(
     if split == "test":
         _check_labels(by_id, ids, files, disagreeing_labels)
     if limit is not None and limit < len(ids):
-        ids = _draw(ids, next(iter(by_id.values())), limit, np.random.default_rng(seed))
+        ids = draw_ids(ids, next(iter(by_id.values())), limit, np.random.default_rng(seed))
     return {code: [rows[example_id] for example_id in ids] for code, rows in by_id.items()}
 
 
@@ -189,8 +189,10 @@ def _check_labels(
         )
 
 
-def _draw(ids: Sequence[str], rows: Mapping[str, Example], limit: int, rng: np.random.Generator) -> list[str]:
-    """`limit` ids in their old order, taken in turn from each label's shuffled ids."""
+def draw_ids(ids: Sequence[str], rows: Mapping[str, Example], limit: int, rng: np.random.Generator) -> list[str]:
+    """`limit` ids in their old order, taken in turn from each label's shuffled ids; all when there are no more."""
+    if limit >= len(ids):
+        return list(ids)
     by_label: dict[str | None, list[str]] = {}
     for example_id in ids:
         by_label.setdefault(rows[example_id].label, []).append(example_id)

@@ -3,11 +3,13 @@
 1. Tokenise each pair as one text; the completion's tokens are found by character offset (rows.py).
 2. Put adapters on a second module over the base's own tensors, so that the base stays what it was (adapters.py).
 3. Train one effective batch a step, in parts of so many tokens; loss on the completions alone (trainer.py).
-4. Keep the best checkpoint by validation loss, save the adapter, and drop the checkpoints.
+4. Look at the model as it learns, and stop when the guard says so (watch.py).
+5. Keep the best checkpoint, by validation loss or what was looked at, save the adapter, and drop the checkpoints.
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import shutil
 import time
@@ -31,6 +33,7 @@ from spillover.train.curve import Curve
 from spillover.train.packing import collate
 from spillover.train.rows import split, tokenize_pairs
 from spillover.train.trainer import CompletionTrainer, training_arguments
+from spillover.train.watch import AlreadyStopped, Watch, Watching, check_watch, outcome, take_best
 
 log = logging.getLogger(__name__)
 
@@ -45,13 +48,16 @@ def train(
     out: Path | str,
     config: TrainConfig | None = None,
     seed: int = 0,
+    watch: Watch | None = None,
     progress: Progress = no_progress,
 ) -> Model:
     """The base with an adapter tuned on `pairs`, saved as `<out>/train/adapter`. A killed run goes on where it was.
 
+    watch: looks at the model every `config.eval_every` steps (`spillover.watch` makes one).
     ModelError when the base cannot take the adapter, DataError for a pair that is longer than `config.max_tokens`.
     """
     config = config or TrainConfig()
+    check_watch(config, watch)
     seed = seed if config.seed is None else config.seed
     run = open_run(out)
     folder = run.path / "train"
@@ -60,15 +66,22 @@ def train(
         "model": base.ref.fingerprint,
         "dtype": str(base.dtype).removeprefix("torch."),
         "seed": seed,
+        "watch": watch and dict(watch.settings),
     }
     with run.stage("train", settings) as stage:
         if not (stage.finished and (folder / "adapter").is_dir()):
-            stage.facts |= _train(base, pairs, folder, config, seed, progress)
+            stage.facts |= _train(base, pairs, folder, config, seed, watch, progress)
     return attach_adapter(base, str(folder / "adapter"))
 
 
 def _train(
-    base: Model, pairs: Sequence[TrainingPair], folder: Path, config: TrainConfig, seed: int, progress: Progress
+    base: Model,
+    pairs: Sequence[TrainingPair],
+    folder: Path,
+    config: TrainConfig,
+    seed: int,
+    watch: Watch | None,
+    progress: Progress,
 ) -> dict[str, Any]:
     keep_freed_memory()
     rows = tokenize_pairs(base, pairs, config)
@@ -80,6 +93,8 @@ def _train(
     callbacks: list[transformers.TrainerCallback] = [
         Curve(folder / "steps.jsonl", progress),
     ]
+    if watch:
+        callbacks.append(Watching(watch, base, config, checkpoints, progress))
     trainer = CompletionTrainer(
         model=module,
         args=training_arguments(base, config, checkpoints, seed, validation=len(validation)),
@@ -95,9 +110,13 @@ def _train(
     resume = last_checkpoint(checkpoints)
     if resume:
         log.info("going on from %s", resume.name)
-    trainer.train(resume_from_checkpoint=str(resume) if resume else None)
+    with contextlib.suppress(AlreadyStopped):
+        trainer.train(resume_from_checkpoint=str(resume) if resume else None)
     seconds = time.monotonic() - started
-    save_adapter(module, base, folder / "adapter")
+    if watch:
+        take_best(trainer.state.log_history, config, checkpoints, folder / "adapter")
+    else:
+        save_adapter(module, base, folder / "adapter")
     shutil.rmtree(checkpoints, ignore_errors=True)
     tokens = sum(len(row["input_ids"]) for row in training)
     facts = {
@@ -109,6 +128,8 @@ def _train(
         "validation_loss": trainer.state.best_metric,
         "dtype": str(base.dtype).removeprefix("torch."),
     }
+    if watch:
+        facts |= outcome(trainer.state.log_history, config)
     if not resume:
         facts["tokens_per_second"] = round(tokens * trainer.state.epoch / seconds, 1)
     return facts
