@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import transformers
+from transformers.trainer_utils import IntervalStrategy
 
 from spillover.core.config import TrainConfig
 from spillover.core.errors import ConfigError
@@ -131,7 +132,7 @@ class Watching(transformers.TrainerCallback):  # type: ignore[misc]  # transform
             model.train(training)
         self._note(state, sight)
         control.should_save = True
-        control.should_evaluate = args.eval_strategy != "no"
+        control.should_evaluate = args.eval_strategy != IntervalStrategy.NO
         if sight.stop:
             log.warning("step %d: %s", state.global_step, sight.stop)
             control.should_training_stop = True
