@@ -24,7 +24,7 @@ from spillover.core.files import hash_files, hash_of
 from spillover.core.languages import language, reference_language, select_languages
 from spillover.core.types import LabelScores, Prompt, Task
 from spillover.evaluate.score import assemble
-from spillover.evaluate.summary import METRICS
+from spillover.evaluate.summary import auroc, measures
 from spillover.probe.alignment import mexa
 from spillover.tasks.examples import draw_ids, language_files, load_parallel
 from spillover.tasks.prompts import render
@@ -93,8 +93,8 @@ class LanguageWatch:
             layers = range(same.shape[1])
             # The embedding is left out: it knows no context, and shared words alone would align it.
             alignment = max(mexa(states[code][:, layer], same[:, layer]) for layer in layers[1:])
-        measured = {name: METRICS[name](scores) for name in ("auroc", "calibrated_accuracy")}
-        return Measures(code, group, len(scores.gold), **measured, mexa=alignment)
+        found = measures(scores)
+        return Measures(code, group, len(scores.gold), found["auroc"], found["calibrated_accuracy"], alignment)
 
     def _standing(self, base: Sight, scores: Mapping[str, LabelScores], looks: int) -> Standing:
         code = reference_language()
@@ -102,7 +102,7 @@ class LanguageWatch:
         size = (1 - self.level) / looks
         change, high, p = fall(parts_of(before, after)["auroc"], self.margin, size)
         return Standing(
-            code, self.margin, METRICS["auroc"](before), METRICS["auroc"](after), change, high, p, size
+            code, self.margin, auroc(before), auroc(after), change, high, p, size
         )  # fmt: skip
 
 

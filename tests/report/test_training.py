@@ -45,7 +45,7 @@ def test_the_page_shows_loss_looks_limit_and_why_it_stopped(looks, tmp_path):
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     section = training_section(path)
     assert all(
-        word in section["watch"] for word in ("AUROC", "calibrated accuracy", "MEXA", "English’s limit", "unseen")
+        word in section["watch"] for word in ("AUROC", "calibrated accuracy", "MEXA", "English's limit", "unseen")
     )
     text = report(run.path).read_text(encoding="utf-8")
     assert text.count("<svg") == 2

@@ -102,8 +102,8 @@ def _training(run: Run) -> dict[str, Any] | None:
     if found is None:
         return None
     facts = run.manifest()["stages"].get("train", {}).get("facts", {})
-    charts = {name: _ours(found[name]) if found[name] else None for name in ("loss", "watch")}
-    return charts | {"stop": found["stop"], "best": facts.get("best")}
+    charts = {name: _ours(chart) for name, chart in found.items() if name != "stop" and chart}
+    return {"loss": None, "watch": None} | charts | {"stop": found["stop"], "best": facts.get("best")}
 
 
 def _probe(run: Run) -> dict[str, Any] | None:

@@ -15,7 +15,8 @@ from __future__ import annotations
 import logging
 import math
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -124,12 +125,8 @@ class Watching(transformers.TrainerCallback):  # type: ignore[misc]  # transform
     def on_step_end(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> None:
         if not self._due(state):
             return
-        training = model.training
-        model.eval()
-        try:
+        with as_for_scoring(model, self.base):
             sight = self.watch(replace(self.base, module=model), self.first, self._looks(state))
-        finally:
-            model.train(training)
         self._note(state, sight)
         control.should_save = True
         control.should_evaluate = args.eval_strategy != IntervalStrategy.NO
@@ -159,6 +156,22 @@ class Watching(transformers.TrainerCallback):  # type: ignore[misc]  # transform
             kept = sorted(self.folder.glob("best-*"), key=lambda path: int(path.name.rpartition("-")[2]))
             for old in kept[:-2]:
                 shutil.rmtree(old)
+
+
+@contextmanager
+def as_for_scoring(module: Any, base: Model) -> Iterator[None]:
+    """Within the block a module in training is one to score with: no dropout, and its base's own attention."""
+    plain, training = module.get_base_model(), module.training
+    learning = plain.config._attn_implementation
+    module.eval()
+    if plain._can_set_attn_implementation():
+        plain.set_attn_implementation(base.module.config._attn_implementation)
+    try:
+        yield
+    finally:
+        module.train(training)
+        if plain._can_set_attn_implementation():
+            plain.set_attn_implementation(learning)
 
 
 def take_best(history: Sequence[Mapping[str, Any]], config: TrainConfig, checkpoints: Path, adapter: Path) -> None:
