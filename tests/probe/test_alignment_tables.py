@@ -80,6 +80,13 @@ def test_states_driven_by_length_are_flagged_by_the_null_of_length():
         assert found(aligned()).loc[measure, "length_share"] < 0.3
 
 
+def test_length_that_says_nothing_leaves_all_of_the_variance():
+    """A line fitted on few items can miss wildly on others; the null is then the mean, not worse than it."""
+    rows = found(unrelated())
+    assert rows.loc["procrustes", "length"] == 1
+    assert rows.loc["procrustes", "length_limit"] == 1
+
+
 def test_a_model_that_never_learnt_and_does_as_well_explains_everything():
     states = aligned()
     rows = found(states, random_weights=lambda pooling, layer: states)

@@ -135,7 +135,7 @@ def measure_layer(
         shuffled.append(_pair_shuffled(similarity, source, target, cka[pair], chance))
         own = [both, there, back, there, back, length.length_margins(similarity, left, right)]
         own += [length.length_cka(source, target, left, right), length.length_svcca(source, target, left, right)]
-        nulls.append(np.stack([*own, length.length_procrustes(target, left, chance.halves)]))
+        nulls.append(np.stack([*own, length.length_procrustes(target, lengths[pair[0]], chance.halves)]))
     return LayerParts(np.stack(parts), np.stack(nulls), np.stack(shuffled))
 
 

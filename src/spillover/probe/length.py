@@ -5,7 +5,7 @@ length is the number of tokens, as a logarithm, standardised within the language
 
 - Retrieval: an item finds the one whose length is nearest.
 - Cosine margin, CKA, SVCCA: the states as length predicts them, by a parabola, on the scale of the states themselves.
-- Procrustes: the target's coordinates predicted from the source's length, on held-out items as the rotation is.
+- Procrustes: the target's coordinates by a line or a parabola in the source's length, on held-out items.
 """
 
 from __future__ import annotations
@@ -67,12 +67,20 @@ def length_svcca(source: Cloud, target: Cloud, left: Floats, right: Floats) -> F
     return np.full(len(left), mean_singular(cross[None])[0])
 
 
-def length_procrustes(target: Cloud, left: Floats, halves: tuple[Indices, Indices]) -> Floats:
-    """[n]: parts of the share of the target's variance that the source's length leaves, on held-out items."""
-    errors, sizes = np.zeros(len(left)), np.zeros(len(left))
+def length_procrustes(target: Cloud, source: NDArray[np.integer], halves: tuple[Indices, Indices]) -> Floats:
+    """[n]: parts of the share of the target's variance that the source's length leaves, on held-out items: of a line
+    and a parabola the one that leaves less. Where both do worse than the mean, length says nothing: 1."""
+    z = standardised(source)
+    kinds = [_left_by(np.stack([z**power for power in range(degree + 1)], axis=1), target, halves) for degree in (1, 2)]
+    best = min(kinds, key=lambda parts: float(parts.mean()))
+    return np.ones(len(z)) if best.mean() >= 1 else best
+
+
+def _left_by(features: Floats, target: Cloud, halves: tuple[Indices, Indices]) -> Floats:
+    errors, sizes = np.zeros(len(features)), np.zeros(len(features))
     for coordinates, fit, test in zip(target.halves, halves, halves[::-1], strict=True):
         if coordinates.shape[1]:
-            slopes = np.linalg.lstsq(left[fit], coordinates[fit], rcond=None)[0]
-            errors[test] = ((coordinates[test] - left[test] @ slopes) ** 2).sum(axis=1)
+            slopes = np.linalg.lstsq(features[fit], coordinates[fit], rcond=None)[0]
+            errors[test] = ((coordinates[test] - features[test] @ slopes) ** 2).sum(axis=1)
             sizes[test] = (coordinates[test] ** 2).sum(axis=1)
     return ratio_parts(errors, sizes)
