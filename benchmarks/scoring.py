@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import os
 import statistics
 import subprocess
 import sys
@@ -131,8 +132,11 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--check-items", type=int, default=8)
     parser.add_argument("--lm-eval-python", help="Python of the environment that has lm-eval; left out without it")
+    parser.add_argument("--one-thread", action="store_true", help="processor time of one thread, for a busy machine")
     parser.add_argument("--out", type=Path, default=Path("runs/bench/scoring.json"))
     options = parser.parse_args()
+    if options.one_thread:
+        os.environ |= {"BENCH_PROCESSOR_TIME": "1", "OMP_NUM_THREADS": "1"}
     workers = {"ours": Worker(sys.executable, "ours"), "paper": Worker(sys.executable, "paper")}
     if options.lm_eval_python:
         workers["lm-eval"] = Worker(options.lm_eval_python, "lm-eval", str(packaged_folder()))
@@ -148,6 +152,8 @@ def main() -> None:
         options.out.parent.mkdir(parents=True, exist_ok=True)
         options.out.write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
     print(table(rows, baselines))
+    if options.one_thread:
+        print("\nOne thread each; seconds are processor time.")
     if options.baseline_items:
         print(f"\nBaselines scored {options.baseline_items} items a cell; their seconds and tokens are scaled.")
 

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+import signal
+import subprocess
+import sys
+import time
 
 import numpy as np
 import pytest
@@ -12,6 +16,7 @@ from spillover.core.config import EvaluateConfig
 from spillover.core.errors import ConfigError, DataError, RunError
 from spillover.evaluate.score import evaluate
 from spillover.evaluate.tables import read_evaluation
+from spillover.models.load import load_model
 from spillover.models.local import LocalEngine
 from spillover.tasks.prompts import content_free
 from spillover.tasks.wording import load_task
@@ -210,3 +215,24 @@ def test_progress_counts_items_alone_and_ends_once(tiny, tmp_path):
     assert told[0] == (0, 18)
     assert [done for done, _ in told] == sorted({done for done, _ in told})
     assert told[-1] == (18, 18)
+
+
+@pytest.mark.slow
+def test_a_process_that_is_killed_outright_goes_on(tiny_folder, tmp_path):
+    """SIGKILL while it scores: the same bytes as without, and at most the batch in flight is lost."""
+    data = small_data(tmp_path / "data", ("en", "de"), items=120)
+    command = [
+        *(sys.executable, "-m", "spillover", "evaluate", "--model", str(tiny_folder), "--dtype", "float32"),
+        *("--data", str(data), "--set", "evaluate.batch_tokens=24", "--out", str(tmp_path / "killed")),
+    ]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    written = tmp_path / "killed" / "evaluate" / "base" / "sentiment" / "en.batches.jsonl"
+    while process.poll() is None and not (written.exists() and written.read_bytes().count(b"\n") > 3):
+        time.sleep(0.005)
+    process.kill()
+    assert process.wait() == -signal.SIGKILL
+    assert written.exists()
+    model = load_model(str(tiny_folder), dtype="float32")
+    for out in ("killed", "whole"):
+        run_evaluate(model, data, tmp_path / out)
+    assert table_bytes(tmp_path / "killed") == table_bytes(tmp_path / "whole")

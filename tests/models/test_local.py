@@ -52,6 +52,16 @@ def test_cached_scores_equal_scores_by_hand(tiny, demo_prompts, task, language):
     np.testing.assert_allclose(scores(tiny, prompts), by_hand(tiny, prompts), atol=EXACT)
 
 
+@pytest.mark.parametrize(
+    "task", ["sentiment", *(pytest.param(task, marks=pytest.mark.slow) for task in ("nli", "paraphrase"))]
+)
+def test_every_bundled_language_scores_as_by_hand(tiny, demo_prompts, all_languages, task):
+    for language in all_languages:
+        prompts = demo_prompts(task, language, "native", limit=2)
+        found, expected = scores(tiny, prompts), by_hand(tiny, prompts)
+        np.testing.assert_allclose(found, expected, atol=EXACT, err_msg=language)
+
+
 def test_uncached_scores_equal_cached_ones(tiny, demo_prompts):
     prompts = demo_prompts("nli", "de", "native")
     np.testing.assert_allclose(scores(tiny, prompts, prefix_cache=False), scores(tiny, prompts), atol=EXACT)
