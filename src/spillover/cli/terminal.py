@@ -80,8 +80,11 @@ def print_table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]
     from rich.table import Table
 
     table = Table(title=title, title_justify="left", box=None, pad_edge=False, padding=(0, 1))
-    for i, name in enumerate(header):
-        table.add_column(name, justify="left" if i == 0 else "right", no_wrap=True)
+    # On a narrow terminal the last column goes on in further lines, and no other loses a digit.
+    for i, name in enumerate(header[:-1]):
+        width = max(len(cells[i]) for cells in (header, *rows))
+        table.add_column(name, justify="left" if i == 0 else "right", no_wrap=True, min_width=width)
+    table.add_column(header[-1], justify="right")
     for row in rows:
         table.add_row(*row)
     Console(highlight=False).print(table)
