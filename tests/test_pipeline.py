@@ -47,12 +47,13 @@ def test_the_folder_is_the_one_the_readme_shows(finished):
         "run.json", "config.yaml", "log.jsonl", "report.html", "audit/findings.json", "build/pairs.jsonl",
         "train/steps.jsonl", "train/adapter/adapter_model.safetensors", "train/merged/model.safetensors",
         "evaluate/base/sentiment/en.parquet", "evaluate/tuned/sentiment/es.parquet", "compare/languages.parquet",
-        "compare/groups.parquet", "compare/verdict.json", "probe/base/lens.parquet", "probe/tuned/pca.parquet",
+        "compare/groups.parquet", "compare/verdict.json", "probe/base/lens.parquet", "probe/base/lens_items.parquet", "probe/base/words.json",
+        "probe/base/states/index.json", "probe/tuned/pca.parquet",
     }  # fmt: skip
     assert wanted <= there
     page = finished.page.read_text(encoding="utf-8")
     assert "built-in" not in page
-    assert page.count("<svg") == 4
+    assert page.count("<svg") == 8
     assert not [name for name in there if name.endswith((".partial", ".pkl", ".pt", ".bin"))]
 
 

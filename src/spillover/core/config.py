@@ -175,8 +175,10 @@ class CompareConfig(Section):
 
 
 class ProbeConfig(Section):
-    """Which items the lens and the PCA look at. null: the first task, all languages.
+    """Which items to look at, of those that were evaluated. null: the first task, all languages.
 
+    `layers`: whose states to keep, 0 is the embedding; null for all. `rule`: which tokens the lens counts as a label's
+    first, exact or the paper's.
     `pairs`: alignment of each language with the reference language, or of all with all. `draws`: shuffles of its null.
     `random_weights`: also pass the items through the same architecture before any training, which needs a second model
     in memory.
@@ -185,6 +187,8 @@ class ProbeConfig(Section):
     task: str | None = None
     languages: Languages = "all"
     items: Count = 24
+    layers: list[Annotated[int, Field(ge=0)]] | None = None
+    rule: Literal["exact", "paper"] = "exact"
     pairs: Literal["reference", "all"] = "reference"
     draws: Count = 200
     random_weights: bool = True

@@ -97,6 +97,8 @@ def evaluate(
             "items": sum(len(own.example_ids) for own in found.scores.values()),
             "prompt_tokens": int(sum(own.tokens.sum() for own in found.scores.values())),
             "computed_tokens": sum(own.computed for own in plans.values()),
+            "task": task,
+            "data": data,
         }
     return found
 

@@ -27,7 +27,7 @@ def logits_at(module: Any, places: torch.Tensor, *, exact: bool = False) -> Iter
 
     handles = [head.register_forward_pre_hook(pick)]
     if exact and type(head) is torch.nn.Linear and head.weight.dtype != torch.float32:
-        handles.append(head.register_forward_hook(_float32_linear))
+        handles.append(head.register_forward_hook(float32_linear))
     try:
         yield
     finally:
@@ -35,9 +35,14 @@ def logits_at(module: Any, places: torch.Tensor, *, exact: bool = False) -> Iter
             handle.remove()
 
 
-def _float32_linear(head: torch.nn.Linear, arguments: tuple[torch.Tensor, ...], _: torch.Tensor) -> torch.Tensor:
-    """A linear layer's output in float32, a slice of its rows at a time: the weights of a large vocabulary are not
-    copied whole."""
-    states = arguments[0].float()
-    logits = torch.cat([states @ rows.float().T for rows in torch.split(head.weight, HEAD_SLICE)], dim=-1)
+def float32_linear(head: torch.nn.Linear, arguments: tuple[torch.Tensor, ...], _: torch.Tensor) -> torch.Tensor:
+    """The output of a linear layer in float32, for a forward hook."""
+    return float32_product(head, arguments[0])
+
+
+def float32_product(head: torch.nn.Linear, states: torch.Tensor) -> torch.Tensor:
+    """[n, hidden] → [n, vocab] float32, a slice of the weights at a time: those of a large vocabulary are not copied
+    whole."""
+    wide = states.float()
+    logits = torch.cat([wide @ rows.float().T for rows in torch.split(head.weight, HEAD_SLICE)], dim=-1)
     return logits if head.bias is None else logits + head.bias.float()

@@ -1,58 +1,183 @@
 """Logit lens: what each layer would answer, if it were the last (nostalgebraist 2020; Wendler et al. 2024).
 
-The residual at the last token goes through the model's own final norm and unembedding, once at every layer. Null:
-random tokens, as many as the label set has.
+1. A layer's residual goes through the model's own final norm and unembedding, once at every layer, the last one too.
+2. At the last token before the label: the mass of each label's first token, the rank of the answer, entropy, energy.
+3. At the label's own tokens too: the probability of the exact sequence, each token predicted by the same layer.
+
+All of it is read in the pass that scores the items, from states that are never rounded or kept.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from spillover.core.types import ScoredBatch, States
+from spillover.models.head import float32_product
 from spillover.models.load import Model
+from spillover.models.packing import Item, Plan
 from spillover.models.states import final_norm
+from spillover.probe.words import Sought
 
-BITS = 1 / torch.log(torch.tensor(2.0)).item()
+# Rows whose logits over the whole vocabulary are in memory at once.
+ROWS = 64
+BITS = 1 / math.log(2)
+ENERGY_SLICE = 1 << 14
 
 
-def unembed(model: Model) -> Callable[[Tensor], Tensor]:
-    """A function ([n, hidden] float32 residuals) → [n, vocab] float32 log-probabilities.
+class Lens:
+    """A model's final norm and unembedding, for residuals of any layer. ModelError when its final norm is not found."""
 
-    ModelError when the final norm is not found: a lens without it would show something else.
-    """
-    module: Any = model.module
-    norm = final_norm(module)
-    head = module.get_output_embeddings()
-    config = module.config.get_text_config()
-    cap = getattr(config, "final_logit_softcapping", None)
-    divisor = getattr(config, "logits_scaling", None) or 1.0
-    factor = getattr(config, "logit_scale", None) or 1.0
+    def __init__(self, model: Model) -> None:
+        self.model = model
+        self.norm = final_norm(model.module)
+        self.head: Any = model.module.get_output_embeddings()
+        config = model.module.config.get_text_config()
+        self._cap = getattr(config, "final_logit_softcapping", None)
+        self._factor = (getattr(config, "logit_scale", None) or 1.0) / (getattr(config, "logits_scaling", None) or 1.0)
 
-    def lens(states: Tensor) -> Tensor:
+    def normed(self, residuals: Tensor) -> Tensor:
+        """[n, hidden] of any layer, as the unembedding takes them."""
+        states: Tensor = self.norm(residuals.to(self.model.device, self.model.dtype))
+        return states
+
+    def logits(self, normed: Tensor, *, exact: bool = True) -> Tensor:
+        """[n, hidden] normed → [n, vocab] float32, scaled and soft-capped as the model does it. exact: multiplied in
+        float32; else in the model's own type, whose rounding is under 0.1 in the logits of a bfloat16 model."""
+        if exact and type(self.head) is torch.nn.Linear:
+            logits = float32_product(self.head, normed)
+        else:
+            logits = self.head(normed).float()
+        if self._factor != 1.0:
+            logits = logits * self._factor
+        return self._cap * torch.tanh(logits / self._cap) if self._cap else logits
+
+    def logprobs(self, residuals: Tensor) -> Tensor:
+        """[n, hidden] residuals → [n, vocab] float32 natural log-probabilities."""
         with torch.inference_mode():
-            inner = states.to(model.device, model.dtype)
-            logits = head(norm(inner)).float() * factor / divisor
-            if cap:
-                logits = cap * torch.tanh(logits / cap)
-            result: Tensor = logits.log_softmax(dim=-1)
-            return result
+            return self.logits(self.normed(residuals)).log_softmax(dim=-1)
 
-    return lens
+    def energy(self, normed: Tensor) -> Tensor:
+        """[n, hidden] normed → [n]: how much of a latent lies where the unembedding's rows lie (Wendler et al. 2024):
+        its root mean square cosine with them, over that of the rows among themselves. 1: as much as a token's own row;
+        0: at right angles to all. The norm's weights are applied to the latent; the authors fold them into the rows."""
+        gram, vocabulary = self._gram
+        unit = torch.nn.functional.normalize(normed.float(), dim=-1)
+        squared = ((unit @ gram) * unit).sum(dim=-1).clamp(min=0) * vocabulary
+        energy: Tensor = squared.sqrt() / gram.norm()
+        return energy
+
+    @cached_property
+    def _gram(self) -> tuple[Tensor, int]:
+        """(sum over the vocabulary of the outer product of each unembedding row at length 1, rows)."""
+        weight = self.head.weight
+        gram = torch.zeros(weight.shape[1], weight.shape[1], device=weight.device)
+        with torch.inference_mode():
+            for rows in torch.split(weight, ENERGY_SLICE):
+                unit = torch.nn.functional.normalize(rows.float(), dim=-1)
+                gram = gram + unit.T @ unit
+        return gram, len(weight)
 
 
-def lens_masses(
-    lens: Callable[[Tensor], Tensor], states: Tensor, token_sets: Sequence[Sequence[int]]
-) -> tuple[Tensor, Tensor]:
-    """states: [n, layers + 1, hidden], one language. Returns (mass [layers + 1, n, sets], entropy [layers + 1, n]):
-    probability of each token set, in [0, 1], and entropy in bits."""
-    layers = states.shape[1]
-    masses, entropies = [], []
+def measure_batch(lens: Lens, sought: Sought, plan: Plan, batch: ScoredBatch) -> dict[str, NDArray[np.float32]]:
+    """What the lens sees of a batch of b items, for every layer:
+
+    lens.first: [b, layers, kinds, labels] mass of the label's own first tokens (NaN where it has none).
+    lens.sequence, lens.control: the same shape, natural log-probability of the exact word, and of a random one with as
+    many tokens. lens.pool: [b, layers] mean probability of a random token that looks like a word.
+    lens.rank: [b, layers, kinds] of the right label's first token, 1 is the top.
+    lens.entropy (bits), lens.energy: [b, layers].
+    """
+    states = batch.states
+    assert isinstance(states, States)
+    items = [plan.items[i] for i in batch.index]
+    rights = [sought.right(plan.prompts[i].gold) for i in batch.index]
+    found: dict[str, list[Any]] = {}
+    layers = states.last.shape[1]
     for layer in range(layers):
-        logprobs = lens(states[:, layer])
-        probabilities = logprobs.exp()
-        masses.append(torch.stack([probabilities[:, list(tokens)].sum(dim=-1) for tokens in token_sets], dim=-1))
-        entropies.append(-(probabilities * logprobs).sum(dim=-1) * BITS)
-    return torch.stack(masses).cpu(), torch.stack(entropies).cpu()
+        last, nodes = (torch.from_numpy(np.ascontiguousarray(part[:, layer])) for part in (states.last, states.nodes))
+        own = _one_layer(lens, sought, items, rights, last, nodes, exact=layer == layers - 1)
+        for name, values in own.items():
+            found.setdefault(name, []).append(values.cpu().numpy())
+    return {f"lens.{name}": np.stack(values, axis=1).astype(np.float32) for name, values in found.items()}
+
+
+def _one_layer(
+    lens: Lens,
+    sought: Sought,
+    items: Sequence[Item],
+    rights: Sequence[Sequence[int]],
+    last: Tensor,
+    nodes: Tensor,
+    *,
+    exact: bool,
+) -> dict[str, Tensor]:
+    rows, targets, owners = _steps(items)
+    logprobs = torch.zeros(len(rows))
+    parts: dict[str, list[Tensor]] = {}
+    with torch.inference_mode():
+        for start in range(0, len(last), ROWS):
+            normed = lens.normed(last[start : start + ROWS])
+            logits = lens.logits(normed)
+            total = logits.logsumexp(dim=-1)
+            own = _at_last(lens, sought, rights[start : start + ROWS], normed, logits, total)
+            for name, values in own.items():
+                parts.setdefault(name, []).append(values.cpu())
+            _fill(logprobs, rows, targets, logits, total, start)
+        for start in range(0, len(nodes), ROWS):
+            logits = lens.logits(lens.normed(nodes[start : start + ROWS]), exact=exact)
+            _fill(logprobs, rows, targets, logits, logits.logsumexp(dim=-1), len(last) + start)
+    words = torch.zeros(len(items) * sought.words).index_add_(0, owners, logprobs).reshape(len(items), sought.words)
+    together = {name: torch.cat(values) for name, values in parts.items()}
+    return together | {
+        "sequence": words[:, torch.tensor(sought.columns)],
+        "control": words[:, torch.tensor(sought.controls)],
+    }
+
+
+def _at_last(
+    lens: Lens, sought: Sought, rights: Sequence[Sequence[int]], normed: Tensor, logits: Tensor, total: Tensor
+) -> dict[str, Tensor]:
+    """What is read at the token that predicts the label: [b, ...] each."""
+    probabilities = torch.exp(logits - total[:, None])
+    first = [
+        [probabilities[:, ids].sum(dim=-1) if ids else torch.full_like(total, math.nan) for ids in kind]
+        for kind in sought.first
+    ]
+    right = torch.tensor(rights, device=logits.device)
+    rank = [1 + (logits > logits.gather(1, right[:, k : k + 1])).sum(dim=-1) for k in range(right.shape[1])]
+    return {
+        "first": torch.stack([torch.stack(kind, dim=-1) for kind in first], dim=1),
+        "rank": torch.stack(rank, dim=-1),
+        "entropy": (total - (probabilities * logits).sum(dim=-1)) * BITS,
+        "energy": lens.energy(normed),
+        "pool": probabilities[:, sought.pool].mean(dim=-1),
+    }
+
+
+def _steps(items: Sequence[Item]) -> tuple[Tensor, Tensor, Tensor]:
+    """For every token of every word of every item: the row that predicts it (an item's last token, or behind all of
+    these a node of the items' trees), the token, and the word that it belongs to."""
+    steps = []
+    nodes = len(items)
+    for number, item in enumerate(items):
+        for word, (path, label) in enumerate(zip(item.tree.paths, item.labels, strict=True)):
+            owner = number * len(item.labels) + word
+            steps += [(number if node < 0 else nodes + node, token, owner) for node, token in zip(path, label)]  # noqa: B905
+        nodes += len(item.tree.tokens)
+    rows, targets, owners = zip(*steps, strict=True)
+    return torch.tensor(rows), torch.tensor(targets), torch.tensor(owners)
+
+
+def _fill(out: Tensor, rows: Tensor, targets: Tensor, logits: Tensor, total: Tensor, start: int) -> None:
+    """Write the log-probabilities that rows `start` and on predict."""
+    here = (rows >= start) & (rows < start + len(logits))
+    at = (rows[here] - start).to(logits.device)
+    out[here] = (logits[at, targets[here].to(logits.device)] - total[at]).cpu()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -10,6 +11,7 @@ if TYPE_CHECKING:
 
 from spillover.compare.paired import Comparison
 from spillover.core.languages import language
+from spillover.core.runs import Run
 
 BLUE, ORANGE, GREY = "#0072b2", "#d55e00", "#6b6b6b"
 
@@ -46,55 +48,6 @@ def _changes(rows: pd.DataFrame, metric: str, scale: float, title: str) -> alt.L
     return alt.layer(zero, bars, dots, data=table).properties(width=300, height=alt.Step(18))
 
 
-def lens_chart(table: pd.DataFrame) -> str:
-    """Mean probability of the label words' first tokens by layer, over all languages in `table`, beside as many random
-    tokens; before and after side by side."""
-    import altair as alt
-
-    names = {"reference_mass": "English label words", "native_mass": "own label words", "random_mass": "random tokens"}
-    means = table.groupby(["model", "layer"], sort=False)[list(names)].mean().reset_index()
-    rows = means.melt(["model", "layer"], var_name="set", value_name="probability").replace({"set": names})
-    color = alt.Color("set:N", title=None, scale=alt.Scale(domain=list(names.values()), range=[BLUE, ORANGE, GREY]))
-    dash = alt.StrokeDash(
-        "set:N", title=None, scale=alt.Scale(domain=list(names.values()), range=[[1, 0], [6, 2], [2, 2]])
-    )
-    chart = (
-        alt.Chart(rows)
-        .mark_line(strokeWidth=2)
-        .encode(
-            x=alt.X("layer:Q", title="layer"),
-            y=alt.Y("probability:Q", title="mean probability"),
-            color=color,
-            strokeDash=dash,
-            column=alt.Column("model:N", title=None, sort=["base", "tuned"]),
-        )
-    )
-    return svg(chart.properties(width=250, height=190))
-
-
-def pca_chart(table: pd.DataFrame) -> str:
-    """Mean correlation of the first component between languages by layer, beside the same with items shuffled."""
-    import altair as alt
-
-    names = {"correlation": "parallel items", "correlation_null": "shuffled items"}
-    means = table.groupby(["model", "layer"], sort=False)[list(names)].first().reset_index()
-    rows = means.melt(["model", "layer"], var_name="items", value_name="r").replace({"items": names})
-    color = alt.Color("items:N", title=None, scale=alt.Scale(domain=list(names.values()), range=[BLUE, GREY]))
-    dash = alt.StrokeDash("items:N", title=None, scale=alt.Scale(domain=list(names.values()), range=[[1, 0], [2, 2]]))
-    chart = (
-        alt.Chart(rows)
-        .mark_line(strokeWidth=2)
-        .encode(
-            x=alt.X("layer:Q", title="layer"),
-            y=alt.Y("r:Q", title="mean correlation of PC1"),
-            color=color,
-            strokeDash=dash,
-            column=alt.Column("model:N", title=None, sort=["base", "tuned"]),
-        )
-    )
-    return svg(chart.properties(width=250, height=190))
-
-
 def loss_chart(table: pd.DataFrame) -> str:
     """Training and validation loss by step."""
     import altair as alt
@@ -109,8 +62,33 @@ def loss_chart(table: pd.DataFrame) -> str:
     return svg(encoded.properties(width=420, height=190))
 
 
+@dataclass(frozen=True)
+class Figure:
+    """One figure. `name` is fit for a file."""
+
+    name: str
+    chart: alt.TopLevelMixin
+    caption: str
+
+
 def svg(chart: alt.TopLevelMixin) -> str:
     """A chart as SVG text."""
     import vl_convert
 
-    return str(vl_convert.vegalite_to_svg(chart.configure_view(strokeOpacity=0).to_json()))
+    return str(vl_convert.vegalite_to_svg(styled(chart)))
+
+
+def styled(chart: alt.TopLevelMixin) -> str:
+    """A chart as Vega-Lite text, no frame around it."""
+    return str(chart.configure_view(strokeOpacity=0).to_json())
+
+
+def of_all_models(run: Run, name: str) -> pd.DataFrame | None:
+    """A table of every probed model, one under the other, with a column `model`; None where there is none."""
+    import pandas as pd
+
+    found = [
+        pd.read_parquet(path).assign(model=path.parent.name)
+        for path in sorted((run.path / "probe").glob(f"*/{name}.parquet"))
+    ]
+    return pd.concat(found, ignore_index=True) if found else None

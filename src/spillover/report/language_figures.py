@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from spillover.core.runs import Run
+from spillover.report.charts import Figure, of_all_models
 from spillover.report.language_charts import (
     alignment_heatmap,
     change_heatmap,
@@ -15,7 +15,6 @@ from spillover.report.language_charts import (
 )
 
 if TYPE_CHECKING:
-    import altair as alt
     import pandas as pd
 
 NULLS = (
@@ -23,18 +22,9 @@ NULLS = (
 )
 
 
-@dataclass(frozen=True)
-class Figure:
-    """One figure. `name` is fit for a file."""
-
-    name: str
-    chart: alt.TopLevelMixin
-    caption: str
-
-
 def language_figures(run: Run) -> list[Figure]:
     """The figures that the run's tables allow, in the order of the page."""
-    tables = {name: _of_all_models(run, name) for name in ("alignment", "identity", "neurons")}
+    tables = {name: of_all_models(run, name) for name in ("alignment", "identity", "neurons")}
     joined = {name: _read(run, name) for name in ("alignment_changes", "items")}
     figures = []
     if (aligned := tables["alignment"]) is not None:
@@ -93,16 +83,6 @@ def _alignment(table: pd.DataFrame) -> list[Figure]:
         )
         for measure, text in measures.items()
     ]
-
-
-def _of_all_models(run: Run, name: str) -> pd.DataFrame | None:
-    import pandas as pd
-
-    found = [
-        pd.read_parquet(path).assign(model=path.parent.name)
-        for path in sorted((run.path / "probe").glob(f"*/{name}.parquet"))
-    ]
-    return pd.concat(found, ignore_index=True) if found else None
 
 
 def _read(run: Run, name: str) -> pd.DataFrame | None:

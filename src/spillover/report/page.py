@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jinja2
 
@@ -19,17 +19,14 @@ from spillover.compare.run import read_comparisons
 from spillover.compare.verdict import p_value
 from spillover.core.errors import DataError
 from spillover.core.files import atomic, read_text
-from spillover.core.languages import language, reference_language
+from spillover.core.languages import language
 from spillover.core.runs import Run, existing_run
 from spillover.evaluate.summary import summarise
 from spillover.evaluate.tables import read_evaluation
-from spillover.report.charts import change_chart, lens_chart, pca_chart, svg
-from spillover.report.language_figures import language_figures
+from spillover.report.charts import change_chart, of_all_models, svg
+from spillover.report.figures import figures
 from spillover.report.training import training_section
 from spillover.tasks.wording import bundled_tasks, load_task
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 def report(path: Path | str, *, title: str | None = None) -> Path:
@@ -75,7 +72,7 @@ def gather(run: Run) -> dict[str, Any]:
         "findings": findings,
         "training": _training(run),
         "probe": _probe(run),
-        "figures": [{"chart": _ours(svg(figure.chart)), "caption": figure.caption} for figure in language_figures(run)],
+        "figures": [{"chart": _ours(svg(figure.chart)), "caption": figure.caption} for figure in figures(run)],
         "wording": _wording(comparisons),
         "config": read_text(config_path) if config_path.exists() else None,
     }
@@ -106,24 +103,10 @@ def _training(run: Run) -> dict[str, Any] | None:
     return {"loss": None, "watch": None} | charts | {"stop": found["stop"], "best": facts.get("best")}
 
 
-def _probe(run: Run) -> dict[str, Any] | None:
-    import pandas as pd
-
-    tables: dict[str, list[pd.DataFrame]] = {"lens": [], "pca": []}
-    for name, found in tables.items():
-        for path in sorted((run.path / "probe").glob(f"*/{name}.parquet")):
-            found.append(pd.read_parquet(path).assign(model=path.parent.name))
-    if not tables["lens"] or not tables["pca"]:
-        return None
-    lens, pca = pd.concat(tables["lens"]), pd.concat(tables["pca"])
-    others = lens[lens["language"] != reference_language()]
-    last = lens[lens["layer"] == lens["layer"].max()]
-    return {
-        "lens_chart": _ours(lens_chart(others if len(others) else lens)),
-        "pca_chart": _ours(pca_chart(pca)),
-        "last_layer": last.to_dict("records"),
-        "items_per_language": int(lens["n"].min()),
-    }
+def _probe(run: Run) -> list[dict[str, Any]]:
+    """What the lens says of the last layer, a row per model, language and kind of words."""
+    lens = of_all_models(run, "lens")
+    return [] if lens is None else lens[lens["layer"] == lens["layer"].max()].to_dict("records")
 
 
 def _wording(comparisons: list[Any]) -> list[dict[str, Any]]:

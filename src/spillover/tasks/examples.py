@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import io
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -121,12 +121,14 @@ def load_parallel(
     *,
     limit: int | None = None,
     seed: int = 0,
+    among: Collection[str] | None = None,
     missing_items: Literal["refuse", "intersection"] = "refuse",
     disagreeing_labels: Literal["refuse", "keep"] = "refuse",
 ) -> dict[str, list[Example]]:
     """The same items in every language, in the same order.
 
-    limit: that many, drawn once for all languages with `seed`, balanced over the labels as far as they go.
+    limit: that many, drawn once for all languages with `seed`, balanced over the labels as far as they go. among: only
+    items with these ids.
     DataError names languages without a file, items that a language lacks (unless "intersection"), and items whose label
     differs between languages (unless "keep").
     """
@@ -138,6 +140,14 @@ def load_parallel(
     examples = {code: read_examples(files[code], task, code) for code in languages}
     by_id = {code: {example.id: example for example in rows} for code, rows in examples.items()}
     ids = _shared_ids(by_id, files, missing_items)
+    if among is not None:
+        kept = set(among)
+        ids = [example_id for example_id in ids if example_id in kept]
+        if len(ids) < len(kept):
+            raise DataError(
+                f"{next(iter(files.values())).parent}: lacks {len(kept) - len(ids)} of the {len(kept)} items asked for",
+                hint="give the data that they came from",
+            )
     if split == "test":
         _check_labels(by_id, ids, files, disagreeing_labels)
     if limit is not None and limit < len(ids):

@@ -1,0 +1,204 @@
+"""Charts of the lens and the PCA, layer by layer, from the probe's tables alone."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from spillover.core.languages import language, reference_language
+from spillover.report.charts import BLUE, GREY, ORANGE
+
+if TYPE_CHECKING:
+    import altair as alt
+    import pandas as pd
+
+GREEN, PURPLE, FADED = "#009e73", "#cc79a7", "#d9d9d9"
+PANELS_A_ROW = 4
+SHOWN_LAYERS, SHOWN_ITEMS, SHOWN_COLOURS = 6, 12, 10
+POOLINGS = {
+    "all": "all tokens, shots too (the paper's)",
+    "mean": "the item's own tokens",
+    "weighted": "own tokens, weights 1 to n",
+    "last": "last token",
+}
+
+
+def word_names() -> dict[str, str]:
+    """How the lens's kinds of words are called in a legend."""
+    return {
+        "reference": f"{language(reference_language()).name} answer",
+        "native": "native answer",
+        "romanised": "romanised answer",
+        "asked": "the label set's answer",
+        "random": "random tokens, as many",
+    }
+
+
+def lens_grid(lens: pd.DataFrame, layers: pd.DataFrame) -> alt.VConcatChart:
+    """A panel per language for one model: mass of the right label's first token by layer with its interval, the exact
+    word dashed, random tokens grey; below it a strip of entropy."""
+    import altair as alt
+
+    rows = _curves(lens)
+    top = max(1e-3, float(rows["high"].max(skipna=True)))
+    ceiling = float(layers["entropy"].max())
+    codes = list(dict.fromkeys(lens["language"]))
+    panels = [
+        _panel(rows[rows["language"] == code], layers[layers["language"] == code], code, top, ceiling) for code in codes
+    ]
+    lines = [alt.hconcat(*panels[at : at + PANELS_A_ROW]) for at in range(0, len(panels), PANELS_A_ROW)]
+    return alt.vconcat(*lines)
+
+
+def _curves(lens: pd.DataFrame) -> pd.DataFrame:
+    """Long rows: language, layer, what, measure (first token, exact word), value, low, high."""
+    import pandas as pd
+
+    names = word_names()
+    parts = []
+    for measure, column in (("first token", "answer"), ("exact word", "answer_sequence")):
+        own = lens[["language", "layer", "words", column, f"{column}_low", f"{column}_high"]]
+        own = own.set_axis(["language", "layer", "what", "value", "low", "high"], axis=1)
+        parts.append(own.assign(measure=measure))
+    null = lens.groupby(["language", "layer"], sort=False)["random"].mean().reset_index()
+    parts.append(null.rename(columns={"random": "value"}).assign(what="random", measure="first token"))
+    rows = pd.concat(parts, ignore_index=True).dropna(subset=["value"])
+    return rows.assign(what=rows["what"].map(names))
+
+
+def _panel(rows: pd.DataFrame, layers: pd.DataFrame, code: str, top: float, ceiling: float) -> alt.VConcatChart:
+    import altair as alt
+
+    names = list(word_names().values())
+    color = alt.Color(
+        "what:N", title=None, scale=alt.Scale(domain=names, range=[BLUE, ORANGE, GREEN, PURPLE, GREY]),
+        legend=alt.Legend(orient="bottom", columns=3),
+    )  # fmt: skip
+    dash = alt.StrokeDash(
+        "measure:N", title=None, scale=alt.Scale(domain=["first token", "exact word"], range=[[1, 0], [3, 2]]),
+        legend=alt.Legend(orient="bottom"),
+    )  # fmt: skip
+    x = alt.X("layer:Q", title=None, axis=alt.Axis(labels=False, ticks=False, grid=False))
+    scale = alt.Scale(domain=[0, top])
+    base = alt.Chart(rows.drop(columns="language")).encode(x=x, color=color)
+    band = base.mark_area(opacity=0.18).encode(
+        y=alt.Y("low:Q", scale=scale, title="probability"), y2="high:Q", detail="measure:N"
+    )
+    line = base.mark_line(strokeWidth=1.6).encode(y=alt.Y("value:Q", scale=scale, title="probability"), strokeDash=dash)
+    curves = alt.layer(band, line).properties(width=150, height=95, title=language(code).name)
+    strip = (
+        alt.Chart(layers[["layer", "entropy"]])
+        .mark_rect()
+        .encode(
+            x=alt.X(
+                "layer:O", title=None, axis=alt.Axis(values=_ticks(layers), labelAngle=0, ticks=False, domain=False)
+            ),
+            color=alt.Color(
+                "entropy:Q", title="entropy (bits)", scale=alt.Scale(scheme="greys", domain=[0, ceiling]),
+                legend=alt.Legend(orient="bottom", gradientLength=80),
+            ),
+        )
+        .properties(width=150, height=9)
+    )  # fmt: skip
+    return alt.vconcat(curves, strip, spacing=1).resolve_scale(color="independent")
+
+
+def lens_change(before: pd.DataFrame, after: pd.DataFrame, words: str, column: str = "answer") -> alt.LayerChart:
+    """A cell per language and layer: by how much the answer's mass changed. Grey where the two intervals overlap."""
+    import altair as alt
+
+    keys = ["language", "layer", "words"]
+    rows = before.merge(after, on=keys, suffixes=("_before", "_after"))
+    rows = rows[rows["words"] == words]
+    apart = (rows[f"{column}_low_after"] > rows[f"{column}_high_before"]) | (
+        rows[f"{column}_high_after"] < rows[f"{column}_low_before"]
+    )
+    rows = rows.assign(
+        change=rows[f"{column}_after"] - rows[f"{column}_before"], apart=apart,
+        name=[language(code).name for code in rows["language"]],
+    )[["name", "layer", "change", "apart"]]  # fmt: skip
+    most = max(float(rows["change"].abs().max(skipna=True) or 0), 1e-9)
+    x = alt.X("layer:O", title="layer", axis=alt.Axis(values=_ticks(rows), labelAngle=0))
+    base = alt.Chart(rows).encode(x=x, y=alt.Y("name:N", title=None, sort=list(dict.fromkeys(rows["name"]))))
+    scale = alt.Scale(scheme="blueorange", domain=[-most, most], domainMid=0)
+    cells = base.mark_rect().encode(color=alt.Color("change:Q", title="change in probability", scale=scale))
+    faded = base.mark_rect(color=FADED)
+    layered = alt.layer(faded.transform_filter("!datum.apart"), cells.transform_filter("datum.apart"))
+    return layered.properties(width=420, height=alt.Step(13))
+
+
+def pca_grid(table: pd.DataFrame, pooling: str) -> alt.FacetChart:
+    """First two components, a panel per model and a few layers, a colour per language (or script, where there are many
+    languages); at most twelve items of each language."""
+    import altair as alt
+
+    rows = table[table["pooling"] == pooling].dropna(subset=["pc1"])
+    shown = _some(sorted(rows["layer"].unique()), SHOWN_LAYERS)
+    kept = set(list(dict.fromkeys(rows["example_id"]))[:SHOWN_ITEMS])
+    rows = rows[rows["layer"].isin(shown) & rows["example_id"].isin(kept)]
+    codes = list(dict.fromkeys(rows["language"]))
+    few = len(codes) <= SHOWN_COLOURS
+    names = {code: language(code).name if few else f"{language(code).script} script" for code in codes}
+    rows = rows.assign(group=rows["language"].map(names), pc1=rows["pc1"].round(3), pc2=rows["pc2"].round(3))
+    panel = (
+        alt.Chart()
+        .mark_point(filled=True, size=12, opacity=0.7)
+        .encode(
+            x=alt.X("pc1:Q", title="PC1", axis=alt.Axis(labels=False, ticks=False)),
+            y=alt.Y("pc2:Q", title="PC2", axis=alt.Axis(labels=False, ticks=False)),
+            color=alt.Color("group:N", title=None, scale=alt.Scale(scheme="tableau10")),
+        )
+    )
+    header = alt.Header(labelExpr="'layer ' + datum.value")
+    data = rows[["model", "layer", "group", "pc1", "pc2"]]
+    layered = alt.layer(panel, data=data).properties(width=105, height=105)
+    faceted = layered.facet(column=alt.Column("layer:O", title=None, header=header), row=alt.Row("model:N", title=None))
+    return faceted.resolve_scale(x="independent", y="independent")
+
+
+def correlation_chart(pairs: pd.DataFrame) -> alt.FacetChart:
+    """Correlation of the first component with the reference language's, mean over languages, by layer; beside length
+    alone, shuffled items, and states whose length was taken out. A column per pooling, a row per model."""
+    import altair as alt
+
+    names = {
+        "correlation": "PC1",
+        "residual": "PC1 without length",
+        "length": "length alone",
+        "shuffled": "shuffled items",
+    }
+    reference = reference_language()
+    own = pairs[(pairs["language"] == reference) | (pairs["other"] == reference)]
+    own = own if len(own) else pairs
+    own = own.assign(**{name: own[name].abs() for name in names})
+    means = own.groupby(["model", "pooling", "layer"], sort=False)[list(names)].mean().reset_index()
+    rows = means.melt(["model", "pooling", "layer"], var_name="what", value_name="r").replace(
+        {"what": names, "pooling": POOLINGS}
+    )
+    domain = list(names.values())
+    line = (
+        alt.Chart()
+        .mark_line(strokeWidth=1.8)
+        .encode(
+            x=alt.X("layer:Q", title="layer"),
+            y=alt.Y("r:Q", title="|r| with the reference language", scale=alt.Scale(domain=[0, 1])),
+            color=alt.Color("what:N", title=None, scale=alt.Scale(domain=domain, range=[BLUE, GREEN, ORANGE, GREY])),
+            strokeDash=alt.StrokeDash(
+                "what:N", title=None, scale=alt.Scale(domain=domain, range=[[1, 0], [6, 2], [4, 2, 1, 2], [2, 2]])
+            ),
+        )
+    )
+    layered = alt.layer(line, data=rows).properties(width=150, height=120)
+    column = alt.Column("pooling:N", title=None, sort=list(POOLINGS.values()), header=alt.Header(labelLimit=170))
+    return layered.facet(column=column, row=alt.Row("model:N", title=None))
+
+
+def _ticks(rows: pd.DataFrame) -> list[int]:
+    last = int(rows["layer"].max())
+    return list(range(0, last + 1, max(1, last // 5)))
+
+
+def _some(values: list[Any], count: int) -> list[Any]:
+    """At most so many, evenly spread, the first and the last among them."""
+    if len(values) <= count:
+        return values
+    return [values[round(i * (len(values) - 1) / (count - 1))] for i in range(count)]
