@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from spillover.build.arms import copied, matched, shuffled, size, templated
-from spillover.build.pairs import build, build_pairs, read_pairs, read_ready_made, write_pairs
+from spillover.build.pairs import build, build_pairs, read_pairs, write_pairs
 from spillover.core.config import BuildConfig
 from spillover.core.errors import ConfigError, DataError
 from spillover.core.files import resources
@@ -73,28 +73,12 @@ def test_test_items_among_the_questions_are_refused_by_name_or_dropped(tmp_path,
     [
         (["ja"], BuildConfig(), "'ja' is not here"),
         (["en"], BuildConfig(), "is the target too"),
-        (["es"], BuildConfig(pairs=10_000), "10000 wanted, 68"),
+        (["es"], BuildConfig(pairs=10_000), "10000 wanted from es, 68"),
     ],
 )
 def test_what_cannot_be_built_is_said_with_its_value(languages, config, message):
     with pytest.raises(ConfigError, match=message):
         build_pairs("sentiment", languages=languages, config=config)
-
-
-def test_ready_made_pairs_of_the_paper(tmp_path):
-    path = tmp_path / "questions.json"
-    text = 'Prämisse: x\nAntwort: "\nTranslate the input from German to English:\n'
-    path.write_text(json.dumps([{"input": text, "answer": 'Premise: x\nAnswer: "'}] * 3))
-    pairs = read_ready_made(path, 2)
-    assert [(pair.source, pair.target, pair.prompt) for pair in pairs] == [("de", "en", text)] * 2
-
-
-@pytest.mark.parametrize("row", [{"input": "no instruction", "answer": "x"}, {"answer": "x"}, {"input": "Translate the input from Elvish to English:", "answer": "x"}])  # fmt: skip
-def test_what_is_no_ready_made_pair_is_named(tmp_path, row):
-    path = tmp_path / "questions.json"
-    path.write_text(json.dumps([row]))
-    with pytest.raises(DataError, match=r"questions\.json:1"):
-        read_ready_made(path, None)
 
 
 def test_shuffled_arm_keeps_no_translation_and_loses_none():

@@ -7,8 +7,9 @@ template    each question with another question of its own language: format, but
 off-domain  translation of another task's questions (`build.off_domain`): translation, but not of this task
 labelled    target-language questions with their answers, each behind another: the task itself, but no other language
 
-All arms have as many pairs as the real one, so as many steps. `matched` draws again until the UTF-8 bytes of all pairs
-come within 1 % of the real arm's, where the texts allow it; tokens are known only to a model, and `train` counts them.
+All arms have as many pairs as the real one, so as many steps, and its mix of languages where they have languages.
+`matched` draws again until the UTF-8 bytes of all pairs come within 1 % of the real arm's, where the texts allow it;
+tokens are known only to a model, and `train` counts them. Replay (mix.py) is added to every arm alike.
 """
 
 from __future__ import annotations
@@ -31,9 +32,9 @@ def apply_arm(arm: str, pairs: Sequence[TrainingPair], rng: np.random.Generator)
     if arm == "shuffled":
         return shuffled(pairs, rng)
     if arm == "copy":
-        return matched([copied(pair) for pair in pairs], pairs, rng)
+        return matched_by_source([copied(pair) for pair in pairs], pairs, rng)
     if arm == "template":
-        return matched(templated(pairs, rng), pairs, rng)
+        return matched_by_source(templated(pairs, rng), pairs, rng)
     return list(pairs)
 
 
@@ -79,6 +80,17 @@ def labelled(
         pair_id = f"{last.id}:{place}:labelled"
         made.append(TrainingPair(pair_id, last.language, last.language, prompt, words[last.label or ""] + '"'))
     return matched(made, pairs, rng)
+
+
+def matched_by_source(
+    made: Sequence[TrainingPair], real: Sequence[TrainingPair], rng: np.random.Generator
+) -> list[TrainingPair]:
+    """`matched` within each source language, so that an arm has the real one's mix of languages too."""
+    result = []
+    for code in dict.fromkeys(pair.source for pair in real):
+        own = [pair for pair in made if pair.source == code]
+        result += matched(own, [pair for pair in real if pair.source == code], rng)
+    return result
 
 
 def matched(made: Sequence[TrainingPair], real: Sequence[TrainingPair], rng: np.random.Generator) -> list[TrainingPair]:

@@ -7,28 +7,28 @@
 
 from __future__ import annotations
 
-import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 
-from spillover.build.arms import FROM_PAIRS, apply_arm, labelled, matched, size
+from spillover.build.arms import FROM_PAIRS, apply_arm, labelled, matched_by_source, size
+from spillover.build.exchange import exchange_files, read_exchange
+from spillover.build.mix import quotas, replay
 from spillover.core.config import BuildConfig
 from spillover.core.errors import ConfigError, DataError
-from spillover.core.files import hash_files, read_jsonl, write_jsonl
-from spillover.core.languages import known_languages, language, reference_language, select_languages
+from spillover.core.files import hash_files, hash_of, read_jsonl, read_text, write_jsonl
+from spillover.core.languages import language, reference_language, select_languages
 from spillover.core.runs import Run
 from spillover.core.types import Example, Task, TrainingPair
 from spillover.tasks.examples import language_files, load_parallel, read_examples
 from spillover.tasks.overlap import overlapping
-from spillover.tasks.paper import read_array
 from spillover.tasks.prompts import question
 from spillover.tasks.wording import load_task
 
 INSTRUCTION = "\nTranslate the input from {source} to {target}:\n"
-READY_MADE = re.compile(r"Translate the input from (?P<source>.+) to (?P<target>.+):\s*$")
 
 
 def build_pairs(
@@ -41,14 +41,49 @@ def build_pairs(
     config = config or BuildConfig()
     rng = np.random.default_rng(seed)
     if config.files:
-        pairs = [pair for path in config.files for pair in read_ready_made(Path(path), config.pairs)]
+        pairs = _mixed([pair for path in config.files for pair in read_exchange(Path(path))], config, rng)
     else:
         pairs = _translate(load_task(task), languages, data, config, rng)
     if config.arm in FROM_PAIRS:
         pairs = apply_arm(config.arm, pairs, rng)
     else:
         pairs = _from_questions(task, pairs, data, config, rng)
+    if config.replay:
+        # Drawn apart from the arm: every arm of a seed has the same rows.
+        texts = _replay_texts(task, data, config)
+        pairs = [*pairs, *replay(texts, len(pairs), config.replay, np.random.default_rng([seed, 1]))]
     return [pairs[i] for i in rng.permutation(len(pairs))]
+
+
+def _mixed(pairs: Sequence[TrainingPair], config: BuildConfig, rng: np.random.Generator) -> list[TrainingPair]:
+    """Ready-made pairs in the shares of the mix: the first ones of each source in its files, all of them when the mix
+    takes all."""
+    found = Counter(pair.source for pair in pairs)
+    left = quotas(found, config)
+    kept = []
+    for pair in pairs:
+        if left[pair.source]:
+            left[pair.source] -= 1
+            kept.append(pair)
+    return kept
+
+
+def _replay_texts(task: str, data: str, config: BuildConfig) -> list[tuple[str, str]]:
+    """(id, text) in the reference language: lines of a file, or the task's training questions."""
+    if config.replay_text:
+        path = Path(config.replay_text)
+        return [(f"{path.stem}-{i:06}", line) for i, line in enumerate(read_text(path).splitlines(), 1) if line.strip()]
+    wording, code = load_task(task), reference_language()
+    files = language_files(data, wording, "train")
+    if code not in files:
+        raise ConfigError(
+            f"build.replay: {data} has no training questions in {code}", hint="--set build.replay_text=FILE"
+        )
+    rows = {code: read_examples(files[code], wording, code)}
+    tests = language_files(data, wording, "test")
+    held = {code: read_examples(tests[code], wording, code)} if code in tests else {}
+    rows = _without_test_items(wording, rows, held, config.overlap)
+    return [(row.id, question(wording, row)) for row in rows[code]]
 
 
 def _from_questions(
@@ -60,7 +95,7 @@ def _from_questions(
         sources = list(dict.fromkeys(pair.source for pair in pairs))
         wide = config.model_copy(update={"pairs": None})
         made = _translate(load_task(config.off_domain or ""), sources, data, wide, rng)
-        return matched(made, pairs, rng)
+        return matched_by_source(made, pairs, rng)
     target = config.target or reference_language()
     wording = load_task(task)
     questions = load_parallel(data, wording, "train", [target])
@@ -85,21 +120,36 @@ def _translate(
     sources = _sources(
         languages, target, language_files(data, task, "train"), f"training questions of {task.name} in {data}"
     )
-    questions = load_parallel(data, task, "train", [*sources, target], missing_items="refuse")
+    questions = _questions(data, task, sources, target, config)
     tests = {
         code: read_examples(path, task, code)
         for code, path in language_files(data, task, "test").items()
         if code in questions
     }
     questions = _without_test_items(task, questions, tests, config.overlap)
-    ids = [example.id for example in questions[target]]
-    n = len(ids) if config.pairs is None else config.pairs
-    if n > len(ids):
-        raise ConfigError(
-            f"build.pairs: {n} wanted, {len(ids)} questions are there", hint=f"--pairs {len(ids)} or fewer"
-        )
-    chosen = rng.permutation(len(ids))[:n]
-    return [translation_pair(task, questions[source][i], questions[target][i]) for source in sources for i in chosen]
+    by_id = {code: {row.id: row for row in rows} for code, rows in questions.items()}
+    shared = {code: [row.id for row in questions[target] if row.id in by_id[code]] for code in sources}
+    counts = quotas({code: len(ids) for code, ids in shared.items()}, config)
+    # One order for all sources: what they have in common is drawn in common.
+    ids = [row.id for row in questions[target]]
+    order = [ids[i] for i in rng.permutation(len(ids))]
+    pairs = []
+    for code in sources:
+        chosen = [item for item in order if item in by_id[code]][: counts[code]]
+        pairs += [translation_pair(task, by_id[code][item], by_id[target][item]) for item in chosen]
+    return pairs
+
+
+def _questions(
+    data: str, task: Task, sources: Sequence[str], target: str, config: BuildConfig
+) -> dict[str, list[Example]]:
+    """Training questions by language, the same in all of them unless `config.missing_items` lets each have its own."""
+    if config.missing_items == "refuse":
+        return load_parallel(data, task, "train", [*sources, target])
+    files = language_files(data, task, "train")
+    if target not in files:
+        raise DataError(f"no training questions of {task.name} in {target}", hint=f"{data} has {', '.join(files)}")
+    return {code: read_examples(files[code], task, code) for code in [*sources, target]}
 
 
 def source_languages(config: BuildConfig, files: Iterable[str], *, where: str) -> tuple[str, ...]:
@@ -147,28 +197,6 @@ def _without_test_items(
     return {code: [row for row in rows if row.id not in found] for code, rows in questions.items()}
 
 
-def read_ready_made(path: Path, limit: int | None) -> list[TrainingPair]:
-    """Pairs from the paper's own training files: a JSON array of {input, answer}, the instruction at input's end."""
-    names = {language(code).name: code for code in known_languages()}
-    pairs = []
-    for number, (line, row) in enumerate(read_array(path), start=1):
-        text, completion = row.get("input"), row.get("answer")
-        match = READY_MADE.search(text) if isinstance(text, str) else None
-        if not match or not isinstance(text, str) or not isinstance(completion, str) or not completion.strip():
-            raise DataError(
-                f"{path}:{line}: not a pair",
-                hint='expected {"input": "... Translate the input from X to Y:", "answer": "..."}',
-            )
-        unknown = [name for name in match.groups() if name not in names]
-        if unknown:
-            raise DataError(f"{path}:{line}: language {unknown[0]!r} is not known", hint=", ".join(names))
-        source, target = names[match["source"]], names[match["target"]]
-        pairs.append(TrainingPair(f"{path.stem}-{number:05}:{source}-{target}", source, target, text, completion))
-        if limit and len(pairs) == limit:
-            break
-    return pairs
-
-
 def write_pairs(path: Path, pairs: Sequence[TrainingPair]) -> None:
     """Write pairs as JSON lines."""
     write_jsonl(path, map(asdict, pairs))
@@ -195,7 +223,7 @@ def build(run: Run, config: BuildConfig, *, data: str, seed: int) -> list[Traini
     path = run.path / "build" / "pairs.jsonl"
     _check_arm(config)
     if config.files:
-        inputs = hash_files(map(Path, config.files)) if all(Path(file).is_file() for file in config.files) else ""
+        inputs = hash_files(path for file in config.files for path in exchange_files(Path(file)))
     else:
         files = language_files(data, load_task(config.task), "train")
         source_languages(config, files, where=f"training questions of {config.task} in {data}")
@@ -207,6 +235,8 @@ def build(run: Run, config: BuildConfig, *, data: str, seed: int) -> list[Traini
         other = load_task(config.off_domain)
         settings |= {"off_domain_wording": other.fingerprint}
         settings |= {"off_domain_data": hash_files(language_files(data, other, "train").values())}
+    if config.replay_text:
+        settings["replay_texts"] = hash_of(read_text(Path(config.replay_text)))
     with run.stage("build", settings) as stage:
         if stage.finished and path.exists():
             return read_pairs(path)
@@ -214,4 +244,5 @@ def build(run: Run, config: BuildConfig, *, data: str, seed: int) -> list[Traini
         write_pairs(path, pairs)
         stage.facts |= {"pairs": len(pairs), "languages": trained_languages(pairs)}
         stage.facts |= {"arm": config.arm, "bytes": sum(map(size, pairs))}
+        stage.facts["by_direction"] = dict(sorted(Counter(f"{pair.source}-{pair.target}" for pair in pairs).items()))
     return pairs

@@ -80,7 +80,12 @@ class AuditConfig(Section):
 
 class BuildConfig(Section):
     """Question-translation pairs. `sources`: "all" for every language with questions but the target, which is the
-    reference language when null. `pairs`: per source language, null for all. `files`: ready-made pairs instead.
+    reference language when null. `pairs`: per source language on the average, null for all. `files`: ready-made pairs
+    instead (build/exchange.py says which).
+
+    `mix`, `temperature`: shares of the source languages. `replay`: share of rows that are plain text in the reference
+    language, its questions or the lines of the file `replay_text` (build/mix.py). `missing_items`: pairwise lets each
+    source use the questions that it shares with the target.
 
     `arm`: translate, or a placebo (build/arms.py says what each is). `off_domain`: the other task of that arm.
     """
@@ -92,6 +97,11 @@ class BuildConfig(Section):
     arm: Literal["translate", "shuffled", "copy", "template", "off-domain", "labelled"] = "translate"
     off_domain: str | None = None
     overlap: Literal["refuse", "drop"] = "refuse"
+    missing_items: Literal["refuse", "pairwise"] = "refuse"
+    mix: Literal["proportional", "equal", "temperature"] = "proportional"
+    temperature: Annotated[float, Field(ge=1)] = 3.0
+    replay: Share = 0.0
+    replay_text: str | None = None
     files: list[str] = []
 
 
