@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
+import re
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from statsmodels.stats.power import zt_ind_solve_power
 
-from spillover.compare.power import clears, detectable, independent_discordance, items_needed, plan
-from spillover.core.errors import ConfigError
+from spillover.cli import main
+from spillover.compare.power import clears, detectable, independent_discordance, items_needed, plan, read_published
+from spillover.core.errors import ConfigError, DataError
 
 # Mistral-7B, Amazon polarity, 500 items, % right: arXiv 2405.13816, 20 languages from en to bn.
 BASE = [89.2, 92.4, 91.8, 93.4, 94.2, 93.8, 93.6, 93.0, 93.2, 93.4, 87.6, 93.2, 91.6, 92.4, 91.8, 63.2, 81.6, 83.0, 58.0, 71.0]  # fmt: skip
@@ -26,6 +28,23 @@ ARMS = {
 def test_of_the_papers_twenty_changes_a_handful_clear_an_uncorrected_bound(arm):
     cleared = [clears(old / 100, new / 100, 500) for old, new in zip(BASE, ARMS[arm], strict=True)]
     assert 4 <= sum(cleared) <= 7
+
+
+def test_a_published_table_is_read_as_counts_from_the_command_line(tmp_path, capsys):
+    path = tmp_path / "published.csv"
+    pairs = zip(BASE, ARMS["zh+es"], strict=True)
+    path.write_text(
+        "language,before,after\n" + "".join(f"l{i},{a / 100},{b / 100}\n" for i, (a, b) in enumerate(pairs))
+    )
+    with pytest.raises(SystemExit) as ended:
+        main(["compare", "--plan", "--items", "500", "--published", str(path)])
+    assert ended.value.code == 0
+    counts = [int(n) for n in re.findall(r"(\d+) (?:of 20|one corrected)", capsys.readouterr().out)]
+    assert 4 <= counts[0] <= 7
+    assert counts[1] <= counts[0]
+    path.write_text("language,before,after\nzh,92.4,94.8\n")
+    with pytest.raises(DataError, match=r"published\.csv:2: expected language, before and after"):
+        read_published(path, 500)
 
 
 def test_items_needed_is_the_z_test_of_a_paired_difference():

@@ -125,21 +125,55 @@ def test_false_alarms_with_no_change(accuracy, n):
     """A group's verdict, and a single language's, when nothing changed; and any of 20 after Holm."""
     rng = np.random.default_rng(n)
     found = {"mean of 20": [], "adjusted, one": [], "mid-p, one": [], "exact, one": [], "any of 20 after Holm": []}
-    for _ in range(1500):
+    for _ in range(3000):
         parts = differences(rng, accuracy, accuracy, n, 20)
         gained, lost = (parts == 1).sum(axis=0), (parts == -1).sum(axis=0)
-        p_values = np.array([exact(int(a), int(b)) for a, b in zip(gained, lost, strict=True)])
+        p_values = np.array([mid(int(a), int(b)) for a, b in zip(gained, lost, strict=True)])
         found["mean of 20"].append(adjusted(parts.mean(axis=1), LEVEL).p < 0.05)
         found["adjusted, one"].append(adjusted(parts[:, 0], LEVEL).p < 0.05)
-        found["mid-p, one"].append(mid(int(gained[0]), int(lost[0])) < 0.05)
-        found["exact, one"].append(p_values[0] < 0.05)
+        found["mid-p, one"].append((p_values < 0.05).mean())
+        found["exact, one"].append(exact(int(gained[0]), int(lost[0])) < 0.05)
         found["any of 20 after Holm"].append(p_values.min() * 20 < 0.05)  # its first step
     shares = {name: np.mean(values) for name, values in found.items()}
     report(f"no change, accuracy {accuracy}, n={n}", **shares)
     assert 0.03 <= shares["mean of 20"] <= 0.065
     assert 0.03 <= shares["adjusted, one"] <= 0.065
+    assert 0.03 <= shares["mid-p, one"] <= 0.065
     assert shares["exact, one"] <= 0.065
     assert shares["any of 20 after Holm"] <= 0.05
+
+
+@pytest.mark.parametrize("n", [100, 500])
+@pytest.mark.parametrize(("before", "after"), [(1.0, 1.6), (3.3, 3.3)])
+def test_coverage_of_auroc_and_calibrated_accuracy_over_languages_that_move_together(n, before, after):
+    """The mean of 20 languages; nine tenths of an item's noise is the same in all. A gap of 3.3 is 95 % right."""
+    rng = np.random.default_rng(n)
+    truth = {
+        "auroc": norm.cdf(after / np.sqrt(2)) - norm.cdf(before / np.sqrt(2)),
+        "calibrated": norm.cdf(after / 2) - norm.cdf(before / 2),
+    }
+    held = {"auroc": [], "calibrated": []}
+    for _ in range(500):
+        parts = {"auroc": [], "calibrated": []}
+        common = rng.normal(size=n)
+        for _ in range(20):
+            shared = np.sqrt(0.9) * common + np.sqrt(0.1) * rng.normal(size=n)
+            sides = [
+                margins(rng, gap, n, np.sqrt(0.5) * shared + np.sqrt(0.5) * rng.normal(size=n))
+                for gap in (before, after)
+            ]
+            areas = [auroc_influence(*side) for side in sides]
+            parts["auroc"].append(areas[1][0] - areas[0][0] + areas[1][1] - areas[0][1])
+            hits = [batch_calibrated(values).argmax(axis=1) == gold for values, gold in sides]
+            parts["calibrated"].append(hits[1].astype(float) - hits[0])
+        for metric, interval in (("auroc", plain), ("calibrated", adjusted)):
+            found = interval(np.mean(parts[metric], axis=0), LEVEL)
+            held[metric].append(found.low <= truth[metric] <= found.high)
+    shares = {name: np.mean(values) for name, values in held.items()}
+    report(f"mean of 20 correlated languages, n={n} gap {before}→{after}", **shares)
+    assert 0.93 <= shares["calibrated"] <= 0.97
+    # Above the 97 % that is aimed at, on the wide side, for an AUROC near 0.99 and 100 items: EXPERIMENTS.md.
+    assert 0.93 <= shares["auroc"] <= 0.985
 
 
 @pytest.mark.parametrize("columns", [3, 5, 20])

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from spillover.cli.options import Data, Json, Lang, Set
-from spillover.cli.terminal import print_table, progress_bars
+from spillover.cli.terminal import print_list, print_table, progress_bars
 
 if TYPE_CHECKING:
     from spillover.audit.fix import Mend
@@ -126,16 +126,32 @@ def _print_findings(findings: Sequence[Finding]) -> None:
         ceilings = [f.ceiling for f in own if f.check == "oracle-ceiling" and f.ceiling is not None]
         touched = len({(f.split, i) for f in own for i in f.example_ids})
         counts = [str(sum(f.severity == severity for f in own)) for severity in ("error", "warning", "note")]
-        perfect = f"{100 * min(ceilings, default=1.0):.1f} %"
-        rows.append([f"{task} {code or '(all)'}", perfect, *counts, str(touched), own[0].check])
-    print_table("", ["", "a perfect model", "errors", "warnings", "notes", "rows", "worst"], rows)
+        perfect = f"{100 * min(ceilings, default=1.0):.1f}"
+        rows.append([f"{task[:16]} {code or 'all'}", perfect, *counts, str(touched), own[0].check])
+    print_table("", ["", "perfect, %", "errors", "warnings", "notes", "rows", "worst"], rows)
+    print("perfect: what a perfect model scores with these labels")
+    for (severity, task, check), same in _alike(findings).items():
+        print(f"\n{severity}: {check}, {task}")
+        shown = same if severity != "note" else same[:WORST]
+        print_list(_told(finding) for finding in shown)
+        if len(shown) < len(same):
+            print(f"  and {len(same) - len(shown)} more languages")
+        if severity != "note":
+            print(f"  {same[0].certainty}; mend: {same[0].mend}")
+    print(f"\n{len(findings)} findings")
+
+
+def _told(finding: Finding) -> str:
+    ids = ", ".join(finding.example_ids[:WORST]) + (" ..." if len(finding.example_ids) > WORST else "")
+    return f"{finding.language or 'all'}: {finding.message}" + (f" [{ids}]" if ids else "")
+
+
+def _alike(findings: Sequence[Finding]) -> dict[tuple[str, str, str], list[Finding]]:
+    """Findings by (severity, task, check), in the order that they come in: worst first."""
+    groups: dict[tuple[str, str, str], list[Finding]] = {}
     for finding in findings:
-        ids = ", ".join(finding.example_ids[:WORST]) + (" ..." if len(finding.example_ids) > WORST else "")
-        where = f"{finding.task} {finding.language or '(all)'}"
-        print(f"{finding.severity:<8} {where:<16} {finding.check:<18} {finding.message}" + (f" [{ids}]" if ids else ""))
-        if finding.severity != "note":
-            print(f"{'':<26}{finding.certainty}; {finding.mend}")
-    print(f"{len(findings)} findings")
+        groups.setdefault((finding.severity, finding.task, finding.check), []).append(finding)
+    return groups
 
 
 def _by_language(findings: Sequence[Finding]) -> dict[tuple[str, str], list[Finding]]:

@@ -42,6 +42,10 @@ def compare(
     accuracy: Annotated[str | None, typer.Option(help="--plan: before and after, as in 0.87,0.91.")] = None,
     discordance: Annotated[float | None, typer.Option(help="--plan: share of items that turn.")] = None,
     languages: Annotated[int, typer.Option(help="--plan: languages that are tested.")] = 1,
+    published: Annotated[
+        Path | None,
+        typer.Option(help="--plan: a CSV of language, before, after: which changes exceed chance."),
+    ] = None,
     seed: Seed = 0,
     set_: Set = None,
     as_json: Json = False,
@@ -56,6 +60,9 @@ def compare(
         compare__draws=draws, compare__calibration=calibration, compare__length=length,
         compare__against=[str(path) for path in paths[1:]] or None, seed=seed,
     ).compare  # fmt: skip
+    if plan and published:
+        _print_published(published, items, config, as_json)
+        return
     if plan:
         found = _plan(paths, (before, after), items, accuracy, discordance, languages, config)
         print(json.dumps(vars(found)) if as_json else found)
@@ -139,6 +146,34 @@ def _plan(
         items=items, discordance=discordance, languages=languages, effect=config.effect, alpha=1 - config.level,
         power=config.power,
     )  # fmt: skip
+
+
+def _print_published(path: Path, items: int | None, config: CompareConfig, as_json: bool) -> None:
+    from spillover.compare.power import read_published
+
+    if items is None:
+        raise typer.BadParameter("--published wants --items, how many items each accuracy was measured on")
+    found = read_published(path, items, level=config.level)
+    if as_json:
+        print(json.dumps(found.to_dict("records"), ensure_ascii=False))
+        return
+    rows = [
+        (
+            str(row["language"]),
+            f"{100 * row['before']:.1f} → {100 * row['after']:.1f}",
+            f"{100 * row['change']:+.1f}",
+            f"{100 * row['bound']:.1f}",
+            *("yes" if row[key] else "" for key in ("clears", "clears_corrected")),
+        )
+        for row in _records(found)
+    ]
+    print_table(f"{path}, {items} items", ("", "accuracy", "change", "bound", "beyond it", "corrected"), rows)
+    k = len(rows)
+    print(
+        f"{found['clears'].sum()} of {k} changes exceed their uncorrected bound, "
+        f"{found['clears_corrected'].sum()} one corrected for {k}."
+    )
+    print("The bound takes the two models' errors as independent; with their outputs it is smaller.")
 
 
 def _unwritten(path: Path, names: tuple[str, str], config: CompareConfig) -> Comparison:

@@ -6,10 +6,18 @@ formula is the usual one for McNemar's test (Connor 1987).
 
 from __future__ import annotations
 
+import csv
+import io
 import math
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from spillover.core.errors import ConfigError
+from spillover.core.errors import ConfigError, DataError
+from spillover.core.files import read_text
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def items_needed(effect: float, discordance: float, *, alpha: float = 0.05, power: float = 0.8) -> int:
@@ -59,12 +67,47 @@ def independent_discordance(before: float, after: float) -> float:
 
 def clears(before: float, after: float, items: int, *, discordance: float | None = None, alpha: float = 0.05) -> bool:
     """Whether a change between two published accuracies exceeds its uncorrected two-sided bound at n items."""
+    return abs(after - before) > bound(before, after, items, discordance=discordance, alpha=alpha)
+
+
+def bound(before: float, after: float, items: int, *, discordance: float | None = None, alpha: float = 0.05) -> float:
+    """How large a change (a share) between these accuracies chance alone makes at n items, two-sided at `alpha`."""
     from scipy.stats import norm
 
     turned = independent_discordance(before, after) if discordance is None else discordance
     turned = max(turned, abs(after - before))
-    error = math.sqrt(max(turned - (after - before) ** 2, 0.0) / items)
-    return abs(after - before) > float(norm.ppf(1 - alpha / 2)) * error
+    return float(norm.ppf(1 - alpha / 2)) * math.sqrt(max(turned - (after - before) ** 2, 0.0) / items)
+
+
+def read_published(path: Path, items: int, *, level: float = 0.95) -> pd.DataFrame:
+    """A published table of accuracies read as counts: `language`, `before`, `after`, `change`, `bound`, `clears` (the
+    change exceeds it) and `clears_corrected` (it exceeds one for as many languages, the first step of Holm).
+
+    The file is a CSV with a row per language and shares between 0 and 1. DataError names the line that is not.
+    """
+    import pandas as pd
+
+    rows: list[dict[str, Any]] = []
+    for line, row in enumerate(csv.DictReader(io.StringIO(read_text(path))), start=2):
+        try:
+            before, after = (float(row[key]) for key in ("before", "after"))
+            good = 0 <= before <= 1 and 0 <= after <= 1
+        except (KeyError, TypeError, ValueError):
+            good = False
+        if not good or not row.get("language"):
+            raise DataError(
+                f"{path}:{line}: expected language, before and after, shares between 0 and 1",
+                hint="as in zh,0.924,0.948",
+            )
+        rows.append({"language": row["language"], "before": before, "after": after})
+    if not rows:
+        raise DataError(f"{path}: no rows", hint="language,before,after on the first line, then a row per language")
+    for row in rows:
+        pair = (row["before"], row["after"], items)
+        row |= {"change": row["after"] - row["before"], "bound": bound(*pair, alpha=1 - level)}
+        row |= {"clears": clears(*pair, alpha=1 - level)}
+        row |= {"clears_corrected": clears(*pair, alpha=(1 - level) / len(rows))}
+    return pd.DataFrame(rows)
 
 
 @dataclass(frozen=True)
