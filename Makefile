@@ -6,7 +6,7 @@ DATA :=
 BENCH :=
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: install demo test test-slow test-packaged check bench bench-audit bench-alignment clean
+.PHONY: install demo test test-slow test-packaged check bench bench-train bench-audit bench-alignment clean
 
 install: $(VENV)/.installed
 
@@ -53,5 +53,24 @@ bench-audit: install  ## PAPER=data/paper for the imported data too, SIZE=large 
 bench-alignment: install  ## alignment and identity on made-up states: time, memory, false alarms
 	PYTHONPATH=. $(BIN)/python -m benchmarks.alignment
 
+# Environments of their own: LLaMA-Factory wants an older transformers.
+bench-train: install .venv-trl/.installed .venv-llamafactory/.installed  ## DATA=folder, BENCH="--rows 64 --repeats 3"
+	$(BIN)/python benchmarks/training.py --trl-python .venv-trl/bin/python \
+	  --llamafactory-python .venv-llamafactory/bin/python $(if $(DATA),--data $(DATA)) $(BENCH)
+
+.venv-trl/.installed:
+	$(PYTHON) -m venv .venv-trl
+	.venv-trl/bin/pip install --quiet --disable-pip-version-check torch==2.13.0
+	.venv-trl/bin/pip install --quiet --disable-pip-version-check torch==2.13.0 trl==1.16.0 peft
+	touch $@
+
+.venv-llamafactory/.installed:
+	$(PYTHON) -m venv .venv-llamafactory
+	.venv-llamafactory/bin/pip install --quiet --disable-pip-version-check torch==2.13.0
+	.venv-llamafactory/bin/pip install --quiet --disable-pip-version-check torch==2.13.0 llamafactory==0.9.5
+	# Their newest builds are for other versions of torch, and text needs neither.
+	.venv-llamafactory/bin/pip uninstall --quiet --yes torchvision torchaudio
+	touch $@
+
 clean:
-	rm -rf $(VENV) .venv-lm-eval .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) .venv-lm-eval .venv-trl .venv-llamafactory .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

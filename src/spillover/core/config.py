@@ -108,6 +108,10 @@ class BuildConfig(Section):
 class TrainConfig(Section):
     """LoRA tuning. `batch`: pairs a step, over all processes; it is computed in parts of at most `batch_tokens` tokens.
 
+    `method`: which adapter, by peft's name for it; those that change the base's weights (pissa, olora) are saved as
+    plain LoRA of twice the rank. `targets`: names of linear layers, or all-linear. `long_pairs`: what becomes of a pair
+    of more than `max_tokens` tokens; cut takes them off the end of its completion.
+
     `chat_template`: wrap each pair in the model's own chat template. `keep_merged`: also write the merged weights.
     `seed`: of the training alone, null for the run's own: seeds then share their pairs and test items.
 
@@ -117,6 +121,7 @@ class TrainConfig(Section):
     be told from noise. `watch_languages`: null for the reference language, those trained on and three others.
     """
 
+    method: Literal["lora", "rslora", "dora", "pissa", "olora", "orthogonal"] = "lora"
     rank: Count = 8
     alpha: Positive = 16
     dropout: Share = 0.0
@@ -128,6 +133,7 @@ class TrainConfig(Section):
     batch: Count = 16
     batch_tokens: Count = 1024
     max_tokens: Count = 2048
+    long_pairs: Literal["refuse", "drop", "cut"] = "refuse"
     validation: Share = 0.05
     checkpoint_steps: Count = 50
     end_of_text: bool = True

@@ -2,10 +2,47 @@
 
 from __future__ import annotations
 
+import json
+import logging
+import zipfile
 from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+
+log = logging.getLogger(__name__)
 
 
 def last_checkpoint(folder: Path) -> Path | None:
-    """The newest whole checkpoint; trainer_state.json is written last, so one without it was cut short."""
-    found = [path for path in folder.glob("checkpoint-*") if (path / "trainer_state.json").is_file()]
-    return max(found, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
+    """The newest whole checkpoint, None when there is none; each newer one that is damaged is named in a log line.
+    trainer_state.json is written last, so a folder without it was cut short."""
+    found = [path for path in folder.glob("checkpoint-*") if path.name.rpartition("-")[2].isdigit()]
+    for path in sorted(found, key=lambda path: -int(path.name.rpartition("-")[2])):
+        damage = what_is_damaged(path)
+        if damage is None:
+            return path
+        log.warning("%s is damaged (%s): passed over", path, damage)
+    return None
+
+
+def what_is_damaged(checkpoint: Path) -> str | None:
+    """The first file of a checkpoint that cannot be read, and why; None when all can."""
+    try:
+        json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        return f"trainer_state.json: {'missing' if isinstance(error, FileNotFoundError) else 'broken'}"
+    for path in sorted(checkpoint.rglob("*.safetensors")):
+        try:
+            with safe_open(str(path), framework="np") as file:
+                file.keys()
+        except (OSError, SafetensorError):
+            return f"{path.name}: broken"
+    for pattern in ("*.pt", "*.pth"):
+        for path in sorted(checkpoint.glob(pattern)):
+            try:
+                with zipfile.ZipFile(path) as archive:
+                    broken = archive.testzip()
+            except (OSError, zipfile.BadZipFile):
+                broken = path.name
+            if broken:
+                return f"{path.name}: broken"
+    return None

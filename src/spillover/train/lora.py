@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import shutil
 import time
 from collections.abc import Sequence
@@ -27,7 +28,8 @@ from spillover.core.runs import open_run
 from spillover.core.types import Progress, TrainingPair, no_progress
 from spillover.models.load import Model, attach_adapter
 from spillover.models.memory import keep_freed_memory
-from spillover.train.adapters import save_adapter, with_adapter
+from spillover.train.adapters import INITIAL, keep_initial, save_adapter, with_adapter
+from spillover.train.bad_days import writing
 from spillover.train.checkpoints import last_checkpoint
 from spillover.train.curve import Curve
 from spillover.train.packing import collate
@@ -68,6 +70,11 @@ def train(
         "seed": seed,
         "watch": watch and dict(watch.settings),
     }
+    if int(os.environ.get("RANK", "0")):  # another process of `accelerate launch` or torchrun writes the folder
+        held = run.manifest()["stages"].get("train", {})
+        if held.get("state") != "done" or held.get("key") != hash_of(settings):
+            _train(base, pairs, folder, config, seed, watch, no_progress)
+        return attach_adapter(base, str(folder / "adapter"))
     with run.stage("train", settings) as stage:
         if not (stage.finished and (folder / "adapter").is_dir()):
             stage.facts |= _train(base, pairs, folder, config, seed, watch, progress)
@@ -110,18 +117,27 @@ def _train(
     resume = last_checkpoint(checkpoints)
     if resume:
         log.info("going on from %s", resume.name)
-    with contextlib.suppress(AlreadyStopped):
-        trainer.train(resume_from_checkpoint=str(resume) if resume else None)
-    seconds = time.monotonic() - started
-    if watch:
-        take_best(trainer.state.log_history, config, checkpoints, folder / "adapter")
-    else:
-        save_adapter(module, base, folder / "adapter")
-    shutil.rmtree(checkpoints, ignore_errors=True)
+    initial = folder / INITIAL
+    with writing(folder):
+        if trainer.is_world_process_zero():
+            keep_initial(module, config, initial)
+        with contextlib.suppress(AlreadyStopped):
+            trainer.train(resume_from_checkpoint=str(resume) if resume else None)
+        seconds = time.monotonic() - started
+        if trainer.is_world_process_zero():
+            if watch:
+                take_best(trainer.state.log_history, config, checkpoints, folder / "adapter")
+            else:
+                save_adapter(module, base, folder / "adapter", initial)
+    trainer.accelerator.wait_for_everyone()
+    if trainer.is_world_process_zero():
+        for scratch in (checkpoints, initial):
+            shutil.rmtree(scratch, ignore_errors=True)
     tokens = sum(len(row["input_ids"]) for row in training)
     facts = {
         "pairs": len(training),
         "validation_pairs": len(validation),
+        "left_out": len(pairs) - len(rows),
         "steps": trainer.state.global_step,
         "tokens_per_epoch": tokens,
         "loss": _last(trainer.state.log_history, "loss"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from typing import TypedDict
 
@@ -13,7 +14,10 @@ from spillover.core.types import TrainingPair
 from spillover.models.labels import split_at
 from spillover.models.load import Model
 
+log = logging.getLogger(__name__)
+
 IGNORE = -100
+NAMED = 5
 
 
 class Row(TypedDict):
@@ -26,7 +30,8 @@ class Row(TypedDict):
 
 
 def tokenize_pairs(base: Model, pairs: Sequence[TrainingPair], config: TrainConfig) -> list[Row]:
-    """One row a pair. DataError for a pair that is longer than `config.max_tokens` or the model's context."""
+    """One row a pair. One that is longer than `config.max_tokens` or the model's context is a DataError, or is dropped
+    or cut and named in a log line, as `config.long_pairs` says."""
     if not pairs:
         raise DataError("no training pairs", hint="`spillover build` makes them")
     prompts = [_in_chat(base, pair.prompt) if config.chat_template else pair.prompt for pair in pairs]
@@ -36,17 +41,32 @@ def tokenize_pairs(base: Model, pairs: Sequence[TrainingPair], config: TrainConf
     end = [base.tokenizer.eos_token_id] if config.end_of_text and base.tokenizer.eos_token_id is not None else []
     limit = min(config.max_tokens, base.context)
     rows: list[Row] = []
+    long: list[str] = []
     for number, (pair, prompt, encoding) in enumerate(zip(pairs, prompts, encodings, strict=True)):
         ids, start, _ = split_at(encoding, len(prompt))
         ids = ids + end
         if len(ids) > limit:
-            raise DataError(
-                f"training pair {pair.id} has {len(ids)} tokens, more than {limit}",
-                hint="raise train.max_tokens, or leave it out",
-            )
+            long.append(f"{pair.id} ({len(ids)} tokens)")
+            if config.long_pairs == "cut" and start < limit:
+                ids = ids[:limit]
+            else:
+                continue
         start = max(start, 1)  # nothing stands before the first token that could predict it
         rows.append({"input_ids": ids, "labels": [IGNORE] * start + ids[start:], "number": number})
+    if long:
+        _tell_of_long(long, limit, config.long_pairs, kept=len(rows))
     return rows
+
+
+def _tell_of_long(long: list[str], limit: int, choice: str, *, kept: int) -> None:
+    named = ", ".join(long[:NAMED]) + (f" and {len(long) - NAMED} more" if len(long) > NAMED else "")
+    said = f"{len(long)} training pair{'s' if len(long) > 1 else ''} of more than {limit} tokens: {named}"
+    if choice == "refuse" or not kept:
+        hint = "--set train.long_pairs=drop or cut, or raise train.max_tokens"
+        raise DataError(said, hint=hint if kept else "raise train.max_tokens")
+    log.warning(
+        "%s; %s", said, "left out" if choice == "drop" else "cut at the end, or left out if only a prompt is left"
+    )
 
 
 def _in_chat(base: Model, prompt: str) -> str:

@@ -29,7 +29,7 @@ from spillover.core.errors import ConfigError
 from spillover.core.files import atomic_folder, plain
 from spillover.core.types import LabelScores, Progress, no_progress
 from spillover.models.load import Model
-from spillover.train.adapters import save_adapter
+from spillover.train.adapters import INITIAL, save_adapter
 
 log = logging.getLogger(__name__)
 
@@ -152,7 +152,7 @@ class Watching(transformers.TrainerCallback):  # type: ignore[misc]  # transform
     def _keep(self, state: Any, model: Any) -> None:
         """Two are kept: if the newest checkpoint is damaged, the training goes on from the one before."""
         if state.is_world_process_zero:
-            save_adapter(model, self.base, self.folder / f"best-{state.global_step}")
+            save_adapter(model, self.base, self.folder / f"best-{state.global_step}", self.folder.parent / INITIAL)
             kept = sorted(self.folder.glob("best-*"), key=lambda path: int(path.name.rpartition("-")[2]))
             for old in kept[:-2]:
                 shutil.rmtree(old)
