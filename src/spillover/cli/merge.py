@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+import typer
+
 from spillover.cli.options import Data, Model, Out, Revision, TaskName
 from spillover.cli.terminal import progress_bars
 
@@ -12,18 +16,31 @@ def merge(
     revision: Revision = None,
     task: TaskName = "sentiment",
     data: Data = "demo",
+    push: Annotated[str | None, typer.Option(help="Then publish to this Hugging Face repository, owner/name.")] = None,
+    adapter_only: Annotated[
+        bool, typer.Option("--adapter-only", help="With --push: publish the adapter, and merge nothing.")
+    ] = False,
+    private: Annotated[bool, typer.Option("--private", help="With --push: a new repository is private.")] = False,
 ) -> None:
     """Fold <out>/train/adapter into full weights, and check that nothing else changed: <out>/train/merged."""
     from spillover.core.config import load_config
-    from spillover.core.errors import RunError
+    from spillover.core.errors import ConfigError, RunError
     from spillover.core.runs import existing_run
 
+    if (adapter_only or private) and not push:
+        raise ConfigError("--adapter-only and --private go with --push", hint="--push owner/name")
     if not (out / "train" / "adapter").is_dir():
         raise RunError(f"{out}: no train/adapter here", hint="`spillover train` first")
     config = load_config(model__name=model, model__revision=revision, tasks=[task], data=data)
-    from spillover.pipeline import gate_prompts
-    from spillover.train.merge import merge_run
+    place = existing_run(out)
+    if not adapter_only:
+        from spillover.pipeline import gate_prompts
+        from spillover.train.merge import merge_run
 
-    with progress_bars() as progress:
-        folder = merge_run(existing_run(out), config.model, gate_prompts(config), progress)
-    print(f"wrote {folder}")
+        with progress_bars() as progress:
+            folder = merge_run(place, config.model, gate_prompts(config), progress)
+        print(f"wrote {folder}")
+    if push:
+        from spillover.train.push import push as publish
+
+        print(f"pushed {publish(place, push, weights='adapter' if adapter_only else 'merged', private=private)}")
