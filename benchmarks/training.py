@@ -34,12 +34,13 @@ def make_rows(data: str, rows: int) -> list[dict]:
     return [{"id": pair.id, "prompt": pair.prompt, "completion": pair.completion} for pair in pairs]
 
 
-def run(python: str, trainer: str, model: str, rows: Path, folder: Path) -> dict:
+def run(python: str, trainer: str, model: str, rows: Path, folder: Path) -> dict | None:
     command = [python, str(HERE / "training_worker.py"), trainer, model, str(rows), str(folder)]
     answer = subprocess.run(command, capture_output=True, text=True, check=False)
     lines = [line for line in answer.stdout.splitlines() if line.startswith('{"seconds"')]
     if answer.returncode or not lines:
-        raise SystemExit(f"{trainer} ended early:\n{answer.stderr[-3000:]}")
+        print(f"{trainer} ended early, and is left out:\n{answer.stderr[-3000:]}", file=sys.stderr)
+        return None
     return json.loads(lines[-1])
 
 
@@ -101,10 +102,11 @@ def main() -> None:
     for turn in range(options.repeats):
         for name in names[turn % len(names) :] + names[: turn % len(names)]:
             folder = options.out / f"{name}-{turn}"
-            results[name].append(run(pythons[name], name, str(packaged_folder()), path, folder))
+            measured = run(pythons[name], name, str(packaged_folder()), path, folder)
+            results[name] += [measured] if measured else []
             (options.out / "results.json").write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
             print(f"{name}: done", file=sys.stderr)
-    print(table(results))
+    print(table({name: rows for name, rows in results.items() if rows}))
     if options.one_thread:
         print("\nOne thread each; seconds are processor time.")
     print(f"\n{len(rows)} rows, batch 16, q/v LoRA rank 8, bfloat16, {options.repeats} round(s).")

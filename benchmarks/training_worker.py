@@ -98,7 +98,9 @@ def trl(model: str, rows: list[dict], folder: str, watch: Watch) -> None:
 
 
 def llamafactory(model: str, rows: list[dict], folder: str, watch: Watch) -> None:
-    # It imports torchaudio for models that hear; no build of that goes with this torch, and nothing here calls it.
+    from transformers import PreTrainedModel, Trainer  # noqa: F401  # it asks for torchaudio, truthfully answered no
+
+    # LLaMA-Factory imports torchaudio for models that hear; no build of it goes with this torch, and text needs none.
     sys.modules.setdefault("torchaudio", types.ModuleType("torchaudio"))
     from llamafactory.train.tuner import run_exp
 

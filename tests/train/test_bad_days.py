@@ -120,6 +120,38 @@ def test_a_folder_that_cannot_be_written_is_one_line(pairs, tmp_path, monkeypatc
         train(make_model(), pairs, out=tmp_path / "run", config=CONFIG)
 
 
+def test_an_exploded_loss_stops(pairs, tmp_path, monkeypatch):
+    summed = CompletionTrainer._summed_loss
+    monkeypatch.setattr(CompletionTrainer, "_summed_loss", lambda *arguments: summed(*arguments) * 3)
+    with pytest.raises(ModelError, match=r"the training loss is \d+\.\d+ on pairs"):
+        train(make_model(), pairs, out=tmp_path / "run", config=CONFIG)
+
+
+def test_a_checkpoint_of_weights_that_are_no_numbers_is_passed_over(pairs, tmp_path, monkeypatch):
+    from safetensors.torch import load_file, save_file
+
+    checkpoints = stopped(pairs, tmp_path / "run", monkeypatch, after=2)
+    file = checkpoints / "checkpoint-2" / "adapter_model.safetensors"
+    save_file({name: tensor * float("nan") for name, tensor in load_file(file).items()}, file)
+    assert last_checkpoint(checkpoints).name == "checkpoint-1"
+
+
+def test_a_folder_that_is_read_only_is_one_line_and_exit_code_3(pairs, tmp_path, monkeypatch, capsys):
+    from spillover.cli import main
+    from spillover.core.runs import Run
+
+    def refused(self, **_):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(self.path / "run.json"))
+
+    monkeypatch.setattr(Run, "update", refused)
+    write_pairs(tmp_path / "pairs.jsonl", pairs)
+    model = str(save_model(tmp_path / "model"))
+    with pytest.raises(SystemExit) as caught:
+        main(["train", "--model", model, "--out", str(tmp_path / "run"), "--pairs", str(tmp_path / "pairs.jsonl")])
+    assert caught.value.code == 3
+    assert "run.json: Permission denied" in capsys.readouterr().err
+
+
 def test_long_pairs_are_dropped_or_cut_and_named(tiny, pairs, caplog):
     lengths = sorted(len(row["input_ids"]) for row in tokenize_pairs(tiny, pairs, CONFIG))
     limit = lengths[len(lengths) // 2]

@@ -10,6 +10,7 @@ from torch.nn.functional import cross_entropy
 
 from spillover.build.pairs import build_pairs
 from spillover.core.config import BuildConfig, TrainConfig
+from spillover.train import attention as attention_file
 from spillover.train import loss as loss_file
 from spillover.train.adapters import with_adapter
 from spillover.train.attention import NAME, packed
@@ -79,6 +80,21 @@ def test_parts_have_the_loss_and_gradients_of_single_texts(pairs, tmp_path, fami
     assert found.keys() == wanted.keys()
     for name, gradient in wanted.items():
         torch.testing.assert_close(found[name], gradient, atol=1e-4, rtol=1e-3, msg=name)
+
+
+@pytest.mark.parametrize("family", ["llama", "mistral"])
+def test_long_texts_attend_by_the_fused_kernel_with_the_same_loss(pairs, tmp_path, monkeypatch, family):
+    base = make_model(family=family)
+    rows = tokenize_pairs(base, pairs, CONFIG)[:5]
+    losses = []
+    for longest in (10_000, 1):
+        monkeypatch.setattr(attention_file, "WEIGHTS_TOKENS", longest)
+        torch.manual_seed(0)
+        trainer = make_trainer(base, rows, tmp_path)
+        assert trainer.packed
+        losses.append(trainer.training_step(trainer.model, collate(rows), torch.tensor(100)).item())
+        losses.append(sum(p.grad.square().sum().item() for p in trainer.model.parameters() if p.grad is not None))
+    assert losses[:2] == pytest.approx(losses[2:], rel=1e-4)
 
 
 def test_texts_in_one_row_do_not_see_each_other(tiny, pairs):

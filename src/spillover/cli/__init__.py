@@ -6,6 +6,7 @@ Results go to stdout, progress and logs to stderr. Exit codes: 0 ok, 1 a bug, 2 
 
 from __future__ import annotations
 
+import errno
 import logging
 import sys
 from collections.abc import Sequence
@@ -26,9 +27,11 @@ from spillover.cli.run import run
 from spillover.cli.sweep import sweep
 from spillover.cli.terminal import say
 from spillover.cli.train import train
-from spillover.core.errors import SpilloverError, missing_extra
+from spillover.core.errors import RunError, SpilloverError, missing_extra
 
 INTERRUPTED = 130
+# What a full disk or a folder that is not ours gives: no bug here.
+UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
 
 app = typer.Typer(
     name="spillover",
@@ -75,6 +78,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
             raise
         say(f"error: {missing.message}\n  try: {missing.hint}")
         sys.exit(missing.exit_code)
+    except OSError as error:
+        if error.errno not in UNWRITABLE:
+            raise
+        say(f"error: {error.filename or 'the disk'}: {error.strerror}")
+        say("  try: make room or allow writing; the same command goes on from there")
+        sys.exit(RunError.exit_code)
     except (KeyboardInterrupt, typer.Abort):
         say("interrupted; the same command goes on from here")
         sys.exit(INTERRUPTED)

@@ -186,6 +186,8 @@ def _convert_gguf(source: Path, folder: Path) -> None:
 
 
 def _device(name: str) -> torch.device:
+    if name == "auto" and torch.cuda.is_available() and "LOCAL_RANK" in os.environ:
+        name = f"cuda:{os.environ['LOCAL_RANK']}"  # one of several processes of torchrun or accelerate
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,14 +16,15 @@ from spillover.train.checkpoints import last_checkpoint
 NAMED = 20
 
 
-def check_loss(total: torch.Tensor, ids: Sequence[str], checkpoints: Path) -> None:
-    """ModelError when a part's loss is not a number, with its pairs and the last good checkpoint."""
-    if torch.isfinite(total):
+def check_loss(mean: torch.Tensor, vocabulary: int, ids: Sequence[str], checkpoints: Path) -> None:
+    """ModelError when a part's mean loss is not a number, or has exploded: it is more than twice that of a uniform
+    guess among the vocabulary. With the part's pairs and the last good checkpoint."""
+    if mean <= 2 * math.log(vocabulary):
         return
     good = last_checkpoint(checkpoints)
+    named = ", ".join(ids[:NAMED]) + (" ..." if len(ids) > NAMED else "")
     raise ModelError(
-        f"the training loss is {total.item()} on pairs {', '.join(ids[:NAMED])}{' ...' if len(ids) > NAMED else ''}; "
-        f"last good checkpoint: {good or 'none yet'}",
+        f"the training loss is {mean.item():.4g} on pairs {named}; last good checkpoint: {good or 'none yet'}",
         hint="lower train.learning_rate, look at these pairs, or --dtype float32",
     )
 

@@ -7,6 +7,7 @@ import logging
 import zipfile
 from pathlib import Path
 
+import numpy as np
 from safetensors import SafetensorError, safe_open
 
 log = logging.getLogger(__name__)
@@ -33,9 +34,11 @@ def what_is_damaged(checkpoint: Path) -> str | None:
     for path in sorted(checkpoint.rglob("*.safetensors")):
         try:
             with safe_open(str(path), framework="np") as file:
-                file.keys()
+                whole = all(np.isfinite(file.get_tensor(name)).all() for name in file.keys())  # noqa: SIM118
         except (OSError, SafetensorError):
             return f"{path.name}: broken"
+        if not whole:
+            return f"{path.name}: weights that are no numbers"
     for pattern in ("*.pt", "*.pth"):
         for path in sorted(checkpoint.glob(pattern)):
             try:

@@ -31,6 +31,8 @@ log = logging.getLogger(__name__)
 
 # Where a process holds only a share of the weights, layers must be called as they are.
 WHOLE_WEIGHTS = {DistributedType.NO, DistributedType.MULTI_CPU, DistributedType.MULTI_GPU, DistributedType.MULTI_XPU}
+# The fused kernel's backward pass is slow on CPUs; beyond so many tokens plain attention costs too much memory.
+PLAIN_TOKENS = 512
 # A packed loss that is further than this from the padded one, relative to it, in float32, is wrong; in bfloat16 the two
 # are rounded differently.
 PACKED_TOLERANCE = {torch.float32: 1e-4, torch.float16: 1e-2, torch.bfloat16: 3e-2}
@@ -86,6 +88,7 @@ class CompletionTrainer(transformers.Trainer):  # type: ignore[misc]  # transfor
         self.whole_weights = self.accelerator.distributed_type in WHOLE_WEIGHTS and not self.is_fsdp_enabled
         if self.whole_weights:
             compute_in_base_precision(self.model)
+        self.vocabulary = int(self.model.config.get_text_config().vocab_size)
         self.packed = self._try_packing()
 
     def _try_packing(self) -> bool:
@@ -106,7 +109,10 @@ class CompletionTrainer(transformers.Trainer):  # type: ignore[misc]  # transfor
             except (CannotPack, TypeError, RuntimeError, ValueError) as error:
                 reason = str(error).splitlines()[0][:120]
         if reason:
-            plain.set_attn_implementation(before)
+            slow = (
+                plain.device.type == "cpu" and max(len(row["input_ids"]) for row in self.train_dataset) <= PLAIN_TOKENS
+            )
+            plain.set_attn_implementation("eager" if slow and before == "sdpa" else before)
             log.info("texts are padded, not packed: %s", reason)
         return not reason
 
@@ -141,7 +147,9 @@ class CompletionTrainer(transformers.Trainer):  # type: ignore[misc]  # transfor
         """Summed natural-log loss of a part's completion tokens over `num_items_in_batch`, the tokens of the whole
         batch; its own when None. ModelError names the pairs of a loss that is not a number."""
         total = self._summed_loss(model, inputs)
-        check_loss(total, [self.ids[number] for number in inputs.numbers], Path(self.args.output_dir))
+        ids = [self.ids[number] for number in inputs.numbers]
+        mean = total.detach() / max(1, len(inputs.targets))
+        check_loss(mean, self.vocabulary, ids, Path(self.args.output_dir))
         loss = total / (len(inputs.targets) if num_items_in_batch is None else num_items_in_batch)
         if num_items_in_batch is not None:
             loss = loss * self.accelerator.num_processes  # gradients are averaged over processes
