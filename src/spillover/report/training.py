@@ -86,8 +86,9 @@ def watch_chart(table: pd.DataFrame, limit: float | None) -> str:
         y = alt.Y("value:Q", title=name, scale=alt.Scale(zero=False))
         chart: alt.Chart | alt.LayerChart = lines.encode(x=x, y=y, color=color, strokeDash=dash)
         if limit is not None and name == MEASURES["auroc"]:
-            rule = alt.Chart().mark_rule(color=GREY, strokeWidth=1).encode(y=alt.datum(limit))
-            text = alt.Chart().mark_text(align="right", baseline="top", dy=3, color=GREY, text=f"{reference}'s limit")
-            chart = alt.layer(chart, rule, text.encode(y=alt.datum(limit), x=alt.value(215)), data=rows)
+            once = alt.Chart(alt.Data(values=[{}]))
+            rule = once.mark_rule(color=GREY, strokeWidth=1).encode(y=alt.datum(limit))
+            text = once.mark_text(align="right", baseline="top", dy=3, color=GREY, text=f"{reference}'s limit")
+            chart = alt.layer(chart, rule, text.encode(y=alt.datum(limit), x=alt.value(215)))
         charts.append(chart.properties(width=215, height=170))
     return svg(alt.hconcat(*charts))
