@@ -195,6 +195,15 @@ def test_the_worst_language_comes_first_and_fail_on_decides(tmp_path, call):
     assert call("audit", "--data", tmp_path / "fixed", "--out", tmp_path / "again")[0] == 0
 
 
+def test_a_folder_that_a_mended_copy_may_not_replace_is_refused_before_the_audit(place, tmp_path, call):
+    (tmp_path / "mine").write_text("precious")
+    code, output, error = call("audit", "--data", place / "data", "--out", tmp_path / "run", "--fix", tmp_path / "mine")
+    assert code == 3
+    assert "not made by --fix" in error
+    assert output == ""
+    assert not (tmp_path / "run" / "audit").exists()
+
+
 def test_a_models_tokenizer_is_asked_when_it_is_named(place, tmp_path, call):
     code, output, error = call("audit", "--lang", "en,hi", "--model", place / "model", "--out", tmp_path / "run")
     assert code == 0, error

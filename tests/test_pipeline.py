@@ -140,7 +140,9 @@ def test_errors_in_the_data_stop_the_run_unless_told_not_to(place, tmp_path):
     assert not (tmp_path / "run" / "train").exists()
     loose = load_config(audit__stop=False, evaluate__disagreeing_labels="keep")
     config = config.model_copy(update={"audit": loose.audit, "evaluate": loose.evaluate})
-    assert run(config, tmp_path / "loose").page.exists()
+    again = run(config, tmp_path / "run")
+    assert again.page.exists()
+    assert load_config(again.path / "config.yaml") == config, "the folder that the audit stopped takes what was told"
 
 
 def test_the_bases_scores_are_taken_over_from_a_run_that_evaluates_the_same(place, finished, tmp_path, monkeypatch):

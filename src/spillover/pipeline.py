@@ -132,15 +132,18 @@ def check_inputs(config: RunConfig) -> None:
 
 
 def claim(config: RunConfig, out: Path) -> Run:
-    """The run folder, with the resolved config in it. RunError when it holds another config's run."""
+    """The run folder, with the resolved config in it. RunError when it holds another config's run.
+
+    A run that its audit stopped computed nothing yet: data mended, or told to go on, it takes the same folder.
+    """
     place = open_run(out)
     key = hash_of(config.model_dump())
     held = place.manifest().get("config")
-    if held and held != key:
+    if held and held != key and set(place.manifest()["stages"]) - {"audit"}:
         raise RunError(
             f"{out}: belongs to another config ({out / 'config.yaml'})", hint="choose another --out, or delete it"
         )
-    if not held:
+    if held != key:
         write_yaml(out / "config.yaml", config.model_dump())
         place.update(config=key, name=config.name, seed=config.seed)
     return place

@@ -297,4 +297,7 @@ def refuse_errors(findings: Sequence[Finding]) -> None:
     errors = [finding for finding in findings if finding.severity == "error"]
     if errors:
         lines = [f"{finding.task} {finding.language}: {finding.message}" for finding in errors]
-        raise DataError("\n".join(lines), hint="mend the data, or `--set audit.stop=false` to go on")
+        raise DataError(
+            "\n".join(lines),
+            hint="`spillover audit --fix FOLDER` mends what is certain; `--set audit.stop=false` goes on as it is",
+        )

@@ -41,15 +41,20 @@ class Mend:
     after: str
 
 
-def fix(findings: Sequence[Finding], tasks: Sequence[str], *, data: str, out: Path) -> list[Mend]:
-    """Write a repaired copy of `data` to the folder `out`, with MENDS.jsonl, and return the mends.
-
-    RunError when `out` exists and was not made by this.
-    """
+def check_target(data: str, out: Path) -> None:
+    """RunError when `out` exists and was not made by `fix`, or lies in the data folder."""
     if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not (out / MENDS).is_file())):
         raise RunError(f"{out}: exists and was not made by --fix", hint="choose another folder")
     if out.resolve().is_relative_to(data_folder(data).resolve()):
         raise RunError(f"{out}: lies in the data folder itself", hint="choose another folder")
+
+
+def fix(findings: Sequence[Finding], tasks: Sequence[str], *, data: str, out: Path) -> list[Mend]:
+    """Write a repaired copy of `data` to the folder `out`, with MENDS.jsonl, and return the mends.
+
+    RunError as `check_target`.
+    """
+    check_target(data, out)
     mends: list[Mend] = []
     with atomic_folder(out) as partial:
         shutil.copytree(data_folder(data), partial, dirs_exist_ok=True, ignore=shutil.ignore_patterns(MENDS))

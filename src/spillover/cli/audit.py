@@ -49,7 +49,7 @@ def audit(
 ) -> None:
     """What in the data cannot be trusted, row by row. Exit code 3 with findings at or above --fail-on."""
     from spillover.audit.checks import SEVERITIES, audit_run, reaches
-    from spillover.audit.fix import MENDS
+    from spillover.audit.fix import MENDS, check_target
     from spillover.audit.fix import fix as write_fixed
     from spillover.core.config import load_config
     from spillover.core.runs import open_run
@@ -67,6 +67,8 @@ def audit(
         load_task(name)
     place = open_run(out)
     with _folder(data, from_paper, source) as folder, progress_bars() as progress:
+        if fix:
+            check_target(folder, fix)
         findings = audit_run(
             place, tasks, data=folder, languages=lang, config=config, progress=progress, **_models(model, encoder)
         )

@@ -148,7 +148,7 @@ def load_rows(source: Source, language: str, split: str) -> Iterable[Mapping[str
     except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
         raise DataError(
             f"{source.hub or source.files[language][split]}: {str(error).splitlines()[0]}",
-            hint="a network, or a row with local files",
+            hint="paths count from the folder you are in" if source.files else "a network, or a row with local files",
         ) from None
 
 
