@@ -55,8 +55,8 @@ def test_the_stages_one_by_one(place, tmp_path, call):
         (("evaluate", *model, *data, "--out", out), "AUROC"),
         (("evaluate", *model, *data, "--out", out, "--adapter", out / "train" / "adapter"), "wrote"),
         (("compare", out), "Holm"),
-        (("probe", *model, *data, "--items", "3", "--out", out), "probe/base"),
-        (("report", out), "report.html"),
+        (("probe", *model, "--items", "3", "--out", out), "probe/base"),
+        (("report", out, "--figures", "svg,png"), "figures"),
         (("ls", "runs", "--folder", tmp_path), "stages done"),
     ]
     for arguments, expected in steps:
@@ -93,6 +93,23 @@ grid: {{build.arm: [translate, copy], train.seed: [0, 1]}}
     assert "can be found" in call("compare", "--plan", folders[0])[1]
 
 
+def test_the_lens_shows_words_by_layer_for_one_text(place, call):
+    text = ("probe", "lens", "--text", "评论: good", "--model", place / "model")
+    code, output, error = call(*text, "--tokens", "3")
+    assert code == 0, error
+    assert output.splitlines()[0].startswith("layer")
+    assert [line.split()[0] for line in output.splitlines()[1:4]] == ["2", "1", "0"]
+    found = json.loads(call(*text, "--tokens", "2", "--top", "4", "--json")[1])
+    assert len(found["tokens"]) == 2
+    assert [row["layer"] for row in found["layers"]] == [0, 1, 2]
+    for row in found["layers"]:
+        for place_ in row["places"]:
+            shares = [token["probability"] for token in place_]
+            assert len(shares) == 4
+            assert shares == sorted(shares, reverse=True)
+    assert call("probe", "lens", "--text", "", "--model", place / "model")[0] == 3
+
+
 def test_results_as_json(place, tmp_path, call):
     code, output, _ = call("evaluate", "--model", place / "model", "--data", place / "data", "--lang", "en", "--out", tmp_path / "run", "--json")  # fmt: skip
     assert code == 0
@@ -116,6 +133,11 @@ def test_results_as_json(place, tmp_path, call):
         (("train", "--out", "run"), 3, "pairs.jsonl"),
         (("merge", "--out", "run"), 3, "no train/adapter"),
         (("probe", "--pairs", "some", "--out", "run"), 2, "'reference' or 'all', found 'some'"),
+        (("probe", "--out", "run"), 3, "no evaluation of 'base' here"),
+        (("probe",), 2, "--out is missing"),
+        (("probe", "--layers", "1,x", "--out", "run"), 2, "probe.layers"),
+        (("probe", "--rule", "mine", "--out", "run"), 2, "'mine'"),
+        (("report", "run", "--figures", "gif"), 2, "'gif'"),
         (("compare", "run"), 3, "no run here"),
         (("compare",), 2, "give a run folder"),
         (("compare", "a.jsonl"), 2, "is a log: give two"),

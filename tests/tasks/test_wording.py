@@ -8,7 +8,7 @@ import pytest
 
 from spillover.core.errors import ConfigError, DataError
 from spillover.core.files import resources
-from spillover.core.languages import known_languages
+from spillover.core.languages import known_languages, language
 from spillover.tasks.examples import language_files, load_parallel
 from spillover.tasks.prompts import answers
 from spillover.tasks.wording import bundled_tasks, load_task
@@ -102,3 +102,17 @@ def test_unknown_task_lists_the_bundled_ones():
     with pytest.raises(ConfigError, match="'sentimnet'") as caught:
         load_task("sentimnet")
     assert all(name in caught.value.hint for name in bundled_tasks())
+
+
+def test_languages_in_other_scripts_have_their_label_words_in_latin_letters():
+    for name in bundled_tasks():
+        for code, wording in load_task(name).wordings.items():
+            latin = language(code).script == "Latn"
+            assert bool(wording.romanised) != latin, (name, code)
+            assert all(word.isascii() for word in wording.romanised.values())
+
+
+def test_a_romanised_label_that_is_missing_is_refused(tmp_path):
+    folder = own_task(tmp_path, zh=("  negative: fumian\n", ""))
+    with pytest.raises(DataError, match=r"zh\.yaml: romanised: expected positive, negative, found positive"):
+        load_task(str(folder))

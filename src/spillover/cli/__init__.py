@@ -21,7 +21,7 @@ from spillover.cli.evaluate import evaluate
 from spillover.cli.import_data import import_hub, import_paper
 from spillover.cli.ls import list_things
 from spillover.cli.merge import merge
-from spillover.cli.probe import probe
+from spillover.cli.probe import app as probe_app
 from spillover.cli.report import report
 from spillover.cli.run import run
 from spillover.cli.sweep import sweep
@@ -53,7 +53,7 @@ app.command()(train)
 app.command()(merge)
 app.command()(evaluate)
 app.command()(compare)
-app.command()(probe)
+app.add_typer(probe_app, name="probe")
 app.command()(report)
 app.command()(sweep)
 app.command("ls")(list_things)

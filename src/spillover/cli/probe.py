@@ -1,44 +1,52 @@
-"""`spillover probe`."""
+"""`spillover probe` and `spillover probe lens`."""
 
 from __future__ import annotations
 
-from typing import Annotated
+import json
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
 from spillover.cli.options import (
     Adapter,
-    Data,
     Device,
     Dtype,
     FourBit,
+    Json,
     Lang,
     Model,
-    Out,
     Revision,
     Seed,
-    TaskName,
     Trust,
     check_words,
     model_flags,
 )
 from spillover.cli.terminal import progress_bars
 
+app = typer.Typer(invoke_without_command=True)
 
+
+@app.callback()
 def probe(
-    out: Out,
+    context: typer.Context,
+    out: Annotated[Path | None, typer.Option("--out", help="Run folder; made when it is not there.")] = None,
     model: Model = "smollm2-135m",
-    name: Annotated[str, typer.Option(help="Name of the model in the run.")] = "base",
+    name: Annotated[
+        str | None, typer.Option(help="Name in the run; base or tuned when left out, by whether there is an adapter.")
+    ] = None,
     revision: Revision = None,
     adapter: Adapter = None,
     dtype: Dtype = "auto",
     device: Device = "auto",
     load_in_4bit: FourBit = False,
     trust_remote_code: Trust = False,
-    task: TaskName = "sentiment",
-    data: Data = "demo",
+    task: Annotated[str | None, typer.Option(help="Left out: that of the run's evaluation.")] = None,
+    data: Annotated[str | None, typer.Option(help="Left out: that of the run's evaluation.")] = None,
     lang: Lang = "all",
-    items: Annotated[int, typer.Option(help="Items per language.")] = 24,
+    items: Annotated[int, typer.Option(help="Items per language, of those evaluated.")] = 24,
+    layers: Annotated[str | None, typer.Option(help="Whose states to keep: 0,8,16 (0 is the embedding).")] = None,
+    rule: Annotated[str, typer.Option(help="The lens's label tokens: exact, or the paper's.")] = "exact",
     pairs: Annotated[
         str, typer.Option(help="Alignment with the `reference` language, or of `all` with all.")
     ] = "reference",
@@ -47,26 +55,112 @@ def probe(
     ] = True,
     seed: Seed = 0,
 ) -> None:
-    """Lens, PCA, alignment and language identity by layer, beside their nulls: <out>/probe/<name>."""
-    from spillover.core.config import load_config
-    from spillover.core.runs import open_run
+    """Lens, PCA, alignment and language identity by layer, beside their nulls: <out>/probe/<name>.
 
+    Looks at the items that `spillover evaluate` scored in the run, with its label set and shots; with --task and
+    --data, at items of your own. `spillover probe lens --text TEXT` shows every layer's top tokens for one text.
+    """
+    if context.invoked_subcommand is not None:
+        return
+    from spillover.core.config import load_config
+    from spillover.core.errors import ConfigError
+    from spillover.core.runs import open_run
+    from spillover.probe.items import items_asked_for
+
+    if out is None:
+        raise ConfigError("--out is missing", hint="spillover probe --out RUN, or spillover probe lens --text TEXT")
+    name = name or ("tuned" if adapter else "base")
     config = load_config(
-        data=data,
-        tasks=[task],
-        probe__items=items,
-        probe__pairs=pairs,
-        probe__random_weights=random_weights,
-        **model_flags(locals()),
-    )
-    check_words(config, lang)
+        probe__items=items, probe__pairs=pairs, probe__random_weights=random_weights, probe__layers=_numbers(layers),
+        probe__rule=rule, **model_flags(locals()),
+    )  # fmt: skip
+    run = open_run(out)
+    task, data = items_asked_for(run, name, task, data)
+    check_words(config.model_copy(update={"data": data, "tasks": [task]}), lang)
     from spillover.models.load import load_model
     from spillover.probe.run import probe as look
 
     with progress_bars() as progress:
         loaded = load_model(**config.model.model_dump())
         folder = look(
-            open_run(out), loaded, name, config=config.probe, evaluate=config.evaluate, task=task, data=data,
+            run, loaded, name, config=config.probe, evaluate=config.evaluate, task=task, data=data,
             languages=lang, seed=seed, progress=progress,
         )  # fmt: skip
     print(f"wrote {folder}")
+
+
+@app.command()
+def lens(
+    text: Annotated[str, typer.Option("--text", help="The text whose next token every layer is asked for.")],
+    model: Model = "smollm2-135m",
+    revision: Revision = None,
+    adapter: Adapter = None,
+    dtype: Dtype = "auto",
+    device: Device = "auto",
+    load_in_4bit: FourBit = False,
+    trust_remote_code: Trust = False,
+    tokens: Annotated[int, typer.Option(help="How many of the text's last tokens to show.", min=1)] = 5,
+    top: Annotated[int, typer.Option(help="With --json: tokens per layer and place.", min=1)] = 5,
+    as_json: Json = False,
+) -> None:
+    """The top token of every layer for one text, as a heatmap of words by layer. Writes nothing."""
+    from spillover.core.config import load_config
+
+    config = load_config(**model_flags(locals()))
+    from spillover.models.load import load_model
+    from spillover.probe.lens import top_tokens
+
+    with progress_bars() as progress:
+        progress("load the model", 0, 1)
+        loaded = load_model(**config.model.model_dump())
+        progress("load the model", 1, 1)
+        found = top_tokens(loaded, text, places=tokens, top=top)
+    if as_json:
+        print(json.dumps(found, ensure_ascii=False))
+    else:
+        _print_heatmap(found)
+
+
+def _print_heatmap(found: dict[str, Any]) -> None:
+    """Layers downwards, the text's tokens across; the surer a layer is, the darker the cell."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console(highlight=False)
+    width = max(6, (console.width - 7) // len(found["tokens"]) - 1)
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), show_header=True)
+    table.add_column("layer", justify="right", width=5, no_wrap=True)
+    for token in found["tokens"]:
+        table.add_column(Text(_shown(token), style="bold"), width=width, no_wrap=True, overflow="ellipsis")
+    for row in reversed(found["layers"]):
+        cells = [_cell(place[0]["token"], place[0]["probability"], width) for place in row["places"]]
+        table.add_row(str(row["layer"]), *cells)
+    console.print(table)
+    console.print("Each cell: the layer's next token after the one above, and its probability in %.")
+
+
+def _cell(token: str, probability: float, width: int) -> Any:
+    from rich.cells import cell_len, set_cell_size
+    from rich.text import Text
+
+    share = f"{100 * probability:.0f}"
+    word = _shown(token)
+    room = width - len(share) - 1
+    if cell_len(word) > room:
+        word = set_cell_size(word, max(1, room - 1)).rstrip() + "…"
+    grey = 238 if probability < 0.1 else 25 if probability < 0.4 else 31 if probability < 0.7 else 37
+    return Text(set_cell_size(f"{set_cell_size(word, room)} {share}", width), style=f"white on color({grey})")
+
+
+def _shown(token: str) -> str:
+    """A token with its blanks and line ends visible."""
+    seen = {" ": "·", "\n": "↵", "\t": "→"}
+    return "".join(seen.get(char, char if char.isprintable() else f"⟨{ord(char):02X}⟩") for char in token)
+
+
+def _numbers(text: str | None) -> list[Any] | None:
+    """`0,8,16` as numbers; what is none is left for the config to name."""
+    if text is None:
+        return None
+    return [int(word) if word.strip().isdigit() else word for word in text.split(",")]

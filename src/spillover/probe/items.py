@@ -14,8 +14,9 @@ from spillover.core.files import hash_files, hash_of
 from spillover.core.languages import select_languages
 from spillover.core.runs import Run
 from spillover.core.types import Example, Prompt, Task
-from spillover.tasks.examples import language_files, load_parallel
+from spillover.tasks.examples import DEMO, language_files, load_parallel
 from spillover.tasks.prompts import render
+from spillover.tasks.wording import load_task
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ def evaluations(run: Run, name: str) -> dict[str, Evaluated]:
         table = pq.read_table(run.path / stage / f"{next(iter(settings['data']))}.parquet", columns=["example_id"])
         task = stage.rpartition("/")[2]
         ids = tuple(table["example_id"].to_pylist())
-        found[task] = Evaluated(facts.get("task", task), facts.get("data", "demo"), settings, ids)
+        found[task] = Evaluated(facts.get("task", task), facts.get("data", DEMO), settings, ids)
     return found
 
 
@@ -59,6 +60,16 @@ def only_evaluation(run: Run, name: str) -> Evaluated:
     if len(found) > 1:
         raise RunError(f"{run.path}: {name!r} was evaluated on {', '.join(found)}", hint="choose one with --task")
     return next(iter(found.values()))
+
+
+def items_asked_for(run: Run, name: str, task: str | None, data: str | None) -> tuple[str, str]:
+    """(task, data): as they were given, else those of the run's evaluation of `name`; the demo data for a task that was
+    given alone and not evaluated. RunError where nothing is given and nothing was evaluated."""
+    if task is None:
+        held = only_evaluation(run, name)
+    else:
+        held = evaluations(run, name).get(load_task(task).name) or Evaluated(task, DEMO, {}, ())
+    return task or held.task, data or held.data
 
 
 @dataclass(frozen=True)

@@ -19,12 +19,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from spillover.core.errors import DataError
 from spillover.core.types import ScoredBatch, States
 from spillover.models.head import float32_product
+from spillover.models.labels import vocabulary_bytes
 from spillover.models.load import Model
 from spillover.models.packing import Item, Plan
-from spillover.models.states import final_norm
-from spillover.probe.words import Sought
+from spillover.models.states import final_norm, residuals
+from spillover.probe.words import Sought, token_text
 
 # Rows whose logits over the whole vocabulary are in memory at once.
 ROWS = 64
@@ -107,6 +109,40 @@ def measure_batch(lens: Lens, sought: Sought, plan: Plan, batch: ScoredBatch) ->
         for name, values in own.items():
             found.setdefault(name, []).append(values.cpu().numpy())
     return {f"lens.{name}": np.stack(values, axis=1).astype(np.float32) for name, values in found.items()}
+
+
+def top_tokens(model: Model, text: str, *, places: int, top: int) -> dict[str, Any]:
+    """What each layer would say next, after each of the last `places` tokens of a text.
+
+    `tokens`: those tokens. `layers`: `layer`, 0 is the embedding, and `places`, for each of the tokens the `top`
+    likeliest next ones with their `probability`. Bytes that are no whole character are shown as hex.
+    """
+    ids = model.tokenizer(text)["input_ids"]
+    if not ids or len(ids) > model.context:
+        raise DataError(f"the text has {len(ids)} tokens", hint=f"give 1 to {model.context}")
+    raw = vocabulary_bytes(model.tokenizer)
+    lens = Lens(model)
+    seen: list[Tensor] = []
+    with torch.inference_mode(), residuals(model.module, lambda states: seen.append(states[-places:].clone())):
+        model.module(torch.tensor([ids], device=model.device), use_cache=False)
+    rows = [
+        {"layer": layer, "places": [_likeliest(raw, place, top) for place in lens.logprobs(states)]}
+        for layer, states in enumerate(seen)
+    ]
+    return {"tokens": [_name(raw, i) for i in ids[-places:]], "layers": rows}
+
+
+def _likeliest(raw: Sequence[bytes], logprobs: Tensor, top: int) -> list[dict[str, Any]]:
+    best = logprobs.exp().topk(top)
+    return [
+        {"token": _name(raw, token), "probability": probability}
+        for probability, token in zip(best.values.tolist(), best.indices.tolist(), strict=True)
+    ]
+
+
+def _name(raw: Sequence[bytes], token: int) -> str:
+    """A token as text; one without any, a special one or a row beyond the vocabulary, by its number."""
+    return token_text(raw[token]) if token < len(raw) and raw[token] else f"<{token}>"
 
 
 def _one_layer(

@@ -32,9 +32,7 @@ def figures(run: Run) -> list[Figure]:
 
 def write_figures(path: Path | str, formats: Sequence[str]) -> list[Path]:
     """Every figure of the run as `<run>/figures/<name>.<format>`. ConfigError names an unknown format."""
-    unknown = [name for name in formats if name not in FORMATS]
-    if unknown:
-        raise ConfigError(f"figure format {', '.join(unknown)}: not one of {', '.join(FORMATS)}")
+    check_formats(formats)
     run = existing_run(path)
     written = []
     for figure in figures(run):
@@ -44,6 +42,14 @@ def write_figures(path: Path | str, formats: Sequence[str]) -> list[Path]:
                 partial.write_bytes(_render(figure.chart, kind))
             written.append(file)
     return written
+
+
+def check_formats(formats: Sequence[str]) -> Sequence[str]:
+    """The formats; ConfigError names one that is none."""
+    unknown = [name for name in formats if name not in FORMATS]
+    if unknown:
+        raise ConfigError(f"figure format {', '.join(map(repr, unknown))} is not one of {', '.join(FORMATS)}")
+    return formats
 
 
 def _render(chart: alt.TopLevelMixin, kind: str) -> bytes:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 GREEN, PURPLE, FADED = "#009e73", "#cc79a7", "#d9d9d9"
 PANELS_A_ROW = 4
+PANEL, STRIP = 95, 8
 SHOWN_LAYERS, SHOWN_ITEMS, SHOWN_COLOURS = 6, 12, 10
 POOLINGS = {
     "all": "all tokens, shots too (the paper's)",
@@ -33,20 +34,45 @@ def word_names() -> dict[str, str]:
     }
 
 
-def lens_grid(lens: pd.DataFrame, layers: pd.DataFrame) -> alt.VConcatChart:
+def lens_grid(lens: pd.DataFrame, layers: pd.DataFrame) -> alt.FacetChart:
     """A panel per language for one model: mass of the right label's first token by layer with its interval, the exact
-    word dashed, random tokens grey; below it a strip of entropy."""
+    word dashed, random tokens grey; below it a strip of entropy, dark where the layer is undecided."""
     import altair as alt
+    import pandas as pd
 
-    rows = _curves(lens)
-    top = max(1e-3, float(rows["high"].max(skipna=True)))
-    ceiling = float(layers["entropy"].max())
-    codes = list(dict.fromkeys(lens["language"]))
-    panels = [
-        _panel(rows[rows["language"] == code], layers[layers["language"] == code], code, top, ceiling) for code in codes
-    ]
-    lines = [alt.hconcat(*panels[at : at + PANELS_A_ROW]) for at in range(0, len(panels), PANELS_A_ROW)]
-    return alt.vconcat(*lines)
+    curves = _curves(lens)
+    strips = layers[["language", "layer", "entropy"]].assign(left=layers["layer"] - 0.5, right=layers["layer"] + 0.5)
+    rows = pd.concat([curves, strips.drop(columns="layer")], ignore_index=True)
+    rows = rows.assign(name=[language(code).name for code in rows["language"]]).drop(columns="language")
+    names = list(word_names().values())
+    color = alt.Color(
+        "what:N", title=None, scale=alt.Scale(domain=names, range=[BLUE, ORANGE, GREEN, PURPLE, GREY])
+    )  # fmt: skip
+    dash = alt.StrokeDash(
+        "measure:N", title=None, scale=alt.Scale(domain=["first token", "exact word"], range=[[1, 0], [3, 2]])
+    )
+    last = int(layers["layer"].max())
+    edges = alt.Scale(domain=[-0.5, last + 0.5], nice=False)
+    x = alt.X("layer:Q", title="layer", scale=edges, axis=alt.Axis(offset=STRIP + 2, values=_ticks(layers), grid=False))
+    scale = alt.Scale(domain=[0, max(1e-3, float(curves["high"].max(skipna=True)))])
+    base = alt.Chart().transform_filter("isValid(datum.value)").encode(x=x, color=color)
+    band = base.mark_area(opacity=0.18).encode(
+        y=alt.Y("low:Q", scale=scale, title="probability"), y2="high:Q", detail="measure:N"
+    )
+    line = base.mark_line(strokeWidth=1.6).encode(y=alt.Y("value:Q", scale=scale, title="probability"), strokeDash=dash)
+    dark = alt.Opacity(
+        "entropy:Q",
+        title="entropy (bits)",
+        scale=alt.Scale(domain=[0, float(layers["entropy"].max())], range=[0.05, 1]),
+    )
+    strip = alt.Chart().transform_filter("isValid(datum.entropy)").mark_rect(color="#333333", strokeWidth=0)
+    strip = strip.encode(
+        x=alt.X("left:Q", title="layer", scale=edges), x2="right:Q", y=alt.value(PANEL), y2=alt.value(PANEL + STRIP),
+        opacity=dark,
+    )  # fmt: skip
+    layered = alt.layer(band, line, strip, data=rows).properties(width=150, height=PANEL)
+    order = list(dict.fromkeys(rows["name"]))
+    return layered.facet(alt.Facet("name:N", title=None, sort=order), columns=PANELS_A_ROW)
 
 
 def _curves(lens: pd.DataFrame) -> pd.DataFrame:
@@ -63,43 +89,6 @@ def _curves(lens: pd.DataFrame) -> pd.DataFrame:
     parts.append(null.rename(columns={"random": "value"}).assign(what="random", measure="first token"))
     rows = pd.concat(parts, ignore_index=True).dropna(subset=["value"])
     return rows.assign(what=rows["what"].map(names))
-
-
-def _panel(rows: pd.DataFrame, layers: pd.DataFrame, code: str, top: float, ceiling: float) -> alt.VConcatChart:
-    import altair as alt
-
-    names = list(word_names().values())
-    color = alt.Color(
-        "what:N", title=None, scale=alt.Scale(domain=names, range=[BLUE, ORANGE, GREEN, PURPLE, GREY]),
-        legend=alt.Legend(orient="bottom", columns=3),
-    )  # fmt: skip
-    dash = alt.StrokeDash(
-        "measure:N", title=None, scale=alt.Scale(domain=["first token", "exact word"], range=[[1, 0], [3, 2]]),
-        legend=alt.Legend(orient="bottom"),
-    )  # fmt: skip
-    x = alt.X("layer:Q", title=None, axis=alt.Axis(labels=False, ticks=False, grid=False))
-    scale = alt.Scale(domain=[0, top])
-    base = alt.Chart(rows.drop(columns="language")).encode(x=x, color=color)
-    band = base.mark_area(opacity=0.18).encode(
-        y=alt.Y("low:Q", scale=scale, title="probability"), y2="high:Q", detail="measure:N"
-    )
-    line = base.mark_line(strokeWidth=1.6).encode(y=alt.Y("value:Q", scale=scale, title="probability"), strokeDash=dash)
-    curves = alt.layer(band, line).properties(width=150, height=95, title=language(code).name)
-    strip = (
-        alt.Chart(layers[["layer", "entropy"]])
-        .mark_rect()
-        .encode(
-            x=alt.X(
-                "layer:O", title=None, axis=alt.Axis(values=_ticks(layers), labelAngle=0, ticks=False, domain=False)
-            ),
-            color=alt.Color(
-                "entropy:Q", title="entropy (bits)", scale=alt.Scale(scheme="greys", domain=[0, ceiling]),
-                legend=alt.Legend(orient="bottom", gradientLength=80),
-            ),
-        )
-        .properties(width=150, height=9)
-    )  # fmt: skip
-    return alt.vconcat(curves, strip, spacing=1).resolve_scale(color="independent")
 
 
 def lens_change(before: pd.DataFrame, after: pd.DataFrame, words: str, column: str = "answer") -> alt.LayerChart:
