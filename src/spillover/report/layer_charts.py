@@ -46,7 +46,10 @@ def lens_grid(lens: pd.DataFrame, layers: pd.DataFrame) -> alt.FacetChart:
     rows = rows.assign(name=[language(code).name for code in rows["language"]]).drop(columns="language")
     names = list(word_names().values())
     color = alt.Color(
-        "what:N", title=None, scale=alt.Scale(domain=names, range=[BLUE, ORANGE, GREEN, PURPLE, GREY])
+        "what:N",
+        title=None,
+        scale=alt.Scale(domain=names, range=[BLUE, ORANGE, GREEN, PURPLE, GREY]),
+        legend=alt.Legend(symbolOpacity=1),
     )  # fmt: skip
     dash = alt.StrokeDash(
         "measure:N", title=None, scale=alt.Scale(domain=["first token", "exact word"], range=[[1, 0], [3, 2]])
