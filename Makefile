@@ -39,6 +39,10 @@ check: install
 
 bench: install .venv-lm-eval/.installed  ## DATA=folder, BENCH="--items 24 --repeats 1"
 	$(BIN)/python benchmarks/scoring.py --lm-eval-python .venv-lm-eval/bin/python $(if $(DATA),--data $(DATA)) $(BENCH)
+	$(MAKE) bench-lens BENCH=
+
+bench-lens: install  ## the lens against the paper's way; DATA=folder, BENCH="--items 24"
+	PYTHONPATH=. $(BIN)/python -m benchmarks.lens $(if $(DATA),--data $(DATA)) $(BENCH)
 
 # An environment of its own: its dependencies need not agree with ours.
 .venv-lm-eval/.installed: constraints.txt
