@@ -12,6 +12,7 @@ from spillover.build.pairs import build_pairs
 from spillover.core.config import BuildConfig, TrainConfig
 from spillover.train import attention as attention_file
 from spillover.train import loss as loss_file
+from spillover.train import rows as rows_file
 from spillover.train.adapters import with_adapter
 from spillover.train.attention import NAME, packed
 from spillover.train.lora import train
@@ -19,7 +20,7 @@ from spillover.train.loss import SummedCrossEntropy
 from spillover.train.low_rank import compute_in_base_precision
 from spillover.train.packing import collate, fill_parts, into_parts, texts_of
 from spillover.train.rows import IGNORE, tokenize_pairs
-from spillover.train.trainer import CompletionTrainer
+from spillover.train.trainer import CompletionTrainer, LengthGroups
 from tests.conftest import make_model
 
 CONFIG = TrainConfig(
@@ -191,3 +192,31 @@ def test_more_parts_when_another_process_has_more(tiny, pairs):
     parts = list(into_parts(texts_of(collate(rows)), 10_000, packed=True, at_least=4))
     assert len(parts) == 4
     assert sorted(number for part in parts for number in part.numbers) == [0, 1, 2, 3, 4]
+
+
+def test_batches_hold_texts_of_nearly_one_length_in_an_order_that_epochs_change():
+    lengths = np.random.default_rng(0).integers(20, 200, 400).tolist()
+    epoch = [0]
+    sampler = LengthGroups(lengths, 16, 3, lambda: epoch[0])
+    first = list(sampler)
+    assert sorted(first) == list(range(400))
+    assert list(sampler) == first
+    epoch[0] = 1
+    assert list(sampler) != first
+    spreads = [np.ptp([lengths[i] for i in first[start : start + 16]]) for start in range(16, 384, 16)]
+    assert np.mean(spreads) < 60
+
+
+def test_tokens_of_many_pairs_are_kept_and_read_again(tiny, pairs, tmp_path, monkeypatch):
+    monkeypatch.setenv("SPILLOVER_CACHE", str(tmp_path))
+    fresh = tokenize_pairs(tiny, pairs, CONFIG)
+    monkeypatch.setattr(rows_file, "KEPT_FROM", 1)
+    assert tokenize_pairs(tiny, pairs, CONFIG) == fresh
+    (path,) = (tmp_path / "tokens").iterdir()
+    monkeypatch.setattr(rows_file, "_tokens", lambda *_: pytest.fail("tokenised again"))
+    assert tokenize_pairs(tiny, pairs, CONFIG) == fresh
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(pytest.fail.Exception):
+        tokenize_pairs(tiny, pairs, CONFIG)
+    with pytest.raises(pytest.fail.Exception):
+        tokenize_pairs(tiny, pairs[:-1], CONFIG)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import torch
 import transformers
 from accelerate.utils import DistributedType
 from torch.nn.functional import cross_entropy
+from transformers.trainer_pt_utils import get_length_grouped_indices
 
 from spillover.core.config import TrainConfig
 from spillover.core.errors import ConfigError
@@ -33,6 +34,8 @@ log = logging.getLogger(__name__)
 WHOLE_WEIGHTS = {DistributedType.NO, DistributedType.MULTI_CPU, DistributedType.MULTI_GPU, DistributedType.MULTI_XPU}
 # The fused kernel's backward pass is slow on CPUs; beyond so many tokens plain attention costs too much memory.
 PLAIN_TOKENS = 512
+# Seeds of one run's epochs, far from other runs'.
+EPOCH_STRIDE = 1_000_003
 # A packed loss that is further than this from the padded one, relative to it, in float32, is wrong; in bfloat16 the two
 # are rounded differently.
 PACKED_TOLERANCE = {torch.float32: 1e-4, torch.float16: 1e-2, torch.bfloat16: 3e-2}
@@ -75,6 +78,20 @@ def training_arguments(
     )
 
 
+class LengthGroups(torch.utils.data.Sampler[int]):
+    """A new random order in each epoch, in which a batch holds texts of nearly one length: few segments, no padding."""
+
+    def __init__(self, lengths: Sequence[int], batch: int, seed: int, epoch: Callable[[], int]) -> None:
+        self.lengths, self.batch, self.seed, self.epoch = lengths, batch, seed, epoch
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def __iter__(self) -> Iterator[int]:
+        generator = torch.Generator().manual_seed(self.seed + EPOCH_STRIDE * self.epoch())
+        return iter(get_length_grouped_indices(self.lengths, self.batch, generator=generator))
+
+
 class CompletionTrainer(transformers.Trainer):  # type: ignore[misc]  # transformers is not typed
     """Trainer whose loss is the mean cross-entropy of completion tokens, computed in parts. ids: the pairs' names, by
     their number."""
@@ -90,6 +107,12 @@ class CompletionTrainer(transformers.Trainer):  # type: ignore[misc]  # transfor
             compute_in_base_precision(self.model)
         self.vocabulary = int(self.model.config.get_text_config().vocab_size)
         self.packed = self._try_packing()
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> LengthGroups:
+        """One order for any number of processes, that a resumed run makes again."""
+        lengths = [len(row["input_ids"]) for row in train_dataset or self.train_dataset]
+        batch = self.args.per_device_train_batch_size * self.args.world_size
+        return LengthGroups(lengths, batch, self.args.seed, lambda: int(self.state.epoch or 0))
 
     def _try_packing(self) -> bool:
         """Whether the model's attention can be packed: its loss on two short texts in one row must be that of the same
