@@ -68,3 +68,10 @@ def test_a_method_that_does_not_fit_is_one_line(pairs, tmp_path):
     config = CONFIG.model_copy(update={"method": "orthogonal", "rank": 3})
     with pytest.raises(ModelError, match=r"train.method orthogonal: not for this base"):
         train(make_model(), pairs, out=tmp_path / "run", config=config)
+
+
+def test_a_method_that_changes_the_base_is_refused_on_a_quantised_one(pairs, tmp_path):
+    base = make_model()
+    base.module.quantization_method = "bitsandbytes"
+    with pytest.raises(ModelError, match="pissa: changes the base's weights, and these are quantised"):
+        train(base, pairs, out=tmp_path / "run", config=CONFIG.model_copy(update={"method": "pissa"}))

@@ -42,6 +42,11 @@ def with_adapter(base: Model, config: TrainConfig) -> Any:
     )
     module = share_weights(base.module)
     if config.method in CHANGES_BASE:
+        if getattr(base.module, "quantization_method", None):
+            raise ModelError(
+                f"train.method {config.method}: changes the base's weights, and these are quantised",
+                hint="--set train.method=lora, or load the base whole",
+            )
         _own_weights(module, config.targets)
     try:
         return get_peft_model(module, adapter)
