@@ -123,13 +123,13 @@ class TrainConfig(Section):
 
     method: Literal["lora", "rslora", "dora", "pissa", "olora", "orthogonal"] = "lora"
     rank: Count = 8
-    alpha: Positive = 16
+    alpha: Positive = 16.0
     dropout: Share = 0.0
     targets: list[str] | Literal["all-linear"] = ["q_proj", "v_proj"]
     learning_rate: Positive = 5e-5
     schedule: Literal["cosine", "linear", "constant_with_warmup"] = "cosine"
     warmup: Share = 0.1
-    epochs: Positive = 3
+    epochs: Positive = 3.0
     batch: Count = 16
     batch_tokens: Count = 1024
     max_tokens: Count = 2048
