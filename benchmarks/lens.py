@@ -54,10 +54,10 @@ def papers_way(model: Model, prompts: list[Prompt], sought: Sought) -> np.ndarra
 
 
 def same_curves(engine: LocalEngine, lens: Lens, prompts: list[Prompt], sought: Sought) -> np.ndarray:
-    plan = engine.plan(prompts)
-    labels = len(sought.labels)
-    own = [list(range(labels))] * len(sought.kinds)
-    bare = replace(sought, columns=own, controls=own, words=labels)
+    # Answers of one token: the paper reads one position of each prompt.
+    plan = engine.plan([replace(prompt, answers=("1", "2")) for prompt in prompts])
+    own = [[0] * len(sought.labels)] * len(sought.kinds)
+    bare = replace(sought, columns=own, controls=own, words=2)
     found = {}
     for batch in engine.score(plan, states=True):
         seen = measure_batch(lens, bare, plan, batch)["lens.first"]

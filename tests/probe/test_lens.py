@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -89,6 +91,17 @@ def test_inner_layers_equal_a_literal_loop(tiny, demo_prompts):
         assert found["lens.energy"][n, 1] == pytest.approx(
             float((rows @ unit).square().mean().sqrt() / spread), rel=1e-3
         )
+
+
+def test_a_bfloat16_model_is_read_within_its_rounding_and_exactly_at_its_last_layer(demo_prompts):
+    exact = make_model()
+    half = replace(exact, module=make_model().module.to(torch.bfloat16), dtype=torch.bfloat16)
+    prompts = demo_prompts("sentiment", "de", "native", limit=4)
+    _, _, found, logprobs = seen(half, prompts)
+    sought, _, wide, _ = seen(exact, prompts)
+    np.testing.assert_allclose(found["lens.sequence"], wide["lens.sequence"], atol=1.0)
+    np.testing.assert_allclose(found["lens.entropy"], wide["lens.entropy"], atol=0.3)
+    np.testing.assert_allclose(found["lens.sequence"][:, -1], logprobs[:, sought.columns], atol=1e-3)
 
 
 def test_a_first_token_that_two_words_share_counts_for_neither_and_is_counted(tiny, demo_prompts):

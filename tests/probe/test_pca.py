@@ -25,7 +25,7 @@ def test_parallel_items_correlate_and_shuffled_ones_or_lengths_do_not():
     assert len(points) == 600
     assert points["explained_1"].iloc[0] > points["explained_2"].iloc[0] > 0
     assert pairs["correlation"].gt(0.95).all()
-    assert pairs["residual"].gt(0.9).all()
+    assert pairs[["centred", "residual"]].gt(0.9).all(axis=None)
     assert pairs[["shuffled", "length"]].abs().lt(0.25).all(axis=None)
     assert pairs["length_share"].lt(0.3).all()
 
@@ -40,6 +40,16 @@ def test_states_that_are_length_alone_are_found_out():
     assert pairs["correlation"].gt(0.95).all()
     assert pairs["length_share"].gt(0.95).all()
     assert pairs["residual"].abs().lt(0.25).all()
+
+
+def test_a_component_that_tells_languages_apart_is_told_from_one_of_the_items():
+    rng = np.random.default_rng(0)
+    items = rng.normal(size=(200, 8)) * [0, 3, 1, 1, 1, 1, 1, 1]
+    states = np.stack([items + rng.normal(0, 0.3, items.shape) for _ in LANGUAGES])
+    states[:, :, 0] += np.array([-30, 0, 30])[:, None]
+    _, pairs = tables(states, rng.integers(20, 200, size=(3, 200)))
+    assert pairs["correlation"].abs().lt(0.4).all()
+    assert pairs["centred"].gt(0.9).all()
 
 
 def test_correlations_equal_numpys_and_are_nan_when_undefined():

@@ -48,7 +48,7 @@ def save(folder, gain=0.0):
     pd.DataFrame(points).to_parquet(folder / "pca.parquet")
     pairs = [
         {"pooling": pooling, "layer": layer, "language": "en", "other": "hi", "correlation": 0.9, "length": 0.8}
-        | {"residual": 0.3, "shuffled": -0.1}
+        | {"centred": 0.6, "residual": 0.3, "shuffled": -0.1}
         for pooling in ("all", "mean") for layer in LAYERS
     ]  # fmt: skip
     pd.DataFrame(pairs).to_parquet(folder / "pca_pairs.parquet")

@@ -161,9 +161,8 @@ def _one_layer(
     with torch.inference_mode():
         for start in range(0, len(last), ROWS):
             normed = lens.normed(last[start : start + ROWS])
-            logits = lens.logits(normed)
-            total = logits.logsumexp(dim=-1)
-            own = _at_last(lens, sought, rights[start : start + ROWS], normed, logits, total)
+            logits = lens.logits(normed, exact=exact)
+            own, total = _at_last(lens, sought, rights[start : start + ROWS], normed, logits)
             for name, values in own.items():
                 parts.setdefault(name, []).append(values.cpu())
             _fill(logprobs, rows, targets, logits, total, start)
@@ -179,23 +178,31 @@ def _one_layer(
 
 
 def _at_last(
-    lens: Lens, sought: Sought, rights: Sequence[Sequence[int]], normed: Tensor, logits: Tensor, total: Tensor
-) -> dict[str, Tensor]:
-    """What is read at the token that predicts the label: [b, ...] each."""
-    probabilities = torch.exp(logits - total[:, None])
+    lens: Lens, sought: Sought, rights: Sequence[Sequence[int]], normed: Tensor, logits: Tensor
+) -> tuple[dict[str, Tensor], Tensor]:
+    """(what is read at the token that predicts the label, [b, ...] each; the log-sum-exp of the logits [b])."""
+    largest = logits.max(dim=-1, keepdim=True).values
+    # One exponential of every logit serves all: this and the products are what the lens costs.
+    weights = torch.exp(logits - largest)
+    sums = weights.sum(dim=-1)
+    total = largest.squeeze(-1) + sums.log()
     first = [
-        [probabilities[:, ids].sum(dim=-1) if ids else torch.full_like(total, math.nan) for ids in kind]
+        [weights[:, ids].sum(dim=-1) / sums if ids else torch.full_like(sums, math.nan) for ids in kind]
         for kind in sought.first
     ]
     right = torch.tensor(rights, device=logits.device)
-    rank = [1 + (logits > logits.gather(1, right[:, k : k + 1])).sum(dim=-1) for k in range(right.shape[1])]
-    return {
+    bar = logits.gather(1, right)
+    rank = [1 + (logits > bar[:, k : k + 1]).sum(dim=-1) for k in range(right.shape[1])]
+    pool = torch.zeros(logits.shape[1], device=logits.device)
+    pool[sought.pool] = 1 / len(sought.pool)
+    found = {
         "first": torch.stack([torch.stack(kind, dim=-1) for kind in first], dim=1),
         "rank": torch.stack(rank, dim=-1),
-        "entropy": (total - (probabilities * logits).sum(dim=-1)) * BITS,
+        "entropy": (total - torch.linalg.vecdot(weights, logits) / sums) * BITS,
         "energy": lens.energy(normed),
-        "pool": probabilities[:, sought.pool].mean(dim=-1),
+        "pool": weights @ pool / sums,
     }
+    return found, total
 
 
 def _steps(items: Sequence[Item]) -> tuple[Tensor, Tensor, Tensor]:

@@ -80,7 +80,8 @@ def pca_tables(
     pca: a row per pooling, layer, language and item: `pc1`, `pc2`, and the layer's `explained_1`, `explained_2`.
     pca_pairs: a row per pooling, layer and two languages: `correlation` of the first component over items;
     `length`, that of their lengths alone (log tokens), the null, and `length_share` of the correlation it explains;
-    `shuffled`, with the items of each language in an order of its own; `residual`, of a PCA of the states without what
+    `shuffled`, with the items of each language in an order of its own; `centred`, of a PCA of the states less each
+    language's mean, as the first component of all languages may only tell them apart; `residual`, of one less also what
     length predicts of them.
     """
     import pandas as pd
@@ -93,10 +94,12 @@ def pca_tables(
             states = array(pooling, layer)
             found = layer_pca(states, seed)
             first = found.points[:, :, 0]
+            centred = layer_pca(states - states.mean(axis=1, keepdims=True), seed).points[:, :, 0]
             residual = layer_pca(without_length(states, tokens), seed).points[:, :, 0]
             rng = np.random.default_rng(seed)
             columns = {
                 "correlation": correlations(first),
+                "centred": correlations(centred),
                 "length": by_length,
                 "shuffled": correlations(shuffled_items(first, rng)),
                 "residual": correlations(residual),

@@ -154,7 +154,8 @@ def correlation_chart(pairs: pd.DataFrame) -> alt.FacetChart:
 
     names = {
         "correlation": "PC1",
-        "residual": "PC1 without length",
+        "centred": "PC1 without language means",
+        "residual": "PC1 without means and length",
         "length": "length alone",
         "shuffled": "shuffled items",
     }
@@ -173,9 +174,13 @@ def correlation_chart(pairs: pd.DataFrame) -> alt.FacetChart:
         .encode(
             x=alt.X("layer:Q", title="layer"),
             y=alt.Y("r:Q", title="|r| with the reference language", scale=alt.Scale(domain=[0, 1])),
-            color=alt.Color("what:N", title=None, scale=alt.Scale(domain=domain, range=[BLUE, GREEN, ORANGE, GREY])),
+            color=alt.Color(
+                "what:N", title=None, scale=alt.Scale(domain=domain, range=[BLUE, PURPLE, GREEN, ORANGE, GREY])
+            ),
             strokeDash=alt.StrokeDash(
-                "what:N", title=None, scale=alt.Scale(domain=domain, range=[[1, 0], [6, 2], [4, 2, 1, 2], [2, 2]])
+                "what:N",
+                title=None,
+                scale=alt.Scale(domain=domain, range=[[1, 0], [1, 0], [6, 2], [4, 2, 1, 2], [2, 2]]),
             ),
         )
     )
