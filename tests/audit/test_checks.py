@@ -122,3 +122,10 @@ def test_findings_read_back_equal(tmp_path):
     assert findings
     write_findings(tmp_path / "findings.json", findings)
     assert read_findings(tmp_path / "findings.json") == findings
+
+
+def test_progress_moves_within_a_language_and_ends_at_its_total(tmp_path):
+    seen = []
+    audit("sentiment", data=str(small_data(tmp_path)), progress=lambda _, done, total: seen.append((done, total)))
+    assert [done for done, _ in seen] == list(range(1, seen[-1][1] + 1))
+    assert seen[-1][1] > 10 * len(list((tmp_path / "sentiment" / "test").glob("*")))

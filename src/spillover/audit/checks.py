@@ -16,6 +16,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
+from itertools import count
 from pathlib import Path
 
 from spillover.audit import content, items, labels, leakage, nearest, parallel, text, wording
@@ -133,10 +134,12 @@ def audit(
     if unknown:
         raise ConfigError(f"audit.skip: no check {', '.join(unknown)}", hint="`spillover ls checks` lists them")
     codes, files = _chosen_files(chosen, data, languages)
+    others = _other_files(chosen, data, codes)
+    step = _steps(f"audit {chosen.name}", len(codes) * (len(SHEET_CHECKS) + 3) + len(others), progress)
     side_by_side = Languages(chosen, config, reference_language())
-    findings = list(_read_languages(side_by_side, codes, files, tokenizer, encode, progress))
+    findings = list(_read_languages(side_by_side, codes, files, tokenizer, encode, step))
     findings += _compare_languages(side_by_side)
-    findings += _other_splits(side_by_side, data, codes, files)
+    findings += _other_splits(side_by_side, others, files, step)
     findings += wording.missing_wording(chosen, codes)
     findings += wording.similar_label_words(chosen, codes)
     findings += wording.shots(chosen, codes, side_by_side.reference)
@@ -155,24 +158,43 @@ def _chosen_files(task: Task, data: str, languages: str | Sequence[str]) -> tupl
     return tuple(sorted(codes, key=lambda code: code != reference_language())), files
 
 
+def _other_files(task: Task, data: str, codes: Sequence[str]) -> list[tuple[str, str, Path]]:
+    """(split, language, file) of every split but the test set."""
+    return [
+        (split, code, path)
+        for split in splits(data, task)
+        if split != TEST
+        for code, path in language_files(data, task, split).items()
+        if code in codes
+    ]
+
+
+def _steps(activity: str, total: int, progress: Progress) -> Callable[[], None]:
+    """A function that says that one more of `total` steps is done: a language may have 600 rows or a million."""
+    done = count(1)
+    return lambda: progress(activity, next(done), total)
+
+
 def _read_languages(
     languages: Languages,
     codes: Sequence[str],
     files: Mapping[str, Path],
     tokenizer: PromptTokenizer | None,
     encode: Encode | None,
-    progress: Progress,
+    step: Callable[[], None],
 ) -> Iterator[Finding]:
     """The checks that look at one language beside the reference; a profile of each language is kept."""
     identify, missing = _identifiers(languages, codes)
     yield from missing
     reference: dict[str, Example] = {}
     cost, prompts = 0.0, {}
-    for number, code in enumerate(codes, start=1):
+    for code in codes:
         rows = read_rows(files[code], languages.task, code)
+        step()
         sheet = Sheet(languages.task, code, rows, reference, languages.config)
         for check in SHEET_CHECKS:
             yield from check(sheet)
+            step()
         if code in identify:
             yield from text.wrong_language(sheet, identify[code])
         if encode is not None:
@@ -184,10 +206,11 @@ def _read_languages(
                 wording.tokens_per_item(languages.task, rows, tokenizer) if code == languages.reference else 0.0
             )
             prompts[code] = render(languages.task, rows[:1], label_set=wording.NATIVE)[0]
+        step()
         languages.add(sheet)
+        step()
         if code == languages.reference:
             reference = {row.id: row for row in reversed(rows)}
-        progress(f"audit {languages.task.name}", number, len(codes))
     if tokenizer is not None:
         yield from wording.label_pieces(languages.task, prompts, languages.reference, tokenizer, languages.config)
 
@@ -220,21 +243,18 @@ def _compare_languages(languages: Languages) -> list[Finding]:
 
 
 def _other_splits(
-    languages: Languages, data: str, codes: Sequence[str], tests: Mapping[str, Path]
+    languages: Languages,
+    others: Sequence[tuple[str, str, Path]],
+    tests: Mapping[str, Path],
+    step: Callable[[], None],
 ) -> Iterator[Finding]:
     """Leaks and unknown labels in every split but the test set."""
-    for split in splits(data, languages.task):
-        if split == TEST:
-            continue
-        for code, path in language_files(data, languages.task, split).items():
-            if code not in codes:
-                continue
-            rows = read_rows(path, languages.task, code)
-            test = read_rows(tests[code], languages.task, code)
-            yield from leakage.leaked_questions(languages, split, {code: rows}, {code: test})
-            yield from leakage.unknown_training_labels(
-                Sheet(languages.task, code, rows, {}, languages.config, split=split)
-            )
+    for split, code, path in others:
+        rows = read_rows(path, languages.task, code)
+        test = read_rows(tests[code], languages.task, code)
+        yield from leakage.leaked_questions(languages, split, {code: rows}, {code: test})
+        yield from leakage.unknown_training_labels(Sheet(languages.task, code, rows, {}, languages.config, split=split))
+        step()
 
 
 def worst_first(findings: Iterable[Finding]) -> list[Finding]:

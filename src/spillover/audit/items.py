@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+
+import numpy as np
 
 from spillover.audit.sheet import Sheet
 from spillover.core.types import Example, Finding, Wording
@@ -13,10 +15,11 @@ from spillover.tasks.overlap import normalise, text_key
 
 def repeated_ids(sheet: Sheet) -> Iterator[Finding]:
     """Ids that stand more than once: nobody can say which row is the item. The same row again is only too much."""
-    groups: dict[str, list[Example]] = {}
-    for row in sheet.rows:
-        groups.setdefault(row.id, []).append(row)
-    again = {example_id: rows for example_id, rows in groups.items() if len(rows) > 1}
+    counts = Counter(row.id for row in sheet.rows)
+    again: dict[str, list[Example]] = {}
+    for row in sheet.rows if len(counts) < len(sheet.rows) else ():
+        if counts[row.id] > 1:
+            again.setdefault(row.id, []).append(row)
     if again:
         same = [i for i, rows in again.items() if all(row == rows[0] for row in rows)]
         yield sheet.finding(
@@ -32,14 +35,13 @@ def repeated_items(sheet: Sheet) -> Iterator[Finding]:
     Sees equality after case, punctuation and blanks are dropped, all fields. Two items that became one in translation
     are reported here; those that are one in the reference too are the reference's, and reported there alone.
     """
-    groups = _groups(sheet.rows)
-    source = {row.id: key for key, rows in _groups(list(sheet.reference.values())).items() for row in rows}
     twice, merged, lost = [], 0, []
-    for rows in groups.values():
-        if len(rows) == 1 or len({row.id for row in rows}) == 1:
+    for rows in _groups(sheet):
+        if len({row.id for row in rows}) == 1:
             continue
-        apart = len({source.get(row.id, row.id) for row in rows})
-        if sheet.reference and apart == 1:
+        twins = [sheet.reference.get(row.id) for row in rows]
+        apart = {text_key(twin) if twin else row.id for row, twin in zip(rows, twins, strict=True)}
+        if sheet.reference and len(apart) == 1:
             continue
         merged += bool(sheet.reference)
         twice += [row.id for row in rows]
@@ -61,11 +63,13 @@ def repeated_items(sheet: Sheet) -> Iterator[Finding]:
         )  # fmt: skip
 
 
-def _groups(rows: Sequence[Example]) -> dict[tuple[str, ...], list[Example]]:
-    groups: dict[tuple[str, ...], list[Example]] = {}
-    for row in rows:
-        groups.setdefault(text_key(row), []).append(row)
-    return groups
+def _groups(sheet: Sheet) -> list[list[Example]]:
+    """Rows that are one text, for each text that stands more than once."""
+    keys, counts = np.unique(sheet.hashes, return_counts=True)
+    groups: dict[int, list[Example]] = {}
+    for i in np.flatnonzero(np.isin(sheet.hashes, keys[counts > 1])).tolist():
+        groups.setdefault(int(sheet.hashes[i]), []).append(sheet.rows[i])
+    return list(groups.values())
 
 
 def identical_sides(sheet: Sheet) -> Iterator[Finding]:
@@ -115,11 +119,7 @@ def leaked_labels(sheet: Sheet) -> Iterator[Finding]:
     words = {normalise(word) for word in wording.labels.values()}
     words |= {normalise(word) for chosen in sheet.task.label_sets.values() for word in chosen.values()}
     marker = _answer_marker(wording, words)
-    leaked = [
-        row.id
-        for row in sheet.rows
-        if any(normalise(text) in words or marker.search(normalise(text)) for text in row.fields.values())
-    ]
+    leaked = [row.id for row in sheet.rows if any(text in words or marker.search(text) for text in text_key(row))]
     if leaked:
         yield sheet.finding(
             "label-in-text", "warning", f"{len(leaked)} items say their label", leaked, certainty="likely",

@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from spillover.audit.sheet import Languages, Sheet, item_hash
 from spillover.core.types import Example, Finding
-from spillover.tasks.overlap import near_index, overlapping
+from spillover.tasks.overlap import near_index
 
 HINT = "`spillover build --overlap drop` leaves out the exact ones; take the others out of the file"
 
@@ -23,16 +24,20 @@ def shots_in_test(sheet: Sheet) -> Iterator[Finding]:
     if wording is None:
         return
     shots = [Example(shot, sheet.language, fields) for shot, fields in wording.shots.items()]
-    found = dict(overlapping(shots, sheet.rows))
-    others = [shot for shot in shots if shot.id not in found]
-    near = near_index(sheet.rows).near(others, sheet.config.near_duplicate)
-    for check, severity, pairs, how in (
-        ("shot-in-test", "error", found, "are"), ("shot-near-test", "warning", near, "are nearly"),
+    exact = {
+        shot.id: [sheet.rows[i].id for i in np.flatnonzero(sheet.hashes == item_hash(shot)).tolist()] for shot in shots
+    }
+    # Items are looked up among the shots, not shots among the items, of which there may be a million.
+    others = near_index([shot for shot in shots if not exact[shot.id]]).near(sheet.rows, sheet.config.near_duplicate)
+    near = {shot.id: [item for item, found in others.items() if found == shot.id] for shot in shots}
+    for check, severity, found, how in (
+        ("shot-in-test", "error", exact, "are"), ("shot-near-test", "warning", near, "are nearly"),
     ):  # fmt: skip
-        if pairs:
-            names = ", ".join(f"{shot} = {item}" for shot, item in pairs.items())
+        items = [item for own in found.values() for item in own]
+        if items:
+            names = ", ".join(f"{shot} = {own[0]}" for shot, own in found.items() if own)
             yield sheet.finding(
-                check, severity, f"few-shot examples {how} test items: {names}", list(pairs.values()),
+                check, severity, f"few-shot examples {how} test items: {names}", items,
                 mend="choose other shots, in every language",
             )  # fmt: skip
 
@@ -45,18 +50,16 @@ def leaked_questions(
     Sees equal items across all languages, and nearly equal ones within a language. Cannot see a paraphrase, nor a near
     copy that was translated into another language, unless its own language's test file is there.
     """
-    keys = {code: found.keys for code, found in languages.profiles.items()}
-    known = np.unique(np.concatenate(list(keys.values()))) if keys else np.empty(0, dtype=np.uint64)
+    tested = _TestItems(languages)
     for code, questions in rows.items():
         hashes = np.array([item_hash(row) for row in questions], dtype=np.uint64)
-        exact = np.isin(hashes, known)
-        where = {questions[i].id: _where(languages, hashes[i]) for i in np.flatnonzero(exact).tolist()}
+        where = {questions[i].id: place for i, place in tested.places(hashes)}
         if where:
             yield languages.finding(
                 "leaked-question", "error", code, f"{len(where)} rows of {split} are test items: {_told(where)}",
                 list(where), split=split, evidence={"test items": where}, mend=HINT,
             )  # fmt: skip
-        others = [row for row, same in zip(questions, exact, strict=True) if not same]
+        others = [row for row in questions if row.id not in where]
         near = near_index(tests.get(code, ())).near(others, languages.config.near_duplicate)
         if near:
             yield languages.finding(
@@ -65,13 +68,21 @@ def leaked_questions(
             )  # fmt: skip
 
 
-def _where(languages: Languages, key: np.uint64) -> str:
-    """`language id` of the first test item with this hash."""
-    for code, found in languages.profiles.items():
-        rows = np.flatnonzero(found.keys == key)
-        if len(rows):
-            return f"{code} {languages.names()[found.items[rows[0]]]}"
-    raise AssertionError("asked for a hash that no test item has")
+class _TestItems:
+    """Hashes of the test items of all languages, sorted, and where each stands first."""
+
+    def __init__(self, languages: Languages) -> None:
+        self.codes, self.names = list(languages.profiles), languages.names()
+        found = list(languages.profiles.values())
+        self.keys, first = np.unique(np.concatenate([own.keys for own in found]), return_index=True)
+        self.languages = np.repeat(np.arange(len(found)), [len(own.keys) for own in found])[first]
+        self.items = np.concatenate([own.items for own in found])[first]
+
+    def places(self, hashes: NDArray[np.uint64]) -> Iterator[tuple[int, str]]:
+        """(position, `language id` of the first test item with its hash) of those that are test items."""
+        at = np.minimum(np.searchsorted(self.keys, hashes), len(self.keys) - 1)
+        for i in np.flatnonzero(self.keys[at] == hashes).tolist():
+            yield i, f"{self.codes[self.languages[at[i]]]} {self.names[self.items[at[i]]]}"
 
 
 def _told(pairs: Mapping[str, str]) -> str:

@@ -10,8 +10,10 @@ import hashlib
 import re
 import unicodedata
 import zlib
+from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,6 +46,11 @@ class Sheet:
         return Finding(
             check, severity, self.task.name, self.language, message, tuple(ids), split=self.split, **rest  # type: ignore[arg-type]
         )  # fmt: skip
+
+    @cached_property
+    def hashes(self) -> NDArray[np.uint64]:
+        """[n] hash of each row's normalised fields: rows with one hash are one text."""
+        return np.fromiter(map(item_hash, self.rows), dtype=np.uint64, count=len(self.rows))
 
     def pairs(self) -> Iterator[tuple[Example, Example]]:
         """(row, the reference's row of the same id) wherever both are."""
@@ -136,11 +143,9 @@ def profile(sheet: Sheet, ids: dict[str, int], words: dict[str, int]) -> Profile
     shape = np.zeros((n, fields, LINES), dtype=np.float32)
     letters = np.zeros((n, fields), dtype=np.int32)
     same = np.zeros((n, fields), dtype=np.bool_)
-    keys = np.zeros(n, dtype=np.uint64)
     items, labels = np.zeros(n, dtype=np.int32), np.zeros(n, dtype=np.int16)
-    anchors: list[int] = []
-    owners: list[int] = []
-    numbers: list[bool] = []
+    # Arrays, not lists: a million rows have some million of them.
+    anchors, owners, numbers = array("I"), array("i"), array("b")
     for i, row in enumerate(sheet.rows):
         items[i] = ids.setdefault(row.id, len(ids))
         labels[i] = -1 if row.label is None else words.setdefault(row.label, len(words))
@@ -151,15 +156,15 @@ def profile(sheet: Sheet, ids: dict[str, int], words: dict[str, int]) -> Profile
             letters[i, j] = sum(map(str.isalpha, text))
         if twin is not None:
             same[i] = [one == other for one, other in zip(text_key(row), text_key(twin), strict=True)]
-        keys[i] = item_hash(row)
         whole = "\n".join(texts)
         for kind, found in ((True, numbers_in(whole)), (False, names_in(whole))):
-            anchors += found
-            owners += [i] * len(found)
-            numbers += [kind] * len(found)
+            anchors.extend(found)
+            owners.extend([i] * len(found))
+            numbers.extend([kind] * len(found))
     return Profile(
         sheet.language, items, labels, shape, letters, same,
-        np.array(anchors, dtype=np.uint32), np.array(owners, dtype=np.int32), np.array(numbers, dtype=np.bool_), keys,
+        np.array(anchors, dtype=np.uint32), np.array(owners, dtype=np.int32), np.array(numbers, dtype=np.bool_),
+        sheet.hashes,
     )  # fmt: skip
 
 

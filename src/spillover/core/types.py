@@ -62,7 +62,7 @@ class Task:
     fingerprint: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Example:
     """One item in one language. The same id is the same item in every language. `label` is None for a bare question."""
 

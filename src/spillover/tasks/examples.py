@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
+import sys
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -93,7 +94,7 @@ def _examples(path: Path, task: Task, language: str) -> Iterator[tuple[int, Exam
             )
         label = row.get("label")
         fields = {key: str(row[key]) for key in task.fields}
-        yield line, Example(str(row["id"]), language, fields, None if label in (None, "") else str(label))
+        yield line, Example(str(row["id"]), language, fields, None if label in (None, "") else sys.intern(str(label)))
 
 
 def _rows(path: Path) -> Iterator[tuple[int, Mapping[str, object]]]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -81,35 +81,31 @@ def jaccard(first: Hashes, second: Hashes) -> float:
 
 @dataclass(frozen=True)
 class NearIndex:
-    """Items to look near-duplicates up in. `hashes` is sorted, `owners` are positions in `ids` and `texts`.
+    """Items to look near-duplicates up in. `hashes` is sorted, `owners` are positions in `items`."""
 
-    texts: each item's normalised fields. grams: the 4-grams of the fields of those items that were compared so far.
-    """
-
-    ids: Sequence[str]
-    texts: Sequence[tuple[str, ...]]
+    items: Sequence[Example]
     hashes: Hashes
     owners: NDArray[np.int64]
-    grams: dict[int, list[Hashes]] = field(default_factory=dict)
 
     def near(self, questions: Sequence[Example], threshold: float) -> dict[str, str]:
         """Question id → id of the most similar item, for questions that have one of which every field is at least
         `threshold` similar."""
         found: dict[str, str] = {}
+        if not self.items:
+            return found
         for start in range(0, len(questions), BLOCK):
             block = questions[start : start + BLOCK]
+            compared: dict[int, list[Hashes]] = {}
             keys = [text_key(question) for question in block]
             for number, owners in self._candidates([_sketch(key) for key in keys]):
                 fields = [grams(text) for text in keys[number]]
-                best = max((_similarity(fields, self._grams(i), threshold), self.ids[i]) for i in owners)
+                for i in owners:
+                    if i not in compared:
+                        compared[i] = [grams(text) for text in text_key(self.items[i])]
+                best = max((_similarity(fields, compared[i], threshold), self.items[i].id) for i in owners)
                 if best[0] >= threshold:
                     found[block[number].id] = best[1]
         return found
-
-    def _grams(self, i: int) -> list[Hashes]:
-        if i not in self.grams:
-            self.grams[i] = [grams(text) for text in self.texts[i]]
-        return self.grams[i]
 
     def _candidates(self, sketches: Sequence[Hashes]) -> Iterator[tuple[int, list[int]]]:
         """(number of the sketch, the items that share enough of it), for those that have any."""
@@ -120,8 +116,8 @@ class NearIndex:
         counts[counts > CROWD] = 0
         asking = np.repeat(np.repeat(np.arange(len(sketches)), sizes), counts)
         places = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts - starts, counts)
-        pairs, shared = np.unique(asking * max(len(self.ids), 1) + self.owners[places], return_counts=True)
-        numbers, owners = np.divmod(pairs, max(len(self.ids), 1))
+        pairs, shared = np.unique(asking * len(self.items) + self.owners[places], return_counts=True)
+        numbers, owners = np.divmod(pairs, len(self.items))
         enough = shared >= np.minimum(SHARED, sizes[numbers])
         numbers, owners = numbers[enough], owners[enough]
         for part in np.split(np.arange(len(numbers)), np.flatnonzero(np.diff(numbers)) + 1):
@@ -130,13 +126,17 @@ class NearIndex:
 
 
 def near_index(items: Sequence[Example]) -> NearIndex:
-    """An index of items for `NearIndex.near`; it keeps their texts and eight hashes each."""
-    texts = [text_key(item) for item in items]
-    sketches = [_sketch(key) for key in texts]
-    owners = np.repeat(np.arange(len(items)), [len(sketch) for sketch in sketches])
-    hashes = np.concatenate(sketches) if sketches else np.empty(0, dtype=np.uint64)
+    """An index of items for `NearIndex.near`; it keeps eight hashes of each."""
+    sketches = np.zeros((len(items), SKETCH), dtype=np.uint64)
+    sizes = np.zeros(len(items), dtype=np.int64)
+    for i, item in enumerate(items):
+        sketch = _sketch(text_key(item))
+        sizes[i] = len(sketch)
+        sketches[i, : len(sketch)] = sketch
+    filled = np.arange(SKETCH) < sizes[:, None]
+    hashes, owners = sketches[filled], np.repeat(np.arange(len(items)), sizes)
     order = np.argsort(hashes, kind="stable")
-    return NearIndex([item.id for item in items], texts, hashes[order], owners[order])
+    return NearIndex(items, hashes[order], owners[order])
 
 
 def _sketch(key: Sequence[str]) -> Hashes:
