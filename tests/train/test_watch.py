@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 
 import pytest
 import torch
+import transformers
 from safetensors.torch import load_file
+from transformers.integrations import integration_utils
 
 from spillover.build.pairs import build_pairs
 from spillover.core.config import BuildConfig, TrainConfig
@@ -202,3 +204,20 @@ def test_eyes_without_a_watch_and_a_watch_without_eyes_are_mistakes(pairs, tmp_p
     with pytest.raises(ConfigError, match=r"train\.best: auroc\.all needs looks"):
         train(make_model(), pairs, out=tmp_path / "run", config=plain.model_copy(update={"best": "auroc.all"}))
     assert not (tmp_path / "run").exists()
+
+
+def test_trackers_get_the_numbers_of_each_look(pairs, tmp_path, monkeypatch):
+    logged = []
+
+    class Tracker(transformers.TrainerCallback):
+        def on_log(self, args, state, control, logs=None, **_):
+            logged.append((state.global_step, dict(logs)))
+
+    monkeypatch.setitem(integration_utils.INTEGRATION_TO_CALLBACK, "kept", Tracker)
+    config = TINY.model_copy(update={"report_to": ["kept"]})
+    train(make_model(), pairs, config, out=tmp_path, watch=Planted([(0.8, 0.5), (0.75, 0.6), *FLAT]))
+    looks = {step: numbers for step, numbers in logged if "watch_en_auroc" in numbers}
+    assert list(looks)[:2] == [0, 2]
+    assert looks[0]["watch_en_auroc"] == 0.8 and looks[2]["watch_th_auroc"] == 0.6
+    assert "watch_en_mexa" not in looks[2] and looks[2]["watch_th_mexa"] == 0.1
+    assert any("loss" in numbers for _, numbers in logged)

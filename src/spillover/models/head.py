@@ -8,8 +8,6 @@ from typing import Any
 
 import torch
 
-HEAD_SLICE = 1 << 14
-
 
 @contextmanager
 def logits_at(module: Any, places: torch.Tensor, *, exact: bool = False) -> Iterator[None]:
@@ -17,7 +15,7 @@ def logits_at(module: Any, places: torch.Tensor, *, exact: bool = False) -> Iter
     own head, scaling and soft-cap are applied as ever. The unembedding is a fifth of a small model's work, and most
     positions do not need it.
 
-    exact: the unembedding is multiplied in float32. A bfloat16 logit near 15 has steps of 1/16: labels would tie.
+    exact: logits in float32, of 16-bit weights too. A bfloat16 logit near 15 has steps of 1/16: labels would tie.
     """
     head = module.get_output_embeddings()
 
@@ -35,14 +33,24 @@ def logits_at(module: Any, places: torch.Tensor, *, exact: bool = False) -> Iter
             handle.remove()
 
 
-def float32_linear(head: torch.nn.Linear, arguments: tuple[torch.Tensor, ...], _: torch.Tensor) -> torch.Tensor:
+def float32_linear(head: torch.nn.Linear, arguments: tuple[torch.Tensor, ...], output: torch.Tensor) -> torch.Tensor:
     """The output of a linear layer in float32, for a forward hook."""
-    return float32_product(head, arguments[0])
+    return float32_product(head, arguments[0], output)
 
 
-def float32_product(head: torch.nn.Linear, states: torch.Tensor) -> torch.Tensor:
-    """[n, hidden] → [n, vocab] float32, a slice of the weights at a time: those of a large vocabulary are not copied
-    whole."""
-    wide = states.float()
-    logits = torch.cat([wide @ rows.float().T for rows in torch.split(head.weight, HEAD_SLICE)], dim=-1)
+def float32_product(head: torch.nn.Linear, states: torch.Tensor, rounded: torch.Tensor | None = None) -> torch.Tensor:
+    """[n, hidden] → [n, vocab] float32. rounded: what the layer itself gives for these states, where it is known.
+
+    GPUs can write it so. CPUs sum 16-bit products in float32 too, but round when they write; so a second product that
+    starts from the first one's negative gives what rounding took away, and the two hold 16 bits of each logit (22 in
+    float16). No copy of the weights: a fifth to a half of the time of multiplying them in float32.
+    """
+    if head.weight.dtype == torch.float32:
+        return head(states) if rounded is None else rounded
+    if states.is_cuda:
+        logits = torch.mm(states, head.weight.T, out_dtype=torch.float32)
+    else:
+        if rounded is None or head.bias is not None:
+            rounded = states @ head.weight.T
+        logits = rounded.float().add_(torch.addmm(rounded, states, head.weight.T, beta=-1))
     return logits if head.bias is None else logits + head.bias.float()

@@ -97,11 +97,10 @@ def _train(
     module = with_adapter(base, config)
     checkpoints = folder / "checkpoints"
     # What watches the training goes here; it is called in this order, before Trainer's own logging.
-    callbacks: list[transformers.TrainerCallback] = [
-        Curve(folder / "steps.jsonl", progress),
-    ]
-    if watch:
-        callbacks.append(Watching(watch, base, config, checkpoints, progress))
+    callbacks: list[transformers.TrainerCallback] = [Curve(folder / "steps.jsonl", progress)]
+    watching = Watching(watch, base, config, checkpoints, progress) if watch else None
+    if watching:
+        callbacks.append(watching)
     trainer = CompletionTrainer(
         model=module,
         args=training_arguments(base, config, checkpoints, seed, validation=len(validation)),
@@ -113,6 +112,10 @@ def _train(
         ids=[pair.id for pair in pairs],
     )
     trainer.remove_callback(transformers.PrinterCallback)
+    if watching:
+        watching.track = lambda numbers: trainer.callback_handler.on_log(
+            trainer.args, trainer.state, trainer.control, numbers
+        )
     started = time.monotonic()
     resume = last_checkpoint(checkpoints)
     if resume:

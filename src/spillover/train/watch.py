@@ -15,7 +15,7 @@ from __future__ import annotations
 import logging
 import math
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -103,13 +103,15 @@ class AlreadyStopped(Exception):
 
 
 class Watching(transformers.TrainerCallback):  # type: ignore[misc]  # transformers is not typed
-    """Calls the watch, and does as it says. `folder`: for adapters that were best."""
+    """Calls the watch, and does as it says. `folder`: for adapters that were best. `track`: given the numbers of each
+    look by name, for the trackers of `train.report_to`."""
 
     def __init__(
         self, watch: Watch, base: Model, config: TrainConfig, folder: Path, progress: Progress = no_progress
     ) -> None:
         self.watch, self.base, self.config, self.folder, self.progress = watch, base, config, folder, progress
         self.first: Sight | None = None
+        self.track: Callable[[dict[str, float]], None] = lambda _: None
 
     def on_train_begin(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> None:
         if args.fsdp or args.deepspeed:
@@ -148,6 +150,7 @@ class Watching(transformers.TrainerCallback):  # type: ignore[misc]  # transform
         done = math.ceil(state.global_step / (self.config.eval_every or 1))
         self.progress("watch", done, self._looks(state))
         state.log_history.append({"step": state.global_step} | plain(facts_of(sight)))
+        self.track(numbers_of(sight))
 
     def _keep(self, state: Any, model: Any) -> None:
         """Two are kept: if the newest checkpoint is damaged, the training goes on from the one before."""
@@ -187,6 +190,16 @@ def facts_of(sight: Sight) -> dict[str, Any]:
         "guard": asdict(sight.guard) if sight.guard else None,
         "stop": sight.stop,
     }
+
+
+def numbers_of(sight: Sight) -> dict[str, float]:
+    """A sight as a tracker takes it: one number by name, `watch_de_auroc`; without those that are undefined."""
+    found = {
+        f"watch_{row.language}_{name}": float(getattr(row, name))
+        for row in sight.rows
+        for name in ("auroc", "calibrated_accuracy", "mexa")
+    }
+    return {name: value for name, value in found.items() if not math.isnan(value)}
 
 
 def best_step(history: Sequence[Mapping[str, Any]], config: TrainConfig) -> int | None:
