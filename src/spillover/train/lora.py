@@ -15,7 +15,7 @@ import os
 import shutil
 import time
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -113,8 +113,9 @@ def _train(
     )
     trainer.remove_callback(transformers.PrinterCallback)
     if watching:
+        # A copy of the control: logging a look must not count as logging the step.
         watching.track = lambda numbers: trainer.callback_handler.on_log(
-            trainer.args, trainer.state, trainer.control, numbers
+            trainer.args, trainer.state, replace(trainer.control), numbers
         )
     started = time.monotonic()
     resume = last_checkpoint(checkpoints)
