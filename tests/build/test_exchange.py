@@ -47,6 +47,11 @@ def test_the_yaml_trains_the_same_adapter(pairs, tmp_path):
     assert values["model_name_or_path"] == "some/model"
 
 
+def test_the_yaml_names_the_packaged_model_as_others_load_it(pairs, tmp_path):
+    values = read_yaml(export(tmp_path, pairs, "llama-factory", load_config()) / "train.yaml")
+    assert values["model_name_or_path"] == "HuggingFaceTB/SmolLM2-135M-Instruct"
+
+
 def test_trl_there_and_back(pairs, tmp_path):
     path = export(tmp_path, pairs, "trl", load_config())
     assert read_exchange(path) == pairs

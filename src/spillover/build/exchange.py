@@ -32,6 +32,8 @@ ALPACA, SHAREGPT = "pairs", "pairs_sharegpt"
 OWN = ("id", "source", "target")
 FORMATS = ("trl", "llama-factory")
 SHAPES = "{prompt, completion}, {instruction, output}, {conversations}, or {input, answer}"
+# What others load the packaged model by: the same model before it was quantised.
+HUB_NAMES = {"smollm2-135m": "HuggingFaceTB/SmolLM2-135M-Instruct"}
 
 
 def check_format(name: str | None, end: str = "") -> None:
@@ -88,7 +90,7 @@ def llama_factory_config(config: RunConfig) -> dict[str, Any]:
     """What `llamafactory-cli train` needs to train the same adapter, in the folder of the data."""
     train = config.train
     return {
-        "model_name_or_path": config.model.name,
+        "model_name_or_path": HUB_NAMES.get(config.model.name, config.model.name),
         "stage": "sft",
         "do_train": True,
         "finetuning_type": "lora",
