@@ -51,8 +51,8 @@ bench-lens: install  ## the lens against the paper's way; DATA=folder, BENCH="--
 	.venv-lm-eval/bin/pip install --quiet --disable-pip-version-check -c constraints.txt "lm-eval[hf]==0.4.13"
 	touch $@
 
-bench-audit: install  ## PAPER=data/paper for the imported data too, SIZE=large for 100,000 items a language
-	PYTHONPATH=. $(BIN)/python -m benchmarks.audit $(SIZE)
+bench-audit: install  ## DATA=data/paper for the imported data too, BENCH="--large" for 100,000 items a language
+	PYTHONPATH=. $(BIN)/python -m benchmarks.audit $(if $(DATA),--data $(DATA)) $(BENCH)
 
 bench-alignment: install  ## alignment and identity on made-up states: time, memory, false alarms
 	PYTHONPATH=. $(BIN)/python -m benchmarks.alignment

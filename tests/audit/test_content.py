@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spillover.audit.content import encoding_damage, markup, unescape, unscramble
-from spillover.audit.sheet import digit_strings, number_hash
+from spillover.audit.sheet import digit_strings, ends_well, number_hash
 from tests.audit.test_checks import change, found
 from tests.audit.test_text import sheet
 from tests.conftest import small_data
@@ -78,3 +78,42 @@ def test_a_number_that_only_one_language_lost_is_noted(tmp_path):
         change(folder, code, lambda rows: [rows[0] | {"review": rows[0]["review"] + lost}, *rows[1:]])  # noqa: B023
     assert found(folder, "de")["lost-number"].example_ids == ("item-0",)
     assert "lost-number" not in found(folder, "es")
+
+
+LANGUAGES = ("en", "de", "es", "fr", "it")
+
+
+def lengthy(folder, edits=()):
+    """Twelve texts of 5 to 16 words in five languages, each with a mark at its end but where `edits` says so."""
+    for code in LANGUAGES:
+        words = [[f"{code}word{i}x{j}" for j in range(5 + i)] for i in range(12)]
+        texts = [edits(code, i, " ".join(own) + ".") if edits else " ".join(own) + "." for i, own in enumerate(words)]
+        change(folder, code, lambda rows: [row | {"review": text} for row, text in zip(rows, texts, strict=True)])  # noqa: B023
+    return {code: found(folder, code) for code in LANGUAGES}
+
+
+@pytest.mark.parametrize(
+    ("share", "mark", "named"), [(0.7, "", True), (0.7, ".", False), (0.95, "", False), (0.4, ".", True)]
+)
+def test_a_cut_is_seen_earlier_where_the_last_mark_is_gone(share, mark, named, tmp_path):
+    folder = small_data(tmp_path, LANGUAGES, items=12)
+    cut = lambda code, i, text: text[: int(share * len(text))] + mark if (code, i) == ("de", 9) else text  # noqa: E731
+    checks = lengthy(folder, cut)
+    assert ("truncated" in checks["de"]) == named
+    assert not any("truncated" in checks[code] for code in LANGUAGES if code != "de")
+    if named:
+        assert checks["de"]["truncated"].example_ids == ("item-9",)
+        assert checks["de"]["truncated"].evidence["no mark at the end"] == ([] if mark else ["item-9"])
+
+
+def test_a_language_that_ends_without_marks_is_judged_by_its_lengths_alone(tmp_path):
+    folder = small_data(tmp_path, LANGUAGES, items=12)
+    bare = lambda code, i, text: text[: int(0.7 * len(text)) if i == 9 else -1] if code == "de" else text  # noqa: E731
+    assert "truncated" not in lengthy(folder, bare)["de"]
+
+
+@pytest.mark.parametrize(
+    ("text", "well"), [("So.", True), ("今。", True), ("यह।", True), ("(so)", True), ("so,", False), ("so", False), ("", False)]
+)  # fmt: skip
+def test_what_may_end_a_text(text, well):
+    assert ends_well(text) == well

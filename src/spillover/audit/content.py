@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from spillover.audit.sheet import Languages, Sheet
+from spillover.audit.sheet import Languages, Sheet, counted
 from spillover.core.types import Example, Finding
 
 # UTF-8 read as Latin-1 or Windows-1252: a lead byte's character, then continuation bytes' characters.
@@ -27,7 +27,8 @@ ESCAPE = re.compile(r"\\(?:u[0-9a-fA-F]{4}|x[0-9a-fA-F]{2}|[nrt\"'\\/])")
 TAG = re.compile(r"</?([a-zA-Z][a-zA-Z0-9]*)(?:\s[^<>]*)?/?>")
 CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufffd]|\?{4,}")
 FLOOR = 0.08  # least spread of log lengths: below it every ratio would stand out
-REST = 0.2
+REST = 0.2  # less than this left is nearly empty
+HABIT = 0.95  # share of a language's texts that end with a mark, from which one without it says something
 
 
 def empty_fields(sheet: Sheet) -> Iterator[Finding]:
@@ -37,40 +38,66 @@ def empty_fields(sheet: Sheet) -> Iterator[Finding]:
     own = [example_id for example_id in empty if example_id not in silent]
     if own:
         yield sheet.finding(
-            "empty-field", "error", f"{len(own)} items have an empty field", own, ceiling=None,
+            "empty-field", "error", f"{counted(len(own), 'have')} an empty field", own, ceiling=None,
             mend="translate them again, or leave them out in all languages",
         )  # fmt: skip
 
 
 def truncated_texts(languages: Languages) -> Iterator[Finding]:
-    """Texts shorter than `length_ratio` of what the other languages' lengths say, and `length_spread` robust standard
-    deviations below their own language's habit.
+    """Texts that are shorter than what the other languages' lengths say, and below their own language's habit.
 
-    Sees a translation that stops half way. Cannot see one that lost a few words, nor a text that was filled up again.
+    Sees a translation that stops half way: `length_ratio` of the length to be expected and `length_spread` robust
+    standard deviations, or `cut_ratio` and `cut_spread` where the mark is gone too that the other languages have at the
+    end. Cannot see one that lost a few words, nor a text that was filled up again; in a language without marks (Thai),
+    or of terse texts, it passes over some that kept nearly half.
     """
-    shapes = languages.shapes()[..., 0].astype(np.float64)
     if len(languages.profiles) < 2:
         return
-    names = languages.names()
-    usual = shapes - _median(shapes, 1)[:, None]
-    for number, code in enumerate(languages.profiles):
-        others = np.delete(usual, number, axis=0)
-        if len(others) == 1 and code == languages.reference:
-            continue
-        rest = usual[number] - _median(others, 0)
-        spread = np.maximum(1.4826 * _median(np.abs(rest - _median(rest, 0)), 0), FLOOR)
-        limit = np.minimum(np.log(languages.config.length_ratio), -languages.config.length_spread * spread)
-        short = (rest < limit) & (languages.letters()[number] > 0)
+    names, letters = languages.names(), languages.letters()
+    for code, off, cut in _lengths_left(languages):
+        own = letters[list(languages.profiles).index(code)] > 0
+        short = (_too_short(off, languages.config.length_ratio, languages.config.length_spread)) & own
+        short |= cut & own & _too_short(off, languages.config.cut_ratio, languages.config.cut_spread)
         rows = np.flatnonzero(short.any(axis=1))
         if len(rows):
-            left = np.exp(np.where(short, rest, 0).min(axis=1))
-            gone = rows[left[rows] < REST]
+            left = np.exp(np.where(short, off, 0).min(axis=1))
             yield languages.finding(
-                "truncated", "warning", code, f"{len(rows)} items are much shorter than in the other languages",
+                "truncated", "warning", code, f"{counted(len(rows), 'are')} much shorter than in the other languages",
                 [names[i] for i in rows], certainty="likely",
-                evidence={"share left": {names[i]: round(float(left[i]), 2) for i in rows}, "nearly empty": len(gone)},
+                evidence={
+                    "share left": {names[i]: round(float(left[i]), 2) for i in rows},
+                    "no mark at the end": [names[i] for i in rows if (short & cut)[i].any()],
+                    "nearly empty": int((left[rows] < REST).sum()),
+                },
                 mend="translate them again",
             )  # fmt: skip
+
+
+def _lengths_left(languages: Languages) -> Iterator[tuple[str, NDArray[np.float64], NDArray[np.bool_]]]:
+    """(language, [items, fields] log of the share that is left of the length to be expected from the other languages,
+    [items, fields] whether the mark at the end is lost). With two languages the reference is believed."""
+    lengths, ends, present = languages.shapes()[..., 0].astype(np.float64), languages.ends(), languages.present()
+    usual = lengths - _median(lengths, 1)[:, None]
+    ended, having = ends.sum(axis=0), present.sum(axis=0)[:, None]
+    for number, code in enumerate(languages.profiles):
+        if len(usual) == 2 and code == languages.reference:
+            continue
+        off = usual[number] - _median(np.delete(usual, number, axis=0), 0)
+        share = (ended - ends[number]) / np.maximum(having - present[number][:, None], 1)
+        yield code, off, _marks_lost(ends[number], share >= languages.config.consensus, off >= _median(off, 0))
+
+
+def _marks_lost(own: NDArray[np.bool_], expected: NDArray[np.bool_], whole: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """[items, fields] where a mark is expected at the end and not there, in fields where the language's texts of at
+    least usual length nearly always have it."""
+    habit = (own & expected & whole).sum(axis=0) / np.maximum((expected & whole).sum(axis=0), 1)
+    return np.asarray(expected & ~own & (habit >= HABIT))
+
+
+def _too_short(off: NDArray[np.float64], ratio: float, spreads: float) -> NDArray[np.bool_]:
+    """[items, fields] where less than `ratio` is left, and that is so many robust standard deviations below habit."""
+    spread = np.maximum(1.4826 * _median(np.abs(off - _median(off, 0)), 0), FLOOR)
+    return np.asarray(off < np.minimum(np.log(ratio), -spreads * spread))
 
 
 def _median(values: NDArray[np.float64], axis: int) -> NDArray[np.float64]:
@@ -102,7 +129,7 @@ def lost_numbers(languages: Languages) -> Iterator[Finding]:
         rows = np.unique(items[lost])
         if len(rows):
             yield languages.finding(
-                "lost-number", "note", code, f"{len(rows)} items lack a number that the other languages keep",
+                "lost-number", "note", code, f"{counted(len(rows), 'lack')} a number that the other languages keep",
                 [names[i] for i in rows], certainty="possible", mend="compare the rows with the reference",
             )  # fmt: skip
 
@@ -126,13 +153,13 @@ def encoding_damage(sheet: Sheet) -> Iterator[Finding]:
     damaged = _apart(sheet, lambda text: unscramble(text) != text)
     if damaged:
         yield sheet.finding(
-            "mojibake", "warning", f"{len(damaged)} items hold UTF-8 read as another encoding", damaged,
+            "mojibake", "warning", f"{counted(len(damaged), 'hold')} UTF-8 read as another encoding", damaged,
             mend="`--fix` reads them again",
         )  # fmt: skip
     lost = _apart(sheet, lambda text: CONTROL.search(text) is not None)
     if lost:
         yield sheet.finding(
-            "lost-characters", "warning", f"{len(lost)} items hold replacement or control characters", lost,
+            "lost-characters", "warning", f"{counted(len(lost), 'hold')} replacement or control characters", lost,
             mend="take the text from its source again",
         )  # fmt: skip
 
@@ -179,13 +206,13 @@ def markup(sheet: Sheet) -> Iterator[Finding]:
     escaped = _apart(sheet, lambda text: unescape(text) != text)
     if escaped:
         yield sheet.finding(
-            "escaped-text", severity, f"{len(escaped)} items hold HTML entities or double escapes", escaped,
+            "escaped-text", severity, f"{counted(len(escaped), 'hold')} HTML entities or double escapes", escaped,
             mend="`--fix` unescapes them",
         )  # fmt: skip
     broken = _apart(sheet, _unbalanced)
     if broken:
         yield sheet.finding(
-            "broken-markup", severity, f"{len(broken)} items have tags that do not close", broken,
+            "broken-markup", severity, f"{counted(len(broken), 'have')} tags that do not close", broken,
             mend="mend or drop the tags",
         )  # fmt: skip
 

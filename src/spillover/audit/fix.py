@@ -78,10 +78,11 @@ def _fix_file(task: Task, split: str, code: str, findings: Sequence[Finding], da
         return []
     rows: list[Example] = []
     mends: list[Mend] = []
+    named = [(finding, _rows_to_mend(finding)) for finding in findings]
     for row in _without_repeats(read_rows(path, task, code), findings, mends, task, split):
         mended = row
-        for finding in findings:
-            mended = _mend_row(mended, finding)
+        for finding, ids in named:
+            mended = _mend_row(mended, finding) if ids is None or row.id in ids else mended
             mends += _differences(row, mended, finding, task, split)
             row = mended
         rows.append(mended)
@@ -92,17 +93,23 @@ def _fix_file(task: Task, split: str, code: str, findings: Sequence[Finding], da
     return mends
 
 
+def _rows_to_mend(finding: Finding) -> frozenset[str] | None:
+    """Ids of the rows that a finding's mend touches; None for all, as exchanged classes are exchanged everywhere."""
+    if finding.check == "label-permutation":
+        return None
+    evidence: Mapping[str, Any] = finding.evidence
+    return frozenset(evidence["unanimous"] if finding.check == "label-disagrees" else finding.example_ids)
+
+
 def _mend_row(row: Example, finding: Finding) -> Example:
     """The row as one finding's certain mend leaves it."""
-    if row.id not in finding.example_ids and finding.check != "label-permutation":
-        return row
     if finding.check in TEXT_CHECKS:
         return mend_text(row)
     if row.label is None or finding.check not in LABEL_CHECKS:
         return row
     evidence: Mapping[str, Any] = finding.evidence
     if finding.check == "label-disagrees":
-        return replace(row, label=evidence["consensus"][row.id]) if row.id in evidence["unanimous"] else row
+        return replace(row, label=evidence["consensus"][row.id])
     return replace(row, label=evidence["mapping"].get(row.label) or row.label)
 
 
@@ -119,7 +126,8 @@ def _without_repeats(
     rows: Sequence[Example], findings: Sequence[Finding], mends: list[Mend], task: Task, split: str
 ) -> Iterator[Example]:
     """The rows, the second and later copies of one row left out."""
-    repeats: Sequence[Any] = [i for f in findings if f.check == "repeated-id" for i in f.evidence["same row again"]]  # type: ignore[attr-defined]
+    again: list[Any] = [f.evidence["same row again"] for f in findings if f.check == "repeated-id"]
+    repeats = {example_id for ids in again for example_id in ids}
     seen: set[str] = set()
     for row in rows:
         if row.id in repeats and row.id in seen:

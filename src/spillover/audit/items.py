@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from spillover.audit.sheet import Sheet
+from spillover.audit.sheet import Sheet, counted
 from spillover.core.types import Example, Finding, Wording
 from spillover.tasks.overlap import normalise, text_key
 
@@ -23,7 +23,7 @@ def repeated_ids(sheet: Sheet) -> Iterator[Finding]:
     if again:
         same = [i for i, rows in again.items() if all(row == rows[0] for row in rows)]
         yield sheet.finding(
-            "repeated-id", "error", f"{len(again)} ids stand more than once", list(again),
+            "repeated-id", "error", f"{counted(len(again), 'stand', 'id')} more than once", list(again),
             evidence={"same row again": same}, certainty="certain",
             mend="`--fix` leaves out the rows that are the same" if same else "give each item its own id",
         )  # fmt: skip
@@ -50,16 +50,16 @@ def repeated_items(sheet: Sheet) -> Iterator[Finding]:
     if not twice:
         return
     n = len(sheet.rows)
-    how = f", {merged} groups only since they were translated" if merged else ""
+    how = f"; {counted(merged, 'come', 'group')} of translation" if merged else ""
     yield sheet.finding(
-        "repeated-item", "warning", f"{len(twice)} items have the text of another{how}", twice,
+        "repeated-item", "warning", f"{counted(len(twice), 'have')} the text of another{how}", twice,
         mend="leave all but one out in every language, or translate them again",
     )  # fmt: skip
     if lost:
         yield sheet.finding(
             "repeated-item-labels", "warning",
-            f"{len(lost)} items have the text of another and a different label: a perfect model misses them", lost,
-            ceiling=1 - len(lost) / n, mend="leave them out in every language, or translate them again",
+            f"{counted(len(lost), 'have')} the text of another and a different label, which a perfect model misses",
+            lost, ceiling=1 - len(lost) / n, mend="leave them out in every language, or translate them again",
         )  # fmt: skip
 
 
@@ -87,17 +87,17 @@ def identical_sides(sheet: Sheet) -> Iterator[Finding]:
     if became:
         labels = Counter(str(same[example_id]) for example_id in became)
         told = ", ".join(f"{n} x {label}" for label, n in labels.items())
-        where = "have identical sides" + (" that differ in the reference" if sheet.reference else "")
+        where = "identical sides" + (" that differ in the reference" if sheet.reference else "")
         yield sheet.finding(
-            "identical-sides", "warning", f"{len(became)} items {where} ({told})", became,
+            "identical-sides", "warning", f"{counted(len(became), 'have')} {where} ({told})", became,
             evidence={"labels": dict(labels), "also in the reference": len(same) - len(became)},
             mend="translate them again, or leave them out in every language",
         )  # fmt: skip
     apart = [row.id for row in sheet.rows if row.id in source and row.id not in same]
     if apart:
         yield sheet.finding(
-            "differing-sides", "note", f"{len(apart)} items have two sides where the reference has one text", apart,
-            mend="compare the rows with the reference",
+            "differing-sides", "note", f"{counted(len(apart), 'have')} two sides where the reference has one text",
+            apart, mend="compare the rows with the reference",
         )  # fmt: skip
 
 
@@ -122,7 +122,7 @@ def leaked_labels(sheet: Sheet) -> Iterator[Finding]:
     leaked = [row.id for row in sheet.rows if any(text in words or marker.search(text) for text in text_key(row))]
     if leaked:
         yield sheet.finding(
-            "label-in-text", "warning", f"{len(leaked)} items say their label", leaked, certainty="likely",
+            "label-in-text", "warning", f"{counted(len(leaked), 'say')} the label", leaked, certainty="likely",
             mend="take the answer out of the text",
         )  # fmt: skip
 

@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
-from spillover.audit.sheet import Languages
+from spillover.audit.sheet import Languages, counted, told
 from spillover.core.types import Finding
 
 UNSETTLED = -1
-Labels = NDArray[np.int16]
+Labels = NDArray[np.int32]
 # Of an unknown word's rows, the share that must have one consensus, and how many rows, to be sure what it means.
 PURE, ENOUGH = 0.95, 5
 
@@ -26,7 +26,7 @@ def consensus(labels: Labels, n_labels: int, share: float) -> tuple[Labels, NDAr
     """For each language what the others say: [languages, items] label numbers, `UNSETTLED` where less than `share` of
     them agree; and whether at least three others say it and none says else."""
     votes = np.stack([(labels == label).sum(axis=0) for label in range(n_labels)])
-    settled = np.full(labels.shape, UNSETTLED, dtype=np.int16)
+    settled = np.full(labels.shape, UNSETTLED, dtype=np.int32)
     unanimous = np.zeros(labels.shape, dtype=np.bool_)
     for number, own in enumerate(labels):
         others = votes - (np.arange(n_labels)[:, None] == own)
@@ -51,30 +51,36 @@ def unknown_labels(languages: Languages) -> Iterator[Finding]:
         bad = np.flatnonzero(labels[number] >= n)
         items = int(present[number].sum())
         if len(bad):
-            found = sorted({words[labels[number, i]] for i in bad})
-            mapping = {
-                word: _meaning(languages, labels[number] == words.index(word), settled[number]) for word in found
-            }
+            grouped = _by_word(labels[number], bad)
+            mapping = {words[word]: _meaning(languages, settled[number, rows]) for word, rows in grouped}
             sure = {word: label for word, label in mapping.items() if label}
             ceiling = 1 - len(bad) / items
-            means = f"; by the other languages {', '.join(f'{w} is {m}' for w, m in sure.items())}" if sure else ""
+            means = f"; by the other languages {told(f'{word} is {m}' for word, m in sure.items())}" if sure else ""
             yield languages.finding(
                 "unknown-label", "error", code,
-                f"{len(bad)} items have a label that the task does not: {', '.join(found[:5])}{means}; "
+                f"{counted(len(bad), 'have')} a label that the task does not: {told(sorted(mapping))}{means}; "
                 f"a perfect model scores {100 * ceiling:.0f} %",
-                [names[i] for i in bad], ceiling=ceiling, evidence={"words": found, "mapping": sure},
+                [names[i] for i in bad], ceiling=ceiling, evidence={"words": sorted(mapping), "mapping": sure},
                 certainty="certain", mend="`--fix` renames them" if sure else f"use {', '.join(languages.task.labels)}",
             )  # fmt: skip
         bare = np.flatnonzero(present[number] & (labels[number] < 0))
         if len(bare):
             yield languages.finding(
-                "missing-label", "error", code, f"{len(bare)} items have no label", [names[i] for i in bare],
+                "missing-label", "error", code, f"{counted(len(bare), 'have')} no label", [names[i] for i in bare],
                 ceiling=1 - len(bare) / items, mend="label them, or take them out",
             )  # fmt: skip
 
 
-def _meaning(languages: Languages, rows: NDArray[np.bool_], settled: Labels) -> str | None:
-    said = settled[rows & (settled != UNSETTLED)]
+def _by_word(labels: Labels, rows: NDArray[np.int64]) -> Iterator[tuple[int, NDArray[np.int64]]]:
+    """(label word's number, its rows). One sort: a column of free text taken for labels has a word for every row."""
+    ordered = rows[np.argsort(labels[rows], kind="stable")]
+    for own in np.split(ordered, np.flatnonzero(np.diff(labels[ordered])) + 1):
+        yield int(labels[own[0]]), own
+
+
+def _meaning(languages: Languages, settled: Labels) -> str | None:
+    """What the other languages say that a word's rows are, where there are enough and they agree."""
+    said = settled[settled != UNSETTLED]
     if len(said) < ENOUGH:
         return None
     counts = np.bincount(said, minlength=len(languages.task.labels))
@@ -153,8 +159,8 @@ def disagreeing_labels(languages: Languages, explained: dict[str, set[int]]) -> 
         sure = {names[i]: words[settled[number, i]] for i in wrong if unanimous[number, i]}
         yield languages.finding(
             "label-disagrees", "error", code,
-            f"{len(wrong)} labels differ from the other languages' ({_pairs(given, settled[number], wrong, words)}); "
-            f"a perfect model scores {100 * ceiling:.1f} %",
+            f"{counted(len(wrong), 'differ', 'label')} from the other languages' "
+            f"({_pairs(given, settled[number], wrong, words)}); a perfect model scores {100 * ceiling:.1f} %",
             [names[i] for i in wrong], ceiling=ceiling, certainty="certain" if len(sure) == len(wrong) else "likely",
             evidence={"consensus": {names[i]: words[settled[number, i]] for i in wrong}, "unanimous": list(sure)},
             mend="`--fix` takes the other languages' label where all agree" if sure else "read the rows",

@@ -6,12 +6,12 @@ character 4-grams with the test item's, in the same language.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from spillover.audit.sheet import Languages, Sheet, item_hash
+from spillover.audit.sheet import Languages, Sheet, counted, item_hash, told
 from spillover.core.types import Example, Finding
 from spillover.tasks.overlap import near_index
 
@@ -42,33 +42,33 @@ def shots_in_test(sheet: Sheet) -> Iterator[Finding]:
             )  # fmt: skip
 
 
-def leaked_questions(
-    languages: Languages, split: str, rows: Mapping[str, Sequence[Example]], tests: Mapping[str, Sequence[Example]]
-) -> Iterator[Finding]:
+def leaked_questions(sheet: Sheet, tested: ItemHashes, items: Sequence[Example]) -> Iterator[Finding]:
     """Rows of another split (training questions, which are either side of a translation pair) that are test items.
 
-    Sees equal items across all languages, and nearly equal ones within a language. Cannot see a paraphrase, nor a near
-    copy that was translated into another language, unless its own language's test file is there.
+    sheet: the split in one language. items: the test items in that language. Sees equal items across all languages, and
+    nearly equal ones within the language. Cannot see a paraphrase, nor a near copy that was translated into another
+    language, unless its own language's test file is there.
     """
-    tested = _TestItems(languages)
-    for code, questions in rows.items():
-        hashes = np.array([item_hash(row) for row in questions], dtype=np.uint64)
-        where = {questions[i].id: place for i, place in tested.places(hashes)}
-        if where:
-            yield languages.finding(
-                "leaked-question", "error", code, f"{len(where)} rows of {split} are test items: {_told(where)}",
-                list(where), split=split, evidence={"test items": where}, mend=HINT,
-            )  # fmt: skip
-        others = [row for row in questions if row.id not in where]
-        near = near_index(tests.get(code, ())).near(others, languages.config.near_duplicate)
-        if near:
-            yield languages.finding(
-                "near-leak", "warning", code, f"{len(near)} rows of {split} are nearly test items: {_told(near)}",
-                list(near), split=split, evidence={"test items": near}, certainty="likely", mend=HINT,
-            )  # fmt: skip
+    where = {sheet.rows[i].id: place for i, place in tested.places(sheet.hashes)}
+    if where:
+        pairs = told(f"{row} = {item}" for row, item in where.items())
+        yield sheet.finding(
+            "leaked-question", "error",
+            f"{sheet.split}: {counted(len(where), 'are', 'row')} among the test items: {pairs}", list(where),
+            evidence={"test items": where}, mend=HINT,
+        )  # fmt: skip
+    others = [row for row in sheet.rows if row.id not in where]
+    near = near_index(items).near(others, sheet.config.near_duplicate)
+    if near:
+        pairs = told(f"{row} = {item}" for row, item in near.items())
+        yield sheet.finding(
+            "near-leak", "warning",
+            f"{sheet.split}: {counted(len(near), 'are', 'row')} close to a test item: {pairs}", list(near),
+            evidence={"test items": near}, certainty="likely", mend=HINT,
+        )  # fmt: skip
 
 
-class _TestItems:
+class ItemHashes:
     """Hashes of the test items of all languages, sorted, and where each stands first."""
 
     def __init__(self, languages: Languages) -> None:
@@ -85,11 +85,6 @@ class _TestItems:
             yield i, f"{self.codes[self.languages[at[i]]]} {self.names[self.items[at[i]]]}"
 
 
-def _told(pairs: Mapping[str, str]) -> str:
-    shown = [f"{row} = {item}" for row, item in list(pairs.items())[:3]]
-    return ", ".join(shown) + (", ..." if len(pairs) > 3 else "")
-
-
 def unknown_training_labels(sheet: Sheet) -> Iterator[Finding]:
     """Labels of another split that the task does not have. Rows without a label are questions, and fine."""
     bad = [row for row in sheet.rows if row.label is not None and row.label not in sheet.task.labels]
@@ -97,7 +92,7 @@ def unknown_training_labels(sheet: Sheet) -> Iterator[Finding]:
         words = sorted({str(row.label) for row in bad})
         yield sheet.finding(
             "unknown-label", "error",
-            f"{len(bad)} rows of {sheet.split} have a label that the test set does not: {', '.join(words[:5])}",
+            f"{sheet.split}: {counted(len(bad), 'have', 'row')} a label that the test set does not: {told(words)}",
             [row.id for row in bad], evidence={"words": words, "mapping": dict.fromkeys(words)},
             mend=f"use {', '.join(sheet.task.labels)}",
         )  # fmt: skip

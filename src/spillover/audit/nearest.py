@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from spillover.audit.sheet import Sheet
+from spillover.audit.sheet import Sheet, counted
 from spillover.core.types import Encode, Finding
 from spillover.tasks.overlap import text_key
 
@@ -35,8 +35,8 @@ def nearest_items(sheet: Sheet, encode: Encode) -> Iterator[Finding]:
                 found[pairs[i][0].id] = pairs[nearest][0].id
     if found:
         yield sheet.finding(
-            "nearest-item", "warning", f"{len(found)} items are nearer to another item of the reference", list(found),
-            evidence={"nearest": found}, certainty="possible", mend="compare the rows",
+            "nearest-item", "warning", f"{counted(len(found), 'are')} nearer to another item of the reference",
+            list(found), evidence={"nearest": found}, certainty="possible", mend="compare the rows",
         )  # fmt: skip
 
 

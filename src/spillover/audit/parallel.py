@@ -16,7 +16,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from spillover.audit.sheet import LINES, Languages
+from spillover.audit.sheet import LINES, Languages, counted
 from spillover.core.types import Finding
 
 Floats = NDArray[np.float64]
@@ -53,13 +53,13 @@ def missing_items(languages: Languages) -> Iterator[Finding]:
         if len(lacking):
             ceiling = own.sum() / (own.sum() + len(lacking))
             yield languages.finding(
-                "missing-item", "error", code, f"{len(lacking)} items are missing", [names[i] for i in lacking],
+                "missing-item", "error", code, f"{counted(len(lacking), 'are')} missing", [names[i] for i in lacking],
                 evidence={"found by": "ids"}, ceiling=float(ceiling), mend="add them, or --missing-items intersection",
             )  # fmt: skip
         extra = np.flatnonzero(own & (share < 0.5))
         if len(extra):
             yield languages.finding(
-                "extra-item", "warning", code, f"{len(extra)} items are in few other languages",
+                "extra-item", "warning", code, f"{counted(len(extra), 'are')} in few other languages",
                 [names[i] for i in extra], evidence={"found by": "ids"}, mend="--missing-items intersection drops them",
             )  # fmt: skip
 
@@ -80,14 +80,14 @@ def shifted_items(languages: Languages, runs: list[Run]) -> Iterator[Finding]:
         wrong = sum(_label_at(others, i + run.shift) != labels[i] for run in own for i in range(run.start, run.end))
         places = ", ".join(f"{names[r.start]} to {names[r.end - 1]} by {r.shift:+}" for r in own[:5])
         yield languages.finding(
-            "shifted-items", "error", code, f"{len(rows)} items hold the text of a neighbour: {places}",
+            "shifted-items", "error", code, f"{counted(len(rows), 'hold')} the text of a neighbour: {places}",
             [names[i] for i in rows], certainty="likely", ceiling=1 - float(wrong) / len(labels),
             evidence={"found by": "lengths, marks, numbers and names", "nats": [round(run.gain, 1) for run in own]},
             mend="put the missing line in, or take the extra one out, and number the rows again",
         )  # fmt: skip
 
 
-def _label_at(gold: NDArray[np.int16], item: int) -> int:
+def _label_at(gold: NDArray[np.int32], item: int) -> int:
     if not 0 <= item < gold.shape[1]:
         return -2
     found = gold[:, item][gold[:, item] >= 0]
@@ -120,8 +120,9 @@ def misplaced_items(languages: Languages, runs: list[Run]) -> Iterator[Finding]:
         moved = {i: j for i, j in expected.elsewhere(code).items() if i not in shifted[code]}
         if moved:
             yield languages.finding(
-                "misplaced-item", "warning", code, f"{len(moved)} items have the numbers and names of another item",
-                [names[i] for i in moved], certainty="likely", mend="compare the two rows",
+                "misplaced-item", "warning", code,
+                f"{counted(len(moved), 'have')} the numbers and names of another item", [names[i] for i in moved],
+                certainty="likely", mend="compare the two rows",
                 evidence={"found by": "numbers, names", "other item": {names[i]: names[j] for i, j in moved.items()}},
             )  # fmt: skip
 

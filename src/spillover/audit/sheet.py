@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import re
+import textwrap
 import unicodedata
 import zlib
 from array import array
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -27,6 +28,8 @@ NUMBER = re.compile(r"\d+(?:[.,'’\u00a0\u202f ]\d{3}(?!\d)|[.,]\d+)*")
 NAME = re.compile(r"\b[A-Z][A-Za-z0-9]{2,}")
 SEPARATOR = re.compile(r"\D")
 MARKS = ("?？؟", "!！", ",，、،", ".。।")
+OPEN = ",;:、،，-–—("
+FEW, LONGEST = 5, 60  # words shown in a message, and characters of each
 LINES = 4 + 1  # features per field: log length and the four marks
 
 
@@ -64,15 +67,17 @@ class Profile:
     """What is kept of one language, a row for each of its items in file order.
 
     items: [n] number of the item's id. labels: [n] number of the label word, -1 for none. shape: [n, fields, LINES]
-    log length and counts of punctuation. letters: [n, fields]. same: [n, fields] equal to the reference's text.
+    log length and counts of punctuation. ends: [n, fields] a mark stands at the end. letters: [n, fields]. same: [n,
+    fields] equal to the reference's text.
     anchors, anchor_rows: hashes of numbers and names, and the row each stands in; is_number says which are numbers.
     keys: [n] hash of the normalised item.
     """
 
     language: str
     items: NDArray[np.int32]
-    labels: NDArray[np.int16]
+    labels: NDArray[np.int32]
     shape: NDArray[np.float32]
+    ends: NDArray[np.bool_]
     letters: NDArray[np.int32]
     same: NDArray[np.bool_]
     anchors: NDArray[np.uint32]
@@ -104,7 +109,7 @@ class Languages:
         """Item ids by number."""
         return list(self.ids)
 
-    def labels(self) -> NDArray[np.int16]:
+    def labels(self) -> NDArray[np.int32]:
         """[languages, items] label word of each item, -1 where there is none. The first row of an id counts."""
         return np.stack([self._spread(found, found.labels, -1) for found in self.profiles.values()])
 
@@ -116,6 +121,10 @@ class Languages:
     def shapes(self) -> NDArray[np.float32]:
         """[languages, items, fields, LINES] lengths and punctuation, NaN where the language lacks the item."""
         return np.stack([self._spread(found, found.shape, np.nan) for found in self.profiles.values()])
+
+    def ends(self) -> NDArray[np.bool_]:
+        """[languages, items, fields] whether a mark stands at the text's end."""
+        return np.stack([self._spread(found, found.ends, False) for found in self.profiles.values()])
 
     def same(self) -> NDArray[np.bool_]:
         """[languages, items, fields] whether the text is the reference's."""
@@ -137,13 +146,28 @@ class Languages:
         return Finding(check, severity, self.task.name, language, message, tuple(ids), **rest)  # type: ignore[arg-type]
 
 
+def counted(n: int, verb: str, noun: str = "item") -> str:
+    """How a message begins: "1 item has", "3 items have"."""
+    if n == 1:
+        return f"1 {noun} " + {"have": "has", "are": "is"}.get(verb, f"{verb}s")
+    return f"{n} {noun}s {verb}"
+
+
+def told(words: Iterable[str]) -> str:
+    """The first few words, cut where they are long."""
+    words = list(words)
+    shown = ", ".join(textwrap.shorten(word, LONGEST, placeholder=" ...") for word in words[:FEW])
+    return shown + (f" and {len(words) - FEW} more" if len(words) > FEW else "")
+
+
 def profile(sheet: Sheet, ids: dict[str, int], words: dict[str, int]) -> Profile:
     """The profile of a sheet; new ids and label words are numbered."""
     n, fields = len(sheet.rows), len(sheet.task.fields)
     shape = np.zeros((n, fields, LINES), dtype=np.float32)
+    ends = np.zeros((n, fields), dtype=np.bool_)
     letters = np.zeros((n, fields), dtype=np.int32)
     same = np.zeros((n, fields), dtype=np.bool_)
-    items, labels = np.zeros(n, dtype=np.int32), np.zeros(n, dtype=np.int16)
+    items, labels = np.zeros(n, dtype=np.int32), np.zeros(n, dtype=np.int32)
     # Arrays, not lists: a million rows have some million of them.
     anchors, owners, numbers = array("I"), array("i"), array("b")
     for i, row in enumerate(sheet.rows):
@@ -153,6 +177,7 @@ def profile(sheet: Sheet, ids: dict[str, int], words: dict[str, int]) -> Profile
         twin = sheet.reference.get(row.id)
         for j, text in enumerate(texts):
             shape[i, j] = text_shape(text)
+            ends[i, j] = ends_well(text)
             letters[i, j] = sum(map(str.isalpha, text))
         if twin is not None:
             same[i] = [one == other for one, other in zip(text_key(row), text_key(twin), strict=True)]
@@ -162,7 +187,7 @@ def profile(sheet: Sheet, ids: dict[str, int], words: dict[str, int]) -> Profile
             owners.extend([i] * len(found))
             numbers.extend([kind] * len(found))
     return Profile(
-        sheet.language, items, labels, shape, letters, same,
+        sheet.language, items, labels, shape, ends, letters, same,
         np.array(anchors, dtype=np.uint32), np.array(owners, dtype=np.int32), np.array(numbers, dtype=np.bool_),
         sheet.hashes,
     )  # fmt: skip
@@ -171,6 +196,12 @@ def profile(sheet: Sheet, ids: dict[str, int], words: dict[str, int]) -> Profile
 def text_shape(text: str) -> list[float]:
     """[LINES] natural log of 1 + the length in characters, and how often each kind of mark stands in it."""
     return [float(np.log1p(len(text))), *(float(sum(map(text.count, marks))) for marks in MARKS)]
+
+
+def ends_well(text: str) -> bool:
+    """Whether the last character is a mark that may end a text: no letter, and none after which something must come."""
+    last = text.rstrip()[-1:]
+    return bool(last) and last not in OPEN and unicodedata.category(last)[0] == "P"
 
 
 def numbers_in(text: str) -> set[int]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from spillover.audit.sheet import Languages, Sheet
+from spillover.audit.sheet import Languages, Sheet, counted
 from spillover.core.languages import letter_names
 from spillover.core.types import Example, Finding
 from spillover.tasks.overlap import normalise
@@ -45,17 +45,14 @@ def untranslated(languages: Languages) -> Iterator[Finding]:
     for number, code in enumerate(codes):
         if code == languages.reference:
             continue
-        for check, rows, what in (
-            ("untranslated", whole[number], "items are the English text"),
-            (
-                "untranslated-field",
-                flagged[number].any(axis=1) & ~whole[number],
-                "items have one field of the English text",
-            ),
+        part = flagged[number].any(axis=1) & ~whole[number]
+        for check, rows, verb, what in (
+            ("untranslated", whole[number], "are", "the text"),
+            ("untranslated-field", part, "have", "one field of the text"),
         ):
             ids = [names[i] for i in np.flatnonzero(rows)]
             if ids:
-                message = f"{len(ids)} {what.replace('English', languages.reference)}"
+                message = f"{counted(len(ids), verb)} {what} in {languages.reference}"
                 mend = "translate them, or leave them out of this language"
                 yield languages.finding(check, "warning", code, message, ids, mend=mend)
 
@@ -84,7 +81,7 @@ def wrong_script(sheet: Sheet) -> Iterator[Finding]:
                 wrong.setdefault(row.id, f"{name}: {counts.most_common(1)[0][0].lower()}")
     if wrong:
         yield sheet.finding(
-            "wrong-script", "warning", f"{len(wrong)} items are mostly in another script", list(wrong),
+            "wrong-script", "warning", f"{counted(len(wrong), 'are')} mostly in another script", list(wrong),
             evidence={"rows": wrong}, mend="translate them, or leave them out of this language",
         )  # fmt: skip
 
@@ -127,7 +124,7 @@ def wrong_language(sheet: Sheet, identify: Identify) -> Iterator[Finding]:
             f"{n} x {code}" for code, n in Counter(text.split(": ")[-1] for text in wrong.values()).items()
         )
         yield sheet.finding(
-            "wrong-language", "warning", f"{len(wrong)} items read as another language ({told})", list(wrong),
+            "wrong-language", "warning", f"{counted(len(wrong), 'read')} as another language ({told})", list(wrong),
             evidence={"rows": wrong}, certainty="likely", mend="translate them, or leave them out of this language",
         )  # fmt: skip
 
@@ -140,7 +137,7 @@ def mixed_language(sheet: Sheet) -> Iterator[Finding]:
     mixed = [row.id for row, twin in sheet.pairs() if _shares_a_sentence(row, twin)]
     if mixed:
         yield sheet.finding(
-            "mixed-language", "warning", f"{len(mixed)} items have sentences left untranslated", mixed,
+            "mixed-language", "warning", f"{counted(len(mixed), 'have')} a sentence left untranslated", mixed,
             mend="translate the rest of them",
         )  # fmt: skip
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from spillover.audit.sheet import Sheet
+from spillover.audit.sheet import Sheet, counted
 from spillover.core.config import AuditConfig
 from spillover.core.errors import SpilloverError
 from spillover.core.types import Example, Finding, Prompt, PromptTokenizer, Task
@@ -165,7 +165,8 @@ def token_cost(sheet: Sheet, reference: float, tokenizer: PromptTokenizer) -> It
     over = np.flatnonzero(prefix + lengths + longest > tokenizer.context)
     if len(over):
         yield sheet.finding(
-            "over-context", "error", f"{len(over)} items exceed the {tokenizer.context} tokens of {tokenizer.name}",
+            "over-context", "error",
+            f"{counted(len(over), 'exceed')} the {tokenizer.context} tokens of {tokenizer.name}",
             [prompts[i].example_id for i in over], mend="a model with a longer context, fewer shots, or leave them out",
         )  # fmt: skip
     cost = float(lengths.mean()) / reference if reference else float("nan")

@@ -80,7 +80,7 @@ def audit(
         _print_findings(findings)
         if fix:
             _print_mends(mends)
-            print(f"wrote {fix} ({len(mends)} mends, each in {fix / MENDS})")
+            print(f"wrote {fix} ({_number(len(mends), 'mend')}, each in {fix / MENDS})")
         print(f"wrote {path}")
     if reaches(findings, fail_on):
         sys.exit(3)
@@ -137,10 +137,14 @@ def _print_findings(findings: Sequence[Finding]) -> None:
         shown = same if severity != "note" else same[:WORST]
         print_list(_told(finding) for finding in shown)
         if len(shown) < len(same):
-            print(f"  and {len(same) - len(shown)} more languages")
+            print(f"  and {_number(len(same) - len(shown), 'more language')}")
         if severity != "note":
             print(f"  {same[0].certainty}; mend: {same[0].mend}")
-    print(f"\n{len(findings)} findings")
+    print(f"\n{_number(len(findings), 'finding')}")
+
+
+def _number(n: int, what: str) -> str:
+    return f"{n} {what}" if n == 1 else f"{n} {what}s"
 
 
 def _told(finding: Finding) -> str:

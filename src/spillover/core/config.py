@@ -52,9 +52,10 @@ class AuditConfig(Section):
     languages that must agree on a label or a number. shift_lines, shift_items: how far, and how many rows in a row.
     text_letters, language_letters: shorter texts are not judged. script_share: least share of the own script.
     language_confidence: least certainty of another language. length_ratio, length_spread: how short a translation may
-    be, as a share of what the others say and in robust standard deviations. number_digits: shorter ones may be written
-    out. near_duplicate: least Jaccard similarity of character 4-grams. balance: largest shift of class shares.
-    label_pieces, token_cost: tokens against the reference language's. encoder_margin: in cosine.
+    be, as a share of what the others say and in robust standard deviations; cut_ratio, cut_spread: the same where the
+    mark at its end is gone. number_digits: shorter ones may be written out. near_duplicate: least Jaccard similarity
+    of character 4-grams. balance: largest shift of class shares. label_pieces, token_cost: tokens against the
+    reference language's. encoder_margin: in cosine.
     """
 
     stop: bool = True
@@ -70,6 +71,8 @@ class AuditConfig(Section):
     language_confidence: Share = 0.9
     length_ratio: Share = 0.6
     length_spread: Positive = 5.0
+    cut_ratio: Share = 0.8
+    cut_spread: Positive = 2.0
     number_digits: Count = 2
     near_duplicate: Share = 0.8
     balance: Share = 0.05

@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -87,7 +87,8 @@ def import_dataset(
 ) -> list[Imported]:
     """Write a data set in our format to the folder `out`. Nothing is written when anything is wrong.
 
-    limit: the first so many rows of each file. MissingExtra without `datasets`; DataError names the column, the value
+    limit: the first so many rows of the first language, and in the others the items with the same ids; of each file
+    where the data set has no ids. MissingExtra without `datasets`; DataError names the column, the value
     and the row that do not fit.
     """
     if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not (out / SOURCE).is_file())):
@@ -96,22 +97,32 @@ def import_dataset(
     imported = []
     with atomic_folder(out) as partial:
         for split in source.splits:
+            among: set[str] | None = None
             for code in codes:
                 if source.files and split not in source.files[code]:
                     continue
-                examples, dropped = read_split(source, code, split, limit)
+                examples, dropped = read_split(source, code, split, limit, among)
+                if limit is not None and source.id and among is None:
+                    among = {example.id for example in examples}
                 write_examples(partial / source.task / split / f"{code}.jsonl", examples)
                 imported.append(Imported(split, code, len(examples), dropped))
         write_json(partial / SOURCE, source.model_dump())
     return imported
 
 
-def read_split(source: Source, language: str, split: str, limit: int | None = None) -> tuple[list[Example], int]:
-    """(items of one language and split, how many were dropped by label). Ids are the same in every language."""
+def read_split(
+    source: Source, language: str, split: str, limit: int | None = None, among: Collection[str] | None = None
+) -> tuple[list[Example], int]:
+    """(items of one language and split, how many were dropped by label). Ids are the same in every language, the order
+    of rows is not in all data sets: `among` takes the rows with these ids, in place of the first `limit`."""
     labels = {str(value): label for value, label in source.labels.items()}
     place = f"{source.hub or source.name} {language} {split}"
     examples, dropped = [], 0
-    for number, row in enumerate(_first(load_rows(source, language, split), limit), start=1):
+    rows = load_rows(source, language, split)
+    for number, row in enumerate(rows if among is not None else _first(rows, limit), start=1):
+        example_id = _item_id(source, row, split, number, place)
+        if among is not None and example_id not in among:
+            continue
         value = str(_column(row, source.label, place, number))
         if value not in labels:
             raise DataError(
@@ -122,7 +133,7 @@ def read_split(source: Source, language: str, split: str, limit: int | None = No
             dropped += 1
             continue
         fields = {name: _text(row, columns, place, number) for name, columns in source.fields.items()}
-        examples.append(Example(_item_id(source, row, split, number, place), language, fields, labels[value]))
+        examples.append(Example(example_id, language, fields, labels[value]))
     repeated = [example_id for example_id, n in Counter(row.id for row in examples).items() if n > 1]
     if repeated:
         raise DataError(
