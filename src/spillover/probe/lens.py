@@ -29,7 +29,7 @@ from spillover.models.states import final_norm, residuals
 from spillover.probe.words import Sought, token_text
 
 # Rows whose logits over the whole vocabulary are in memory at once.
-ROWS = 64
+ROWS = 128
 BITS = 1 / math.log(2)
 ENERGY_SLICE = 1 << 14
 
@@ -101,14 +101,17 @@ def measure_batch(lens: Lens, sought: Sought, plan: Plan, batch: ScoredBatch) ->
     assert isinstance(states, States)
     items = [plan.items[i] for i in batch.index]
     rights = [sought.right(plan.prompts[i].gold) for i in batch.index]
-    found: dict[str, list[Any]] = {}
     layers = states.last.shape[1]
-    for layer in range(layers):
-        last, nodes = (torch.from_numpy(np.ascontiguousarray(part[:, layer])) for part in (states.last, states.nodes))
-        own = _one_layer(lens, sought, items, rights, last, nodes, exact=layer == layers - 1)
-        for name, values in own.items():
-            found.setdefault(name, []).append(values.cpu().numpy())
-    return {f"lens.{name}": np.stack(values, axis=1).astype(np.float32) for name, values in found.items()}
+    parts = [
+        _some_layers(lens, sought, items, rights, _rows(states.last, own), _rows(states.nodes, own), exact=exact)
+        for own, exact in ((slice(0, layers - 1), False), (slice(layers - 1, layers), True))
+    ]
+    return {f"lens.{name}": torch.cat([part[name] for part in parts], dim=1).float().numpy() for name in parts[0]}
+
+
+def _rows(states: NDArray[np.float32], layers: slice) -> Tensor:
+    """[n, layers, hidden] of these layers."""
+    return torch.from_numpy(np.ascontiguousarray(states[:, layers]))
 
 
 def top_tokens(model: Model, text: str, *, places: int, top: int) -> dict[str, Any]:
@@ -145,7 +148,7 @@ def _name(raw: Sequence[bytes], token: int) -> str:
     return token_text(raw[token]) if token < len(raw) and raw[token] else f"<{token}>"
 
 
-def _one_layer(
+def _some_layers(
     lens: Lens,
     sought: Sought,
     items: Sequence[Item],
@@ -155,25 +158,34 @@ def _one_layer(
     *,
     exact: bool,
 ) -> dict[str, Tensor]:
+    """What `measure_batch` finds, [b, layers, ...] each, for last [b, layers, hidden] and nodes [n, layers, hidden]."""
+    layers = last.shape[1]
     rows, targets, owners = _steps(items)
+    # All layers go through the same norm and unembedding, so they stand in one matrix: a few rows alone would wait for
+    # the unembedding to be read from memory, once for every layer.
+    rows = (rows[:, None] * layers + torch.arange(layers)).flatten()
+    targets = targets.repeat_interleave(layers)
     logprobs = torch.zeros(len(rows))
     parts: dict[str, list[Tensor]] = {}
+    flat_rights = [right for right in rights for _ in range(layers)]
+    flat_last, flat_nodes = last.flatten(0, 1), nodes.flatten(0, 1)
     with torch.inference_mode():
-        for start in range(0, len(last), ROWS):
-            normed = lens.normed(last[start : start + ROWS])
+        for start in range(0, len(flat_last), ROWS):
+            normed = lens.normed(flat_last[start : start + ROWS])
             logits = lens.logits(normed, exact=exact)
-            own, total = _at_last(lens, sought, rights[start : start + ROWS], normed, logits)
+            own, total = _at_last(lens, sought, flat_rights[start : start + ROWS], normed, logits)
             for name, values in own.items():
                 parts.setdefault(name, []).append(values.cpu())
             _fill(logprobs, rows, targets, logits, total, start)
-        for start in range(0, len(nodes), ROWS):
-            logits = lens.logits(lens.normed(nodes[start : start + ROWS]), exact=exact)
-            _fill(logprobs, rows, targets, logits, logits.logsumexp(dim=-1), len(last) + start)
-    words = torch.zeros(len(items) * sought.words).index_add_(0, owners, logprobs).reshape(len(items), sought.words)
-    together = {name: torch.cat(values) for name, values in parts.items()}
+        for start in range(0, len(flat_nodes), ROWS):
+            logits = lens.logits(lens.normed(flat_nodes[start : start + ROWS]), exact=exact)
+            _fill(logprobs, rows, targets, logits, logits.logsumexp(dim=-1), len(flat_last) + start)
+    words = torch.zeros(len(items) * sought.words, layers).index_add_(0, owners, logprobs.view(-1, layers))
+    words = words.view(len(items), sought.words, layers).movedim(2, 1)
+    together = {name: torch.cat(values).unflatten(0, (-1, layers)) for name, values in parts.items()}
     return together | {
-        "sequence": words[:, torch.tensor(sought.columns)],
-        "control": words[:, torch.tensor(sought.controls)],
+        "sequence": words[..., torch.tensor(sought.columns)],
+        "control": words[..., torch.tensor(sought.controls)],
     }
 
 
