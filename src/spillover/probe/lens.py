@@ -182,7 +182,7 @@ def _some_layers(
             _fill(logprobs, rows, targets, logits, logits.logsumexp(dim=-1), len(flat_last) + start)
     words = torch.zeros(len(items) * sought.words, layers).index_add_(0, owners, logprobs.view(-1, layers))
     words = words.view(len(items), sought.words, layers).movedim(2, 1)
-    together = {name: torch.cat(values).unflatten(0, (-1, layers)) for name, values in parts.items()}
+    together = {name: torch.unflatten(torch.cat(values), 0, (-1, layers)) for name, values in parts.items()}
     return together | {
         "sequence": words[..., torch.tensor(sought.columns)],
         "control": words[..., torch.tensor(sought.controls)],
