@@ -7,10 +7,11 @@ import re
 import shlex
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from spillover.cli import main
+from spillover.cli import main, terminal
 from tests.conftest import save_model, small_data, write_rows
 
 ROOT = Path(__file__).parent.parent
@@ -186,6 +187,16 @@ def test_bad_data_is_named_with_file_and_line(place, tmp_path, call):
     code, _, error = call("evaluate", "--model", place / "model", "--data", data, "--out", tmp_path / "run")
     assert code == 3
     assert f"{path}:7: broken JSON" in error
+
+
+def test_a_log_gets_a_line_of_progress_now_and_then(capsys, monkeypatch):
+    clock = iter([0.0, 5.0, 16.0, 17.0, 40.0, 41.0])
+    monkeypatch.setattr(terminal, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    with terminal.progress_bars() as progress:
+        for done in range(1, 7):
+            progress("audit nli", done, 6)
+    lines = [line.strip() for line in capsys.readouterr().err.splitlines() if line.strip()]
+    assert lines == ["audit nli: 3/6", "audit nli: 5/6", "audit nli: 6/6"]
 
 
 def test_findings_end_with_exit_code_three(tmp_path, call):

@@ -81,8 +81,13 @@ def test_errors_come_first_and_stop_a_run(tmp_path):
     order = [("error", "warning", "note").index(finding.severity) for finding in findings]
     assert order == sorted(order)
     assert order[0] == 0
-    with pytest.raises(DataError, match=r"sentiment de: 6 items"):
+    with pytest.raises(DataError) as caught:
         refuse_errors(findings)
+    cause, ceiling = caught.value.message.splitlines()
+    assert cause.startswith("sentiment de: 6 items have a label that the task does not")
+    assert ceiling == "sentiment en: a perfect model scores 83.3 % (repeated-item-labels)", (
+        "told where no cause is an error"
+    )
 
 
 def test_every_check_says_what_it_sees_and_what_it_does_not():

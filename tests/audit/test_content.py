@@ -113,7 +113,7 @@ def test_a_language_that_ends_without_marks_is_judged_by_its_lengths_alone(tmp_p
 
 
 @pytest.mark.parametrize(
-    ("text", "well"), [("So.", True), ("今。", True), ("यह।", True), ("(so)", True), ("so,", False), ("so", False), ("", False)]
+    ("text", "well"), [("So.", True), ("今。", True), ("यह।", True), ("এই৷", True), ("ดี", False), ("(so)", True), ("so,", False), ("so", False), ("", False)]
 )  # fmt: skip
 def test_what_may_end_a_text(text, well):
     assert ends_well(text) == well

@@ -4,15 +4,19 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from spillover.audit import labels
 from spillover.audit.checks import audit
 from spillover.audit.labels import UNSETTLED, consensus
+from spillover.audit.sheet import Languages, Profile
+from spillover.core.config import AuditConfig
+from spillover.tasks.wording import load_task
 from tests.audit.test_checks import change, found
 from tests.conftest import small_data
 
 
 def test_consensus_leaves_the_language_itself_out():
-    labels = np.array([[0, 1], [0, 0], [0, 0], [0, 0]], dtype=np.int16)
-    settled, unanimous = consensus(labels, 2, 0.75)
+    given_labels = np.array([[0, 1], [0, 0], [0, 0], [0, 0]], dtype=np.int32)
+    settled, unanimous = consensus(given_labels, 2, 0.75)
     assert settled[0].tolist() == [0, 0]
     assert settled[1].tolist() == [0, UNSETTLED], "two against one is not three quarters"
     assert unanimous[0].tolist() == [True, True]
@@ -20,10 +24,10 @@ def test_consensus_leaves_the_language_itself_out():
 
 @given(st.lists(st.lists(st.integers(-1, 3), min_size=4, max_size=4), min_size=1, max_size=6), st.floats(0.5, 0.99))
 def test_consensus_is_one_of_the_labels_that_the_others_gave(rows, share):
-    labels = np.array(rows, dtype=np.int16)
-    settled, _ = consensus(labels, 3, share)
-    for number in range(len(labels)):
-        others = np.delete(labels, number, axis=0)
+    votes = np.array(rows, dtype=np.int32)
+    settled, _ = consensus(votes, 3, share)
+    for number in range(len(votes)):
+        others = np.delete(votes, number, axis=0)
         for item, label in enumerate(settled[number]):
             assert label == UNSETTLED or label in others[:, item]
 
@@ -60,3 +64,32 @@ def test_shares_of_classes_are_compared(tmp_path):
         change(folder, code, lambda rows: [row | {"label": "positive"} for row in rows])
     notes = [f for f in audit("sentiment", data=str(folder)) if f.check == "class-balance"]
     assert [(f.severity, f.language) for f in notes] == [("note", "")]
+
+
+def test_a_column_of_free_text_taken_for_labels_is_looked_at_once(monkeypatch):
+    """More words than an int16 counts, and each row's consensus read once, not once for each word."""
+    n = 40_000
+    languages = Languages(load_task("sentiment"), AuditConfig(), "en")
+    numbers = np.arange(n, dtype=np.int32)
+    for code in ("en", "de", "es", "fr"):
+        words = [languages.words.setdefault(f"text {i}", len(languages.words)) for i in range(n)] if code == "de" else 0
+        languages.profiles[code] = blank(code, numbers, np.array(words, dtype=np.int32) + 0 * numbers)
+    languages.ids.update((str(i), i) for i in range(n))
+    read = []
+    meaning = labels._meaning
+    monkeypatch.setattr(labels, "_meaning", lambda own, said: read.append(len(said)) or meaning(own, said))
+    (finding,) = labels.unknown_labels(languages)
+    assert len(finding.evidence["words"]) == n
+    assert sum(read) == n
+    assert len(finding.message) < 400
+
+
+def blank(code, items, words):
+    """A profile of nothing but items and labels."""
+    n, empty = len(items), np.zeros(0, dtype=np.int32)
+    shape = np.zeros((n, 1, 5), dtype=np.float32)
+    flags, letters = np.zeros((n, 1), dtype=np.bool_), np.zeros((n, 1), dtype=np.int32)
+    return Profile(
+        code, items, words, shape, flags, letters, flags,
+        empty.astype(np.uint32), empty, empty.astype(np.bool_), np.zeros(n, dtype=np.uint64),
+    )  # fmt: skip

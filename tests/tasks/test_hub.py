@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
+from dataclasses import replace
 
 import pytest
 
 datasets = pytest.importorskip("datasets")
 
 from spillover.core.errors import ConfigError, DataError, RunError  # noqa: E402
-from spillover.core.files import read_json, write_yaml  # noqa: E402
+from spillover.core.files import read_json, resources, write_yaml  # noqa: E402
 from spillover.tasks.examples import load_parallel, read_rows  # noqa: E402
 from spillover.tasks.hub import Source, datasets_known, import_dataset, needed, read_source  # noqa: E402
 from spillover.tasks.wording import load_task  # noqa: E402
@@ -81,6 +83,13 @@ SCHEMAS = {
 }
 
 
+READING = {
+    "name": "reading",
+    "fields": ("passage", "question", "answer1", "answer2", "answer3", "answer4"),
+    "labels": ("first", "second", "third", "fourth"),
+}
+
+
 @pytest.fixture(autouse=True)
 def cache(tmp_path, monkeypatch):
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
@@ -102,6 +111,17 @@ def local(name, folder, rows, languages=None, kind="parquet"):
 
 def test_every_row_has_a_schema_here():
     assert set(SCHEMAS) == set(datasets_known())
+
+
+def test_every_row_is_pinned_or_says_why_not():
+    text = (resources() / "datasets.yaml").read_text()
+    for name in datasets_known():
+        source = read_source(name)
+        assert re.fullmatch(r"[\w-]+/[\w-]+", source.hub)
+        assert (
+            re.fullmatch("[0-9a-f]{40}", source.revision) or "revision: main  # " in text.split(f"hub: {source.hub}")[1]
+        )
+        assert "test" in source.splits
 
 
 @pytest.mark.parametrize("name", SCHEMAS)
@@ -142,6 +162,17 @@ def test_items_have_the_same_id_in_every_language(tmp_path):
         read_rows(tmp_path / "out" / "paraphrase" / "test" / f"{code}.jsonl", task, code) for code in ("en", "de")
     )
     assert [row.id for row in english] == [row.id for row in german] == ["paws-x-test-3", "paws-x-test-1"]
+
+
+def test_a_limit_keeps_the_same_items_where_rows_have_another_order(tmp_path):
+    """As in Belebele, whose languages have orders of their own."""
+    row = SCHEMAS["belebele"][0]
+    source = local("belebele", tmp_path / "files", [row | {"question_number": i} for i in (1, 2, 3, 4)], ["en"])
+    german = local("belebele", tmp_path / "more", [row | {"question_number": i} for i in (4, 2, 3, 1)], ["de"])
+    source = source.model_copy(update={"files": source.files | german.files})
+    assert [part.rows for part in import_dataset(source, tmp_path / "out", limit=2)] == [2, 2]
+    examples = load_parallel(str(tmp_path / "out"), replace(load_task("nli"), **READING), "test", ["en", "de"])
+    assert [row.id for row in examples["de"]] == ["belebele-test-l-1", "belebele-test-l-2"]
 
 
 def test_what_does_not_fit_is_named(tmp_path):

@@ -16,6 +16,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from itertools import count
 from pathlib import Path
 
@@ -28,7 +29,6 @@ from spillover.core.languages import reference_language, select_languages
 from spillover.core.runs import Run
 from spillover.core.types import Encode, Example, Finding, Progress, PromptTokenizer, Task, no_progress
 from spillover.tasks.examples import language_files, read_rows, splits
-from spillover.tasks.prompts import render
 from spillover.tasks.wording import load_task
 
 log = logging.getLogger(__name__)
@@ -37,7 +37,8 @@ TEST = "test"
 SEVERITIES = ("error", "warning", "note")
 UNCHECKED = "not-checked"
 
-SHEET_CHECKS = (
+SheetCheck = Callable[[Sheet], Iterator[Finding]]
+SHEET_CHECKS: tuple[SheetCheck, ...] = (
     items.repeated_ids, content.empty_fields, items.repeated_items, items.identical_sides, items.leaked_labels,
     text.wrong_script, text.mixed_language, content.encoding_damage, content.markup, leakage.shots_in_test,
 )  # fmt: skip
@@ -58,9 +59,10 @@ def oracle_ceiling(languages: Languages, findings: Sequence[Finding]) -> Iterato
         )
         if ceiling < 1:
             severity = "error" if ceiling < languages.config.ceiling else "note"
+            causes = sorted({f.check for f in own})
             yield languages.finding(
-                "oracle-ceiling", severity, code, f"a perfect model scores {100 * ceiling:.1f} %", sorted(lost),
-                ceiling=ceiling, evidence={"from": sorted({f.check for f in own})}, mend="mend what lowers it",
+                "oracle-ceiling", severity, code, f"a perfect model scores {100 * ceiling:.1f} % ({', '.join(causes)})",
+                sorted(lost), ceiling=ceiling, evidence={"from": causes}, mend="mend what lowers it",
             )  # fmt: skip
 
 
@@ -105,7 +107,7 @@ CHECKS: Mapping[str, Callable[..., Iterator[Finding]]] = {
     "untranslated-shot": wording.shots,
     "label-tokens": wording.label_tokens,
     "shared-first-token": wording.label_tokens,
-    "label-pieces": wording.label_pieces,
+    "label-pieces": wording.Tokens.label_pieces,
     "over-context": wording.token_cost,
     "token-cost": wording.token_cost,
     "class-balance": labels.class_balance,
@@ -186,33 +188,43 @@ def _read_languages(
     """The checks that look at one language beside the reference; a profile of each language is kept."""
     identify, missing = _identifiers(languages, codes)
     yield from missing
+    tokens = wording.Tokens(tokenizer, languages.reference) if tokenizer is not None else None
     reference: dict[str, Example] = {}
-    cost, prompts = 0.0, {}
     for code in codes:
-        rows = read_rows(files[code], languages.task, code)
-        step()
-        sheet = Sheet(languages.task, code, rows, reference, languages.config)
-        for check in SHEET_CHECKS:
-            yield from check(sheet)
-            step()
+        more: list[SheetCheck] = []
         if code in identify:
-            yield from text.wrong_language(sheet, identify[code])
+            more.append(partial(text.wrong_language, identify=identify[code]))
         if encode is not None:
-            yield from nearest.nearest_items(sheet, encode)
-        if tokenizer is not None and code in languages.task.wordings:
-            yield from wording.label_tokens(languages.task, code, rows, tokenizer)
-            yield from wording.token_cost(sheet, cost, tokenizer)
-            cost = cost or (
-                wording.tokens_per_item(languages.task, rows, tokenizer) if code == languages.reference else 0.0
-            )
-            prompts[code] = render(languages.task, rows[:1], label_set=wording.NATIVE)[0]
+            more.append(partial(nearest.nearest_items, encode=encode))
+        if tokens is not None and code in languages.task.wordings:
+            more.append(tokens.check)
+        # A function of its own, so that a language's texts are gone before the next one's are read.
+        yield from _read_language(languages, code, files[code], reference, more, step)
+    if tokens is not None:
+        yield from tokens.label_pieces(languages.task, languages.config)
+
+
+def _read_language(
+    languages: Languages,
+    code: str,
+    path: Path,
+    reference: dict[str, Example],
+    more: Sequence[SheetCheck],
+    step: Callable[[], None],
+) -> Iterator[Finding]:
+    """The checks of one language. The reference language's rows are put into `reference`."""
+    sheet = Sheet(languages.task, code, read_rows(path, languages.task, code), reference, languages.config)
+    step()
+    for check in SHEET_CHECKS:
+        yield from check(sheet)
         step()
-        languages.add(sheet)
-        step()
-        if code == languages.reference:
-            reference = {row.id: row for row in reversed(rows)}
-    if tokenizer is not None:
-        yield from wording.label_pieces(languages.task, prompts, languages.reference, tokenizer, languages.config)
+    for check in more:
+        yield from check(sheet)
+    step()
+    languages.add(sheet)
+    step()
+    if code == languages.reference:
+        reference.update((row.id, row) for row in reversed(sheet.rows))
 
 
 def _identifiers(languages: Languages, codes: Sequence[str]) -> tuple[dict[str, text.Identify], list[Finding]]:
@@ -251,12 +263,16 @@ def _other_splits(
     """Leaks and unknown labels in every split but the test set."""
     tested = leakage.ItemHashes(languages)
     for split, code, path in others:
-        rows = read_rows(path, languages.task, code)
-        test = read_rows(tests[code], languages.task, code)
-        sheet = Sheet(languages.task, code, rows, {}, languages.config, split=split)
-        yield from leakage.leaked_questions(sheet, tested, test)
-        yield from leakage.unknown_training_labels(sheet)
+        yield from _other_split(languages, split, code, path, tests[code], tested)
         step()
+
+
+def _other_split(
+    languages: Languages, split: str, code: str, path: Path, test: Path, tested: leakage.ItemHashes
+) -> Iterator[Finding]:
+    sheet = Sheet(languages.task, code, read_rows(path, languages.task, code), {}, languages.config, split=split)
+    yield from leakage.leaked_questions(sheet, tested, read_rows(test, languages.task, code))
+    yield from leakage.unknown_training_labels(sheet)
 
 
 def worst_first(findings: Iterable[Finding]) -> list[Finding]:

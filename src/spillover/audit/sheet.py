@@ -199,9 +199,10 @@ def text_shape(text: str) -> list[float]:
 
 
 def ends_well(text: str) -> bool:
-    """Whether the last character is a mark that may end a text: no letter, and none after which something must come."""
+    """Whether the last character may end a text: no letter, no digit, and no mark after which something must come."""
+    # Not "is punctuation": some Bengali ends with a look-alike of the danda that Unicode counts among the numbers.
     last = text.rstrip()[-1:]
-    return bool(last) and last not in OPEN and unicodedata.category(last)[0] == "P"
+    return bool(last) and last not in OPEN and not unicodedata.category(last).startswith(("L", "M", "Nd"))
 
 
 def numbers_in(text: str) -> set[int]:

@@ -47,12 +47,12 @@ def untranslated(languages: Languages) -> Iterator[Finding]:
             continue
         part = flagged[number].any(axis=1) & ~whole[number]
         for check, rows, verb, what in (
-            ("untranslated", whole[number], "are", "the text"),
-            ("untranslated-field", part, "have", "one field of the text"),
+            ("untranslated", whole[number], "are", f"the {languages.reference} text"),
+            ("untranslated-field", part, "have", f"one field of the {languages.reference} text"),
         ):
             ids = [names[i] for i in np.flatnonzero(rows)]
             if ids:
-                message = f"{counted(len(ids), verb)} {what} in {languages.reference}"
+                message = f"{counted(len(ids), verb)} {what}"
                 mend = "translate them, or leave them out of this language"
                 yield languages.finding(check, "warning", code, message, ids, mend=mend)
 

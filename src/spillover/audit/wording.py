@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -129,30 +130,6 @@ def label_tokens(task: Task, code: str, rows: Sequence[Example], tokenizer: Prom
             )  # fmt: skip
 
 
-def label_pieces(
-    task: Task, prompts: Mapping[str, Prompt], reference: str, tokenizer: PromptTokenizer, config: AuditConfig
-) -> Iterator[Finding]:
-    """Native label words split into `label_pieces` times as many tokens as the reference's, or among themselves.
-
-    Longer words have lower log-probabilities, so a long word is a prior against its class.
-    """
-    pieces = {}
-    for code, prompt in prompts.items():
-        try:
-            pieces[code] = [len(tokens) for tokens in tokenizer.label_tokens(prompt)]
-        except SpilloverError:
-            continue  # label_tokens reported it
-    usual = max(1.0, float(np.mean(pieces.get(reference, [1]))))
-    for code, own in pieces.items():
-        if max(own) >= config.label_pieces * usual or max(own) >= config.label_pieces * min(own):
-            told = ", ".join(f"{label} {n}" for label, n in zip(task.labels, own, strict=True))
-            yield Finding(
-                "label-pieces", "note", task.name, code,
-                f"native label words take many tokens under {tokenizer.name}: {told}",
-                evidence={"tokens": own, "reference": pieces.get(reference)}, mend="read calibrated accuracy too",
-            )  # fmt: skip
-
-
 def token_cost(sheet: Sheet, reference: float, tokenizer: PromptTokenizer) -> Iterator[Finding]:
     """Tokens per item against the reference language, and items that exceed the model's context with their shots.
 
@@ -181,3 +158,44 @@ def token_cost(sheet: Sheet, reference: float, tokenizer: PromptTokenizer) -> It
 def tokens_per_item(task: Task, rows: Sequence[Example], tokenizer: PromptTokenizer) -> float:
     """Mean tokens of an item in its template, without shots."""
     return float(np.mean(tokenizer.lengths([prompt.body for prompt in render(task, rows, label_set=NATIVE)])))
+
+
+@dataclass
+class Tokens:
+    """What a tokenizer makes of the languages one after the other, the reference first."""
+
+    tokenizer: PromptTokenizer
+    reference: str
+    per_item: float = 0.0
+    prompts: dict[str, Prompt] = field(default_factory=dict)
+
+    def check(self, sheet: Sheet) -> Iterator[Finding]:
+        """Label words and cost of one language."""
+        yield from label_tokens(sheet.task, sheet.language, sheet.rows, self.tokenizer)
+        yield from token_cost(sheet, self.per_item, self.tokenizer)
+        if sheet.language == self.reference:
+            self.per_item = tokens_per_item(sheet.task, sheet.rows, self.tokenizer)
+        self.prompts[sheet.language] = render(sheet.task, sheet.rows[:1], label_set=NATIVE)[0]
+
+    def label_pieces(self, task: Task, config: AuditConfig) -> Iterator[Finding]:
+        """Native label words split into `label_pieces` times as many tokens as the reference's, or among themselves.
+
+        Longer words have lower log-probabilities, so a long word is a prior against its class. Cannot see how likely
+        the model finds the word as a whole.
+        """
+        pieces = {}
+        for code, prompt in self.prompts.items():
+            try:
+                pieces[code] = [len(tokens) for tokens in self.tokenizer.label_tokens(prompt)]
+            except SpilloverError:
+                continue  # label_tokens reported it
+        usual = max(1.0, float(np.mean(pieces.get(self.reference, [1]))))
+        for code, own in pieces.items():
+            if max(own) >= config.label_pieces * usual or max(own) >= config.label_pieces * min(own):
+                told = ", ".join(f"{label} {n}" for label, n in zip(task.labels, own, strict=True))
+                yield Finding(
+                    "label-pieces", "note", task.name, code,
+                    f"native label words take many tokens under {self.tokenizer.name}: {told}",
+                    evidence={"tokens": own, "reference": pieces.get(self.reference)},
+                    mend="read calibrated accuracy too",
+                )  # fmt: skip

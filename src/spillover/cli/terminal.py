@@ -7,12 +7,16 @@ import os
 import shutil
 import sys
 import textwrap
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from spillover.core.types import Progress
+
+
+QUIET = 15.0  # seconds without a line of progress, at most, where no terminal draws a bar
 
 
 def say(text: str) -> None:
@@ -41,18 +45,22 @@ def progress_bars() -> Iterator[Progress]:
         TextColumn("left"), TimeRemainingColumn(),
     )  # fmt: skip
     bars: dict[str, TaskID] = {}
+    told: dict[str, float] = {}
     root = logging.getLogger()
     held = root.handlers[:]
     root.handlers = [RichHandler(console=console, show_path=False, show_level=False, show_time=False)]
     _hush_libraries()
     try:
-        with Progress(*columns, console=console) as bar:
+        # Without a terminal rich draws nothing until the end, when every bar would stand below its own last line.
+        with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
 
             def progress(activity: str, done: int, total: int) -> None:
                 if activity not in bars:
                     bars[activity] = bar.add_task(activity, total=total)
                 bar.update(bars[activity], completed=done, total=total)
-                if not console.is_terminal and done == total:
+                now = time.monotonic()
+                if not console.is_terminal and (done == total or now - told.setdefault(activity, now) >= QUIET):
+                    told[activity] = now
                     console.print(f"{activity}: {done}/{total}", highlight=False)
 
             yield progress
