@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spillover.audit.content import encoding_damage, markup, unescape, unscramble
-from spillover.audit.sheet import digit_strings, ends_well, number_hash
+from spillover.audit.sheet import digit_strings, ends_well, letters_long, number_hash
 from tests.audit.test_checks import change, found
 from tests.audit.test_text import sheet
 from tests.conftest import small_data
@@ -110,6 +110,13 @@ def test_a_language_that_ends_without_marks_is_judged_by_its_lengths_alone(tmp_p
     folder = small_data(tmp_path, LANGUAGES, items=12)
     bare = lambda code, i, text: text[: int(0.7 * len(text)) if i == 9 else -1] if code == "de" else text  # noqa: E731
     assert "truncated" not in lengthy(folder, bare)["de"]
+
+
+def test_a_chinese_text_is_as_long_with_a_name_in_latin_letters():
+    assert letters_long("the leaves") == 10
+    assert letters_long("ประเทศ") == len("ประเทศ")
+    plain, named = "他在柏林见到了安德森先生", "他在柏林见到了Anderson先生"
+    assert abs(letters_long(named) / letters_long(plain) - 1) < 0.1
 
 
 @pytest.mark.parametrize(

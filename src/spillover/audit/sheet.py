@@ -7,6 +7,7 @@ text, so that 20 languages of 100,000 items fit into a laptop.
 from __future__ import annotations
 
 import hashlib
+import math
 import re
 import textwrap
 import unicodedata
@@ -26,6 +27,7 @@ from spillover.tasks.overlap import text_key
 # A group of three digits after a blank, a point or a comma is the rest of one number.
 NUMBER = re.compile(r"\d+(?:[.,'’\u00a0\u202f ]\d{3}(?!\d)|[.,]\d+)*")
 NAME = re.compile(r"\b[A-Z][A-Za-z0-9]{2,}")
+WIDE = re.compile("[\u1100-\u115f\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\uff00-\uff60]")
 SEPARATOR = re.compile(r"\D")
 MARKS = ("?？؟", "!！", ",，、،", ".。।")
 OPEN = ",;:、،，-–—("
@@ -194,8 +196,14 @@ def profile(sheet: Sheet, ids: dict[str, int], words: dict[str, int]) -> Profile
 
 
 def text_shape(text: str) -> list[float]:
-    """[LINES] natural log of 1 + the length in characters, and how often each kind of mark stands in it."""
-    return [float(np.log1p(len(text))), *(float(sum(map(text.count, marks))) for marks in MARKS)]
+    """[LINES] natural log of 1 + the length in letters, and how often each kind of mark stands in it."""
+    return [math.log1p(letters_long(text)), *(float(sum(map(text.count, marks))) for marks in MARKS)]
+
+
+def letters_long(text: str) -> int:
+    """Length in characters, each that stands for a syllable or a word as three: names in Latin letters among Chinese
+    would make a text long that says no more."""
+    return len(text) if text.isascii() else len(text) + 2 * len(WIDE.findall(text))
 
 
 def ends_well(text: str) -> bool:
