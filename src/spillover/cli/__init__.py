@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import os
 import sys
 from collections.abc import Sequence
 
@@ -63,6 +64,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit. A user's mistake is one message and a hint, never a traceback."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     logging.getLogger("spillover").setLevel(logging.INFO)
+    if not sys.stderr.isatty():  # read when the libraries are imported; their bars would fill a log with lines
+        os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     try:
         code = app(args=list(arguments) if arguments is not None else None, standalone_mode=False)
         if code == INTERRUPTED:  # what typer makes of Ctrl-C

@@ -73,7 +73,6 @@ def _hush_libraries() -> None:
     import warnings
 
     warnings.filterwarnings("ignore", category=FutureWarning, module=r"(transformers|peft|torch)\b.*")
-    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
 
 
 def print_list(lines: Iterable[str]) -> None:
