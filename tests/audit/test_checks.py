@@ -105,6 +105,21 @@ def test_a_check_can_be_left_out_and_a_wrong_name_is_said(tmp_path):
         audit("sentiment", data=str(folder), config=AuditConfig(skip=["birds"]))
 
 
+def test_what_is_tolerated_up_to_a_share_of_the_rows_is_a_note(tmp_path):
+    folder = small_data(tmp_path)
+    change(folder, "de", lambda rows: rows[2:])
+    change(folder, "es", lambda rows: [rows[0] | {"review": rows[1]["review"], "label": "negative"}, *rows[1:]])
+    strict = {f.check: f.severity for f in audit("sentiment", data=str(folder)) if f.language == "es"}
+    assert strict["repeated-item"] == "warning"
+    for share, severity in ((0.34, "note"), (0.3, "warning")):
+        config = AuditConfig(tolerate={"repeated-item": share})
+        findings = audit("sentiment", data=str(folder), config=config)
+        assert {f.check: f.severity for f in findings if f.language == "es"} == strict | {"repeated-item": severity}
+        assert next(f for f in findings if f.check == "missing-item").severity == "error"
+    with pytest.raises(ConfigError, match=r"audit.tolerate: no check birds"):
+        audit("sentiment", data=str(folder), config=AuditConfig(tolerate={"birds": 0.1}))
+
+
 def test_without_lingua_a_note_says_what_was_not_checked(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "lingua", None)
     (note,) = audit("sentiment", data=str(small_data(tmp_path)))

@@ -15,7 +15,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -132,9 +132,9 @@ def audit(
     """
     chosen = load_task(task)
     config = config or AuditConfig()
-    unknown = [check for check in config.skip if check not in CHECKS]
-    if unknown:
-        raise ConfigError(f"audit.skip: no check {', '.join(unknown)}", hint="`spillover ls checks` lists them")
+    for key, named in (("skip", config.skip), ("tolerate", config.tolerate)):
+        if unknown := [check for check in named if check not in CHECKS]:
+            raise ConfigError(f"audit.{key}: no check {', '.join(unknown)}", hint="`spillover ls checks` lists them")
     codes, files = _chosen_files(chosen, data, languages)
     others = _other_files(chosen, data, codes)
     step = _steps(f"audit {chosen.name}", len(codes) * (len(SHEET_CHECKS) + 3) + len(others), progress)
@@ -148,7 +148,14 @@ def audit(
     findings = [finding for finding in findings if finding.check not in config.skip]
     if "oracle-ceiling" not in config.skip:
         findings += list(oracle_ceiling(side_by_side, findings))
-    return worst_first(findings)
+    return worst_first(_tolerated(finding, side_by_side) for finding in findings)
+
+
+def _tolerated(finding: Finding, languages: Languages) -> Finding:
+    """The finding, as a note where it names no more rows than `tolerate` allows its check."""
+    rows = languages.sizes.get((finding.split, finding.language), 0)
+    few = 0 < len(finding.example_ids) <= languages.config.tolerate.get(finding.check, 0.0) * rows
+    return replace(finding, severity="note") if few else finding
 
 
 def _chosen_files(task: Task, data: str, languages: str | Sequence[str]) -> tuple[tuple[str, ...], dict[str, Path]]:
@@ -214,6 +221,7 @@ def _read_language(
 ) -> Iterator[Finding]:
     """The checks of one language. The reference language's rows are put into `reference`."""
     sheet = Sheet(languages.task, code, read_rows(path, languages.task, code), reference, languages.config)
+    languages.sizes[TEST, code] = len(sheet.rows)
     step()
     for check in SHEET_CHECKS:
         yield from check(sheet)
@@ -271,6 +279,7 @@ def _other_split(
     languages: Languages, split: str, code: str, path: Path, test: Path, tested: leakage.ItemHashes
 ) -> Iterator[Finding]:
     sheet = Sheet(languages.task, code, read_rows(path, languages.task, code), {}, languages.config, split=split)
+    languages.sizes[split, code] = len(sheet.rows)
     yield from leakage.leaked_questions(sheet, tested, read_rows(test, languages.task, code))
     yield from leakage.unknown_training_labels(sheet)
 

@@ -91,7 +91,7 @@ class Profile:
 @dataclass
 class Languages:
     """All languages of one task side by side. `ids` and `words` number item ids and label words: the task's labels
-    first, then whatever else the data says."""
+    first, then whatever else the data says. `sizes`: rows of each (split, language)."""
 
     task: Task
     config: AuditConfig
@@ -99,6 +99,7 @@ class Languages:
     ids: dict[str, int] = field(default_factory=dict)
     words: dict[str, int] = field(default_factory=dict)
     profiles: dict[str, Profile] = field(default_factory=dict)
+    sizes: dict[tuple[str, str], int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.words |= {label: i for i, label in enumerate(self.task.labels)}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -63,44 +62,34 @@ def shots(task: Task, codes: Sequence[str], reference: str) -> Iterator[Finding]
     Labels of shots cannot differ between languages: they stand once, in task.yaml. Cannot see a shot whose translation
     no longer fits its label.
     """
-    counts = Counter(dict.fromkeys(task.labels, 0)) + Counter(task.shots.values())
-    shares = [sum(label == gold for gold in task.shots.values()) for label in task.labels]
-    if task.shots and max(shares) - min(shares) > 1:
-        told = ", ".join(f"{label} {counts[label]}" for label in task.labels)
+    counts = {label: list(task.shots.values()).count(label) for label in task.labels}
+    if task.shots and max(counts.values()) - min(counts.values()) > 1:
+        told = ", ".join(f"{label} {n}" for label, n in counts.items())
         yield Finding(
             "unbalanced-shots", "warning", task.name, "", f"the shots favour a class: {told}",
             mend="as many shots of every class",
         )  # fmt: skip
-    english = task.wordings[reference].shots if reference in task.wordings else {}
+    english = _shot_keys(task, reference)
     for code in codes:
-        if code not in task.wordings:
-            continue
-        keys = {s: text_key(Example(s, code, fields)) for s, fields in task.wordings[code].shots.items()}
-        again = [shot for shot, n in ((shot, list(keys.values()).count(key)) for shot, key in keys.items()) if n > 1]
+        keys = _shot_keys(task, code)
+        again = [shot for shot, key in keys.items() if list(keys.values()).count(key) > 1]
         if again:
             yield Finding(
-                "repeated-shot",
-                "warning",
-                task.name,
-                code,
-                f"shots repeat each other: {', '.join(again)}",
+                "repeated-shot", "warning", task.name, code, f"shots repeat each other: {', '.join(again)}",
                 mend="write another",
-            )
-        if code != reference:
-            left = [
-                shot
-                for shot, key in keys.items()
-                if shot in english and key == text_key(Example(shot, code, english[shot]))
-            ]
-            if left:
-                yield Finding(
-                    "untranslated-shot",
-                    "warning",
-                    task.name,
-                    code,
-                    f"shots are the {reference} text: {', '.join(left)}",
-                    mend="translate them",
-                )
+            )  # fmt: skip
+        left = [shot for shot, key in keys.items() if key == english.get(shot)]
+        if left and code != reference:
+            yield Finding(
+                "untranslated-shot", "warning", task.name, code, f"shots are the {reference} text: {', '.join(left)}",
+                mend="translate them",
+            )  # fmt: skip
+
+
+def _shot_keys(task: Task, code: str) -> dict[str, tuple[str, ...]]:
+    """Each shot's normalised fields; none for a language without wording."""
+    found = task.wordings[code].shots if code in task.wordings else {}
+    return {shot: text_key(Example(shot, code, fields)) for shot, fields in found.items()}
 
 
 def label_tokens(task: Task, code: str, rows: Sequence[Example], tokenizer: PromptTokenizer) -> Iterator[Finding]:

@@ -68,7 +68,7 @@ def _dataset_lines() -> Iterator[str]:
 
     for name in datasets_known():
         source = read_source(name)
-        yield f"{name:<16} {source.hub:<34} task {source.task:<11} {len(source.configs)} languages"
+        yield f"{name:<16} {source.hub:<34} task {source.task:<11} {', '.join(source.configs)}"
 
 
 def _check_lines() -> Iterator[str]:

@@ -5,6 +5,7 @@ Order of precedence: defaults here < the file < `--set a.b=c` < flags (which `cl
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -45,7 +46,8 @@ class ModelConfig(Section):
 
 
 class AuditConfig(Section):
-    """What counts as a fault. `spillover ls checks` says what each check sees; `skip` leaves checks out by id.
+    """What counts as a fault. `spillover ls checks` says what each check sees; `skip` leaves checks out by id;
+    `tolerate` says by id up to which share of a language's rows a finding is but a note.
 
     stop: an error found in the data ends the run before anything is computed. ceiling: a perfect model below it is an
     error. label_gain: share of items that another assignment of label words must win. consensus: share of the other
@@ -60,6 +62,7 @@ class AuditConfig(Section):
 
     stop: bool = True
     skip: list[str] = []
+    tolerate: dict[str, Share] = {}
     ceiling: Share = 0.98
     label_gain: Share = 0.1
     consensus: Share = 0.75
@@ -311,6 +314,8 @@ def config_lines(section: type[BaseModel] = RunConfig, prefix: str = "") -> list
             lines += config_lines(type(field.default), f"{prefix}{name}.")
         else:
             default = "null" if field.default is None else str(field.default)
-            kind = str(field.annotation).replace("typing.", "").replace("<class '", "").replace("'>", "")
+            # A part of a type that carries its range prints as half a page: dict[str, Annotated[float, ...]].
+            plain = re.sub(r"Annotated\[(\w+), FieldInfo\(.*?\)\]\)\]", r"\1", str(field.annotation))
+            kind = plain.replace("typing.", "").replace("<class '", "").replace("'>", "")
             lines.append((prefix + name, default, kind))
     return lines
