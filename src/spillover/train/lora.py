@@ -15,7 +15,7 @@ import os
 import shutil
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,7 @@ from spillover.train.watch import AlreadyStopped, Watch, Watching, check_watch, 
 
 log = logging.getLogger(__name__)
 
+CHECKPOINTS = "checkpoints"
 # Neither changes what is learned.
 NOT_SETTINGS = {"report_to", "keep_merged", "seed"}
 
@@ -95,48 +96,26 @@ def _train(
     training, validation = split(rows, config.validation, np.random.default_rng(seed))
     transformers.set_seed(seed)
     module = with_adapter(base, config)
-    checkpoints = folder / "checkpoints"
-    # What watches the training goes here; it is called in this order, before Trainer's own logging.
-    callbacks: list[transformers.TrainerCallback] = [Curve(folder / "steps.jsonl", progress)]
-    watching = Watching(watch, base, config, checkpoints, progress) if watch else None
-    if watching:
-        callbacks.append(watching)
+    watching = Watching(watch, base, config, folder / CHECKPOINTS, progress) if watch else None
     trainer = CompletionTrainer(
         model=module,
-        args=training_arguments(base, config, checkpoints, seed, validation=len(validation)),
+        args=training_arguments(base, config, folder / CHECKPOINTS, seed, validation=len(validation)),
         train_dataset=training,
         eval_dataset=validation or None,
         data_collator=collate,
-        callbacks=callbacks,
+        # Called in this order, before Trainer's own logging.
+        callbacks=[Curve(folder / "steps.jsonl", progress), *([watching] if watching else [])],
         part_tokens=config.batch_tokens,
         ids=[pair.id for pair in pairs],
     )
     trainer.remove_callback(transformers.PrinterCallback)
     if watching:
-        # A copy of the control: logging a look must not count as logging the step.
-        watching.track = lambda numbers: trainer.callback_handler.on_log(
-            trainer.args, trainer.state, replace(trainer.control), numbers
-        )
-    started = time.monotonic()
-    resume = last_checkpoint(checkpoints)
+        watching.track = trainer.track
+    resume = last_checkpoint(folder / CHECKPOINTS)
     if resume:
         log.info("going on from %s", resume.name)
-    initial = folder / INITIAL
-    with writing(folder):
-        if trainer.is_world_process_zero():
-            keep_initial(module, config, initial)
-        with contextlib.suppress(AlreadyStopped):
-            trainer.train(resume_from_checkpoint=str(resume) if resume else None)
-        seconds = time.monotonic() - started
-        if trainer.is_world_process_zero():
-            if watch:
-                take_best(trainer.state.log_history, config, checkpoints, folder / "adapter")
-            else:
-                save_adapter(module, base, folder / "adapter", initial)
-    trainer.accelerator.wait_for_everyone()
-    if trainer.is_world_process_zero():
-        for scratch in (checkpoints, initial):
-            shutil.rmtree(scratch, ignore_errors=True)
+    started = time.monotonic()
+    _tune(trainer, base, folder, config, resume, watched=watch is not None)
     tokens = sum(len(row["input_ids"]) for row in training)
     facts = {
         "pairs": len(training),
@@ -151,8 +130,28 @@ def _train(
     if watch:
         facts |= outcome(trainer.state.log_history, config)
     if not resume:
-        facts["tokens_per_second"] = round(tokens * trainer.state.epoch / seconds, 1)
+        facts["tokens_per_second"] = round(tokens * trainer.state.epoch / (time.monotonic() - started), 1)
     return facts
+
+
+def _tune(
+    trainer: CompletionTrainer, base: Model, folder: Path, config: TrainConfig, resume: Path | None, *, watched: bool
+) -> None:
+    """Train to the end, or until the guard stops it, and write `<folder>/adapter`. One process writes."""
+    first, initial = trainer.is_world_process_zero(), folder / INITIAL
+    with writing(folder):
+        if first:
+            keep_initial(trainer.model, config, initial)
+        with contextlib.suppress(AlreadyStopped):
+            trainer.train(resume_from_checkpoint=str(resume) if resume else None)
+        if first and watched:
+            take_best(trainer.state.log_history, config, folder / CHECKPOINTS, folder / "adapter")
+        elif first:
+            save_adapter(trainer.model, base, folder / "adapter", initial)
+    trainer.accelerator.wait_for_everyone()
+    if first:
+        for scratch in (folder / CHECKPOINTS, initial):
+            shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _last(history: Sequence[dict[str, Any]], key: str) -> float | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +108,11 @@ class CompletionTrainer(transformers.Trainer):  # type: ignore[misc]  # transfor
             compute_in_base_precision(self.model)
         self.vocabulary = int(self.model.config.get_text_config().vocab_size)
         self.packed = self._try_packing()
+
+    def track(self, numbers: dict[str, float]) -> None:
+        """Give numbers by name to the trackers of `report_to`, at the step at hand."""
+        # A copy of the control: it must not count as logging the step.
+        self.callback_handler.on_log(self.args, self.state, replace(self.control), numbers)
 
     def _get_train_sampler(self, train_dataset: Any = None) -> LengthGroups:
         """One order for any number of processes, that a resumed run makes again."""
