@@ -148,7 +148,8 @@ def encoding_damage(sheet: Sheet) -> Iterator[Finding]:
     """UTF-8 that was read as another encoding (mojibake), replacement and control characters, rows of question marks.
 
     Mojibake is certain where it reads as UTF-8 again; what became � or ??? cannot be brought back. What the reference
-    has too in the same item is the source's fault, and reported there.
+    has too in the same item is the source's fault, and reported there. Cannot see characters that were dropped, nor
+    one wrong letter that somebody may have meant.
     """
     damaged = _apart(sheet, lambda text: unscramble(text) != text)
     if damaged:
@@ -200,7 +201,8 @@ def _decode(run: str) -> str | None:
 def markup(sheet: Sheet) -> Iterator[Finding]:
     """HTML entities, escapes that were escaped twice, and tags that do not close.
 
-    Passes over what the reference has in the same item: then it is the source's, and reported there as a note.
+    Passes over what the reference has in the same item: then it is the source's, and reported there as a note. Cannot
+    see tags that close in the wrong order.
     """
     severity = "warning" if sheet.reference else "note"
     escaped = _apart(sheet, lambda text: unescape(text) != text)

@@ -14,7 +14,8 @@ from spillover.tasks.overlap import normalise, text_key
 
 
 def repeated_ids(sheet: Sheet) -> Iterator[Finding]:
-    """Ids that stand more than once: nobody can say which row is the item. The same row again is only too much."""
+    """Ids that stand more than once: nobody can say which row is the item. The same row again is only too much. Cannot
+    see one item under two ids: that is `repeated-item`."""
     counts = Counter(row.id for row in sheet.rows)
     again: dict[str, list[Example]] = {}
     for row in sheet.rows if len(counts) < len(sheet.rows) else ():
@@ -33,7 +34,8 @@ def repeated_items(sheet: Sheet) -> Iterator[Finding]:
     """Items with the text of another, and among them those with two labels, of which a perfect model gets one wrong.
 
     Sees equality after case, punctuation and blanks are dropped, all fields. Two items that became one in translation
-    are reported here; those that are one in the reference too are the reference's, and reported there alone.
+    are reported here; those that are one in the reference too are the reference's, and reported there alone. Cannot see
+    items that say the same in other words.
     """
     twice, merged, lost = [], 0, []
     for rows in _groups(sheet):
@@ -76,8 +78,8 @@ def identical_sides(sheet: Sheet) -> Iterator[Finding]:
     """Pairs whose two sides are one text although the reference's differ, and pairs whose sides differ although the
     reference's are one.
 
-    Sees equality after case, punctuation and blanks are dropped. Such a pair cannot be told "different", whatever its
-    label; in the reference itself it is the source's own.
+    Sees equality after case, punctuation and blanks are dropped; in the reference itself it is the source's own. Such a
+    pair cannot be told "different", whatever its label. Cannot see sides that became nearly one.
     """
     if len(sheet.task.fields) < 2:
         return

@@ -32,7 +32,8 @@ def untranslated(languages: Languages) -> Iterator[Finding]:
     """Texts that are the reference's, whole items or one field of them.
 
     Sees equality after case, punctuation and blanks are dropped. Passes over texts of fewer than `text_letters` letters
-    and over those that half of the other languages leave alone too: names, numbers, titles.
+    and over those that half of the other languages leave alone too: names, numbers, titles. Cannot see a text that was
+    copied and then changed by a word: in another script that is `wrong-script`, else `wrong-language`.
     """
     same, letters, names = languages.same(), languages.letters(), languages.names()
     codes = list(languages.profiles)

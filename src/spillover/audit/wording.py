@@ -18,7 +18,8 @@ NATIVE = "native"
 
 
 def missing_wording(task: Task, codes: Sequence[str]) -> Iterator[Finding]:
-    """Languages with data but without template words and label words: they cannot be evaluated."""
+    """Languages with data but without template words and label words: they cannot be evaluated. Cannot see words that
+    are there and wrong."""
     for code in codes:
         if code not in task.wordings:
             yield Finding(
@@ -96,7 +97,8 @@ def label_tokens(task: Task, code: str, rows: Sequence[Example], tokenizer: Prom
     """Label words with the same tokens, or with the same first token, in a real prompt under this tokenizer.
 
     The first is an error: the model cannot tell them apart. The second is a note, as whole words are scored; a
-    rule that looks at the first token alone cannot tell them apart.
+    rule that looks at the first token alone cannot tell them apart. Looks at the first item's prompt: cannot see a
+    boundary that merges in others only.
     """
     for label_set in (NATIVE, *task.label_sets):
         prompt = render(task, rows[:1], label_set=label_set)[0]
