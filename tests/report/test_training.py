@@ -6,9 +6,11 @@ import json
 
 import pytest
 
+from spillover.core.errors import DataError
 from spillover.core.runs import open_run
+from spillover.report.charts import svg
 from spillover.report.page import report
-from spillover.report.training import limit_of, training_section, watched_table
+from spillover.report.training import limit_of, training_figures, watched_table
 
 
 def look(step, english, unseen, stop=None, mexa=(0.2, 0.4)):
@@ -43,11 +45,19 @@ def test_the_page_shows_loss_looks_limit_and_why_it_stopped(looks, tmp_path):
     path.parent.mkdir()
     rows = [*looks, *({"step": i, "loss": 3 / i} for i in range(1, 21))]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    section = training_section(path)
-    assert all(
-        word in section["watch"] for word in ("AUROC", "calibrated accuracy", "MEXA", "English's limit", "unseen")
-    )
+    loss, watched = training_figures(path)
+    assert (loss.name, watched.name) == ("training-loss", "training-watch")
+    drawn = svg(watched.chart)
+    assert all(word in drawn for word in ("AUROC", "calibrated accuracy", "MEXA", "English's limit", "unseen"))
+    assert len(loss.table) == 20
     text = report(run.path).read_text(encoding="utf-8")
-    assert text.count("<svg") == 2
+    assert text.count('class="plot"') == 2
     assert "Step 20: English fell &lt;b&gt;" in text
-    assert training_section(tmp_path / "nowhere") is None
+    assert training_figures(tmp_path / "nowhere") == []
+
+
+def test_a_damaged_file_is_named(tmp_path):
+    path = tmp_path / "steps.jsonl"
+    path.write_text('{"loss": 1}\n')
+    with pytest.raises(DataError, match=r"steps\.jsonl: damaged"):
+        training_figures(path)

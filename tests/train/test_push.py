@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,15 +14,15 @@ from huggingface_hub.errors import HfHubHTTPError, HTTPError, LocalTokenNotFound
 from spillover.build.pairs import build
 from spillover.core.config import BuildConfig, ModelConfig, TrainConfig
 from spillover.core.errors import ModelError, RunError
-from spillover.core.files import write_json
 from spillover.core.runs import open_run
 from spillover.models.load import attach_adapter, load_model
+from spillover.report.card import model_card
 from spillover.tasks.examples import load_parallel
 from spillover.tasks.prompts import render
 from spillover.tasks.wording import load_task
 from spillover.train.lora import train
 from spillover.train.merge import merge_run
-from spillover.train.push import model_card, push
+from spillover.train.push import push
 from tests.conftest import save_model
 
 TOKEN = "hf_secretsecretsecret"
@@ -70,7 +69,10 @@ def hub(tmp_path, monkeypatch):
 def test_the_adapter_on_the_hub_loads_and_says_what_it_is(trained, hub, caplog):
     caplog.set_level(logging.DEBUG)
     run, config = trained
-    assert push(run, "me/mine", weights="adapter", private=True) == "https://huggingface.co/me/mine"
+    assert (
+        push(run, "me/mine", card=model_card(run, "adapter", "mine"), weights="adapter", private=True)
+        == "https://huggingface.co/me/mine"
+    )
     place = hub / "me" / "mine"
     own = run.path / "train" / "adapter" / "adapter_model.safetensors"
     assert (place / own.name).read_bytes() == own.read_bytes()
@@ -92,22 +94,9 @@ def test_the_adapter_on_the_hub_loads_and_says_what_it_is(trained, hub, caplog):
 
 def test_merged_weights_on_the_hub_load(trained, hub):
     run, _ = trained
-    push(run, "me/whole")
+    push(run, "me/whole", card=model_card(run, "merged", "whole"))
     load_model(str(hub / "me" / "whole"), dtype="float32", device="cpu")
     assert "library_name: transformers" in (hub / "me" / "whole" / "README.md").read_text()
-
-
-def test_the_card_has_the_verdict_and_names_a_base_on_the_hub(trained, tmp_path):
-    run = open_run(shutil.copytree(trained[0].path, tmp_path / "run"))
-    note = run.path / "train" / "adapter" / "spillover.json"
-    base = json.loads(note.read_text())
-    write_json(note, {"base": base["base"] | {"name": "someone/base"}})
-    sentences = [{"text": "Accuracy rose by 3 points.", "about": "change"}]
-    write_json(run.path / "compare" / "verdict.json", [{"task": "sentiment", "verdict": sentences}])
-    card = model_card(run, "adapter", "me/mine")
-    assert "base_model: someone/base" in card
-    assert "On sentiment:\n\n- Accuracy rose by 3 points." in card
-    assert "its licence holds" in card
 
 
 def refuses(status):
@@ -131,13 +120,13 @@ def test_a_hub_that_refuses_is_one_line_without_the_token(trained, hub, monkeypa
 
     monkeypatch.setattr(huggingface_hub.HfApi, "create_repo", refused)
     with pytest.raises(ModelError, match=message) as caught:
-        push(trained[0], "me/mine")
+        push(trained[0], "me/mine", card="")
     assert "\n" not in str(caught.value)
     assert TOKEN not in str(caught.value)
 
 
 def test_what_cannot_be_pushed_is_said(trained, hub, tmp_path):
     with pytest.raises(RunError, match="not a repository"):
-        push(trained[0], "no owner")
+        push(trained[0], "no owner", card="")
     with pytest.raises(RunError, match="no train/merged here"):
-        push(open_run(tmp_path / "empty"), "me/mine")
+        push(open_run(tmp_path / "empty"), "me/mine", card="")

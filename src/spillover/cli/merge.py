@@ -41,6 +41,10 @@ def merge(
             folder = merge_run(place, config.model, gate_prompts(config), progress)
         print(f"wrote {folder}")
     if push:
+        from spillover.report.card import model_card
+        from spillover.train.push import Weights
         from spillover.train.push import push as publish
 
-        print(f"pushed {publish(place, push, weights='adapter' if adapter_only else 'merged', private=private)}")
+        weights: Weights = "adapter" if adapter_only else "merged"
+        card = model_card(place, weights, push.rpartition("/")[2])
+        print(f"pushed {publish(place, push, card=card, weights=weights, private=private)}")

@@ -9,18 +9,36 @@ import typer
 
 
 def report(
-    folder: Annotated[Path, typer.Argument(help="Run folder.")],
+    folders: Annotated[list[Path], typer.Argument(help="Run folder; more come onto the page of the first.")],
     title: Annotated[str | None, typer.Option(help="Heading of the page.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="The page's file; <run>/report.html when left out.")] = None,
     figures: Annotated[
-        str | None, typer.Option(help="Also the probe's figures as files: svg,pdf,png,html.", metavar="FORMATS")
+        str | None, typer.Option(help="Also the figures as files: svg,pdf,png,html.", metavar="FORMATS")
     ] = None,
+    model_card: Annotated[
+        bool, typer.Option("--model-card", help="Also model-card.md, as the Hugging Face hub reads it.")
+    ] = False,
+    licence: Annotated[str | None, typer.Option(help="Of the model card, as in apache-2.0.")] = None,
+    latex: Annotated[bool, typer.Option("--latex", help="Also <run>/tables.tex, a table for each task.")] = False,
 ) -> None:
     """One HTML page from a run folder: <run>/report.html. Loads no model."""
+    from spillover.core.errors import ConfigError
     from spillover.report.figures import check_formats, write_figures
     from spillover.report.page import report as write
 
+    if licence and not model_card:
+        raise ConfigError("--licence goes with --model-card")
     formats = check_formats(figures.split(",")) if figures else []
-    print(f"wrote {write(folder, title=title)}")
+    first = folders[0]
+    print(f"wrote {write(*folders, title=title, out=out)}")
     if formats:
-        written = write_figures(folder, formats)
-        print(f"wrote {len(written)} files into {folder / 'figures'}")
+        written = write_figures(first, formats, *folders[1:])
+        print(f"wrote {len(written)} files into {first / 'figures'}")
+    if model_card:
+        from spillover.report.card import write_card
+
+        print(f"wrote {write_card(first, licence=licence)}")
+    if latex:
+        from spillover.report.latex import write_latex
+
+        print(f"wrote {write_latex(first)}")

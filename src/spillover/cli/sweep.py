@@ -15,9 +15,10 @@ def sweep(
     config: Annotated[Path, typer.Argument(help="A YAML file with a `grid` of keys and values.")],
     out: Annotated[Path, typer.Option("--out", help="Folder of the runs.")] = Path("runs"),
 ) -> None:
-    """A grid of runs from one config, then the first run against the others."""
+    """A grid of runs from one config, then the first run against the others, and one page of all."""
     from spillover.compare.run import compare_folders
     from spillover.pipeline import run as run_stages
+    from spillover.report.page import report
     from spillover.sweep.grid import load_grid
 
     points = load_grid(config)
@@ -32,3 +33,4 @@ def sweep(
         for comparison in compare_folders(folders, config=points[0].compare, seed=points[0].seed):
             print_comparison(comparison)
         print(f"wrote {folders[0] / 'compare'}")
+        print(f"wrote {report(*folders, title=str(config.stem), out=out / 'report.html')}")

@@ -106,10 +106,14 @@ def _beaten(found: Comparison, group: str) -> list[str]:
         return ["no placebo was compared, so nothing says that translation did it"] if found.seen else []
     told = []
     if names := _placebos(found, group, beaten=True):
-        told.append(f"it beats {', '.join(names)}")
+        told.append(f"it beats {_arms(names)}")
     if names := _placebos(found, group, beaten=False):
-        told.append(f"it is not shown to beat {', '.join(names)}")
+        told.append(f"it is not shown to beat {_arms(names)}")
     return told
+
+
+def _arms(names: list[str]) -> str:
+    return f"the other {'arm' if len(names) == 1 else 'arms'} {', '.join(names)}"
 
 
 def _misleading(found: Comparison) -> list[str]:

@@ -20,7 +20,7 @@ from spillover.compare.tables import to_plain
 from spillover.compare.verdict import Sentence
 from spillover.core.config import CompareConfig
 from spillover.core.errors import RunError
-from spillover.core.files import atomic, hash_of, read_json, write_json
+from spillover.core.files import atomic, blamed_on, hash_of, read_json, read_table, write_json
 from spillover.core.runs import Run, existing_run
 from spillover.core.types import Evaluation
 from spillover.evaluate.tables import read_evaluation
@@ -138,13 +138,18 @@ def write_comparisons(folder: Path, comparisons: Sequence[Comparison]) -> None:
 
 
 def read_comparisons(folder: Path) -> list[Comparison]:
-    """The comparisons of a run. RunError when it has none, or when another version wrote them."""
-    import pandas as pd
-
-    if not (folder / "verdict.json").exists():
+    """The comparisons of a run. RunError when it has none, or when another version wrote them; DataError names a
+    damaged file."""
+    path = folder / "verdict.json"
+    if not path.exists():
         raise RunError(f"{folder}: nothing compared yet", hint="`spillover compare` first")
-    tables = {name: pd.read_parquet(path) for name in TABLES if (path := folder / f"{name}.parquet").exists()}
-    rows = read_json(folder / "verdict.json")
+    tables = {name: read_table(own, ("task",)) for name in TABLES if (own := folder / f"{name}.parquet").exists()}
+    rows = read_json(path)
+    with blamed_on(path):
+        return _comparisons(folder, rows, tables)
+
+
+def _comparisons(folder: Path, rows: Any, tables: Mapping[str, Any]) -> list[Comparison]:
     if any(isinstance(sentence, str) for row in rows for sentence in row["verdict"]):
         raise RunError(f"{folder}: written by an older version", hint="`spillover compare` again; it takes seconds")
     return [

@@ -6,14 +6,18 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from spillover.core.errors import DataError
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 LONGEST_LINE = 16 << 20
+MAKE_AGAIN = "delete it and run its stage again"
 
 
 def resources() -> Path:
@@ -71,6 +75,32 @@ def read_json(path: Path) -> Any:
         return json.loads(read_text(path))
     except json.JSONDecodeError as error:
         raise DataError(f"{path}:{error.lineno}: broken JSON: {error.msg}") from None
+
+
+def read_table(path: Path, columns: Sequence[str] = ()) -> pd.DataFrame:
+    """A parquet table. DataError names a file that is damaged, or that lacks one of these columns."""
+    import pandas as pd
+    import pyarrow as pa
+
+    try:
+        table = pd.read_parquet(path)
+    except (pa.ArrowException, OSError, ValueError) as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
+        raise DataError(f"{path}: not a table that can be read ({reason})", hint=MAKE_AGAIN) from None
+    lacking = [name for name in columns if name not in table]
+    if lacking:
+        raise DataError(f"{path}: lacks the column {', '.join(lacking)}", hint=MAKE_AGAIN)
+    return table
+
+
+@contextmanager
+def blamed_on(path: Path) -> Iterator[None]:
+    """What goes wrong inside because the content of `path` has another shape becomes a DataError that names it."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        reason = f"{type(error).__name__}: {error}"[:160]
+        raise DataError(f"{path}: damaged, or of another version ({reason})", hint=MAKE_AGAIN) from error
 
 
 def read_jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:

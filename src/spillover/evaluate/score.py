@@ -226,7 +226,7 @@ def score_language(
     scores = assemble(task, plan.prompts[:items], batches)
     scores = replace(scores, calibration=_calibration(engine, task, plan.prompts[0], items, batches))
     if path and batches_path:
-        write_scores(path, scores, facts_of(evaluation))
+        write_scores(path, scores, facts_of(evaluation), [prompt.body for prompt in plan.prompts[:items]])
         batches_path.unlink(missing_ok=True)
     return scores
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -20,9 +20,10 @@ from spillover.core.types import CalibrationScores, Evaluation, LabelScores, Mod
 METADATA = b"spillover"
 
 
-def write_scores(path: Path, scores: LabelScores, facts: Mapping[str, Any]) -> None:
-    """Columns: example_id, gold (label id), logprob_<label>, tokens, tokens_<label>. `facts` goes into the metadata,
-    and so do the few numbers that calibration needs: the table and they are written as one."""
+def write_scores(path: Path, scores: LabelScores, facts: Mapping[str, Any], texts: Sequence[str] | None = None) -> None:
+    """Columns: example_id, gold (label id), logprob_<label>, tokens, tokens_<label>, and with `texts` also text, what
+    was asked after the shots, so that a run folder shows its items by itself. `facts` goes into the metadata, and so do
+    the few numbers that calibration needs: the table and they are written as one."""
     columns: dict[str, Any] = {
         "example_id": list(scores.example_ids),
         "gold": [scores.labels[i] for i in scores.gold],
@@ -30,6 +31,8 @@ def write_scores(path: Path, scores: LabelScores, facts: Mapping[str, Any]) -> N
     columns |= {f"logprob_{label}": scores.logprobs[:, i] for i, label in enumerate(scores.labels)}
     columns["tokens"] = scores.tokens
     columns |= {f"tokens_{label}": scores.label_tokens[:, i] for i, label in enumerate(scores.labels)}
+    if texts is not None:
+        columns["text"] = list(texts)
     note = json.dumps(
         {"language": scores.language, "labels": scores.labels, "calibration": _plain(scores.calibration)} | dict(facts),
         ensure_ascii=False,
@@ -59,6 +62,17 @@ def read_scores(path: Path) -> tuple[LabelScores, dict[str, Any]]:
         calibration=_calibration(facts.pop("calibration", None), len(labels)),
     )
     return scores, facts
+
+
+def read_texts(path: Path) -> dict[str, str]:
+    """What was asked by example id; empty where the table was written without. DataError when it is no such table."""
+    try:
+        table = pq.read_table(path)
+    except (pa.ArrowInvalid, OSError):
+        raise DataError(f"{path}: not a table of label scores", hint="delete it and evaluate again") from None
+    if not {"example_id", "text"} <= set(table.column_names):
+        return {}
+    return dict(zip(table["example_id"].to_pylist(), table["text"].to_pylist(), strict=True))
 
 
 def _plain(calibration: CalibrationScores | None) -> dict[str, Any] | None:

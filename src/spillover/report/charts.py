@@ -1,94 +1,114 @@
-"""Charts as SVG text: drawn once by Altair and vl-convert, so the page needs no script and no network."""
+"""What all charts share: colours, the figure and the table behind it, and how a chart becomes SVG or part of the page.
+
+Colours are Okabe and Ito's; none of them says anything alone: marks differ in shape or dash too, for print in grey.
+"""
 
 from __future__ import annotations
 
+import json
+import math
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import altair as alt
     import pandas as pd
 
-from spillover.compare.paired import Comparison
-from spillover.core.languages import language
+from spillover.core.files import read_table
 from spillover.core.runs import Run
 
-BLUE, ORANGE, GREY = "#0072b2", "#d55e00", "#6b6b6b"
-
-
-def change_chart(comparison: Comparison) -> str:
-    """A dot and its interval per language, sorted by the change in accuracy, trained-on languages marked, with a zero
-    line; beside it the change in AUROC in the same order, where it is defined."""
-    import altair as alt
-
-    rows = comparison.languages.assign(
-        name=[language(code).name for code in comparison.languages["language"]],
-        group=["trained on" if seen else "unseen" for seen in comparison.languages["seen"]],
-    ).sort_values("accuracy_delta", ascending=False)
-    charts = [_changes(rows, "accuracy", 100, "change in accuracy (percentage points)")]
-    if rows["auroc_low"].notna().any():
-        charts.append(_changes(rows, "auroc", 1, "change in AUROC"))
-    return svg(alt.hconcat(*charts))
-
-
-def _changes(rows: pd.DataFrame, metric: str, scale: float, title: str) -> alt.LayerChart:
-    import altair as alt
-
-    kinds = ["trained on", "unseen"] if (rows["group"] == "trained on").any() else ["unseen"]
-    legend = alt.Legend(orient="top") if len(kinds) > 1 else None
-    colors, shapes = [ORANGE, BLUE][-len(kinds) :], ["diamond", "circle"][-len(kinds) :]
-    color = alt.Color("group:N", title=None, legend=legend, scale=alt.Scale(domain=kinds, range=colors))
-    shape = alt.Shape("group:N", title=None, legend=legend, scale=alt.Scale(domain=kinds, range=shapes))
-    ends = {end: scale * rows[f"{metric}_{end}"] for end in ("delta", "low", "high")}
-    table = rows[["name", "group"]].assign(**ends)
-    base = alt.Chart(table).encode(y=alt.Y("name:N", sort=list(rows["name"]), title=None))
-    bars = base.mark_rule(strokeWidth=2).encode(x=alt.X("low:Q", title=title), x2="high:Q", color=color)
-    dots = base.mark_point(filled=True, size=70, opacity=1).encode(x="delta:Q", color=color, shape=shape)
-    zero = alt.Chart().mark_rule(color=GREY, strokeDash=[4, 3]).encode(x=alt.datum(0))
-    return alt.layer(zero, bars, dots, data=table).properties(width=300, height=alt.Step(18))
-
-
-def loss_chart(table: pd.DataFrame) -> str:
-    """Training and validation loss by step."""
-    import altair as alt
-
-    color = alt.Color("kind:N", title=None, scale=alt.Scale(range=[BLUE, ORANGE]))
-    chart = alt.Chart(table).mark_line(point=True, strokeWidth=1.5)
-    encoded = chart.encode(
-        x=alt.X("step:Q", title="step"),
-        y=alt.Y("loss:Q", title="loss per completion token (nats)", scale=alt.Scale(zero=False)),
-        color=color,
-    )
-    return svg(encoded.properties(width=420, height=190))
+BLUE, ORANGE, GREEN, PURPLE, GREY = "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#7a7a7a"
+FADED = "#d9d9d9"
+# Texts stay black here: the page sets them to its own ink, light or dark.
+CONFIG = {
+    "view": {"stroke": None},
+    "axis": {"gridColor": "#808080", "gridOpacity": 0.2, "domainColor": "#808080", "tickColor": "#808080"},
+    "header": {"labelFontWeight": "bold"},
+    "font": 'system-ui, "Noto Sans", sans-serif',
+}
+DIGITS = 4
 
 
 @dataclass(frozen=True)
 class Figure:
-    """One figure. `name` is fit for a file."""
+    """One figure. `name` is fit for a file. table: the numbers that are drawn, under headings for a reader. still: what
+    a file shows where the page's chart moves."""
 
     name: str
     chart: alt.TopLevelMixin
     caption: str
+    table: pd.DataFrame
+    still: alt.TopLevelMixin | None = None
 
 
-def svg(chart: alt.TopLevelMixin) -> str:
+def slug(name: str) -> str:
+    """A name as it may stand in the name of a file and in an id."""
+    return re.sub(r"[^\w.-]+", "-", name).strip(".-") or "unnamed"
+
+
+def columns(table: pd.DataFrame, headings: Mapping[str, str]) -> pd.DataFrame:
+    """These columns of a table, where it has them, under these headings."""
+    kept = {name: heading for name, heading in headings.items() if name in table}
+    return table[list(kept)].rename(columns=kept)
+
+
+def svg(chart: alt.TopLevelMixin, *, background: str | None = "white") -> str:
     """A chart as SVG text."""
     import vl_convert
 
-    return str(vl_convert.vegalite_to_svg(styled(chart)))
+    return str(vl_convert.vegalite_to_svg(styled(chart, background=background)))
 
 
-def styled(chart: alt.TopLevelMixin) -> str:
-    """A chart as Vega-Lite text, no frame around it."""
-    return str(chart.configure_view(strokeOpacity=0).to_json())
+def styled(chart: alt.TopLevelMixin, *, background: str | None = "white") -> str:
+    """A chart as Vega-Lite text, in the style of all."""
+    return json.dumps(specification(chart, background=background))
 
 
-def of_all_models(run: Run, name: str) -> pd.DataFrame | None:
-    """A table of every probed model, one under the other, with a column `model`; None where there is none."""
+def specification(chart: alt.TopLevelMixin, *, background: str | None = "white") -> dict[str, Any]:
+    """A chart as a Vega-Lite mapping, in the style of all; no background for the page, which has its own."""
+    found: dict[str, Any] = chart.to_dict(validate=False)
+    return _finite(found | {"config": CONFIG, "background": background})  # type: ignore[no-any-return]
+
+
+def table_values(table: pd.DataFrame) -> dict[str, Any]:
+    """A table as columns and rows, numbers with four digits, what is undefined as null."""
+    rows = [[_short(value) for value in row] for row in table.itertuples(index=False)]
+    return {"columns": [str(name) for name in table.columns], "rows": rows}
+
+
+def _short(value: Any) -> Any:
+    value = value.item() if hasattr(value, "item") else value
+    if isinstance(value, float):
+        return float(f"{value:.{DIGITS}g}") if math.isfinite(value) else None
+    return value if isinstance(value, (int, str, bool)) or value is None else str(value)
+
+
+def _finite(value: Any) -> Any:
+    """JSON has no NaN, and a chart carries its data with it: six digits are enough to draw."""
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_finite(item) for item in value]
+    if isinstance(value, float):
+        return float(f"{value:.6g}") if math.isfinite(value) else None
+    return value
+
+
+def minus(base: alt.Chart, column: str, most: float) -> alt.Chart:
+    """A minus in each cell whose `column` is below 0, so that rise and fall differ in print too."""
+    import altair as alt
+
+    color = alt.condition(f"abs(datum.{column}) > {0.5 * most}", alt.value("white"), alt.value("black"))
+    return base.mark_text(text="−", fontSize=11).encode(color=color).transform_filter(f"datum.{column} < 0")
+
+
+def of_all_models(run: Run, name: str, needed: tuple[str, ...] = ()) -> pd.DataFrame | None:
+    """A table of every probed model, one under the other, with a column `model`; None where there is none. DataError
+    names a file that is damaged or lacks a column."""
     import pandas as pd
 
-    found = [
-        pd.read_parquet(path).assign(model=path.parent.name)
-        for path in sorted((run.path / "probe").glob(f"*/{name}.parquet"))
-    ]
+    paths = sorted((run.path / "probe").glob(f"*/{name}.parquet"))
+    found = [read_table(path, needed).assign(model=path.parent.name) for path in paths]
     return pd.concat(found, ignore_index=True) if found else None

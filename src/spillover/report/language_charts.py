@@ -8,14 +8,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from spillover.core.languages import language
-from spillover.report.charts import BLUE, GREY, ORANGE
+from spillover.report.charts import BLUE, FADED, GREEN, GREY, ORANGE, minus
 
 if TYPE_CHECKING:
     import altair as alt
     import pandas as pd
 
-FADED = "#d9d9d9"
-GREEN = "#009e73"
 NAMES = {
     "mexa": "MEXA",
     "retrieval": "P@1 to English",
@@ -67,8 +65,9 @@ def change_heatmap(table: pd.DataFrame, measure: str, level: float = 0.95) -> al
     scale = alt.Scale(scheme="blueorange", domain=[-most, most], domainMid=0)
     cells = base.mark_rect().encode(color=alt.Color("change:Q", title=f"change in {NAMES[measure]}", scale=scale))
     faded = base.mark_rect(color=FADED)
+    fell = minus(base, "change", most).transform_filter("datum.found")
     layered = alt.layer(
-        faded.transform_filter("!datum.found"), cells.transform_filter("datum.found"), data=_light(rows)
+        faded.transform_filter("!datum.found"), cells.transform_filter("datum.found"), fell, data=_light(rows)
     )
     words = alt.Header(labelExpr="datum.value == 'last' ? 'last token' : 'position-weighted mean'")
     column = alt.Column("pooling:N", title=None, header=words)
@@ -144,9 +143,11 @@ def items_chart(table: pd.DataFrame) -> alt.FacetChart:
     color = alt.Color("group:N", title=None, scale=alt.Scale(domain=list(groups.values()), range=[BLUE, ORANGE, GREY]))
     base = alt.Chart().encode(y=alt.Y("name:N", title=None), color=color)
     bars = base.mark_rule().encode(x=alt.X("low:Q", title="mean movement"), x2="high:Q")
+    shapes = alt.Scale(domain=list(groups.values()), range=["triangle-up", "square", "circle"])
     dots = base.mark_point(filled=True, opacity=1).encode(
-        x="mean:Q", size=alt.Size("count:Q", title="items", scale=alt.Scale(range=[10, 120]))
-    )
+        x="mean:Q", size=alt.Size("count:Q", title="items", scale=alt.Scale(range=[10, 120])),
+        shape=alt.Shape("group:N", title=None, scale=shapes),
+    )  # fmt: skip
     zero = alt.Chart().mark_rule(color=GREY, strokeDash=[4, 3]).encode(x=alt.datum(0))
     layered = alt.layer(zero, bars, dots, data=means).properties(width=300, height=alt.Step(13))
     column = alt.Column("kind:N", title=None, sort=[moves[move] for move in present])

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from spillover.core.languages import language, reference_language
-from spillover.report.charts import BLUE, GREY, ORANGE
+from spillover.report.charts import BLUE, FADED, GREEN, GREY, ORANGE, PURPLE, minus
 
 if TYPE_CHECKING:
     import altair as alt
     import pandas as pd
 
-GREEN, PURPLE, FADED = "#009e73", "#cc79a7", "#d9d9d9"
 PANELS_A_ROW = 4
 PANEL, STRIP = 95, 8
 SHOWN_LAYERS, SHOWN_ITEMS, SHOWN_COLOURS = 6, 12, 10
+SHAPES = ["circle", "square", "cross", "diamond", "triangle-up", "triangle-down", "triangle-right", "triangle-left"]
 POOLINGS = {
     "all": "all tokens, shots too (the paper's)",
     "mean": "the item's own tokens",
@@ -114,37 +115,72 @@ def lens_change(before: pd.DataFrame, after: pd.DataFrame, words: str, column: s
     scale = alt.Scale(scheme="blueorange", domain=[-most, most], domainMid=0)
     cells = base.mark_rect().encode(color=alt.Color("change:Q", title="change in probability", scale=scale))
     faded = base.mark_rect(color=FADED)
-    layered = alt.layer(faded.transform_filter("!datum.apart"), cells.transform_filter("datum.apart"))
+    layered = alt.layer(
+        faded.transform_filter("!datum.apart"), cells.transform_filter("datum.apart"),
+        minus(base, "change", most).transform_filter("datum.apart"),
+    )  # fmt: skip
     return layered.properties(width=420, height=alt.Step(13))
 
 
 def pca_grid(table: pd.DataFrame, pooling: str) -> alt.FacetChart:
-    """First two components, a panel per model and a few layers, a colour per language (or script, where there are many
-    languages); at most twelve items of each language."""
+    """First two components, a panel per model and a few layers, a colour and shape per language (or script, where there
+    are many languages); at most twelve items of each language."""
     import altair as alt
 
+    rows = _points(table, pooling)
+    rows = rows[rows["layer"].isin(_some(sorted(rows["layer"].unique()), SHOWN_LAYERS))]
+    header = alt.Header(labelExpr="'layer ' + datum.value")
+    layered = alt.layer(_cloud(12), data=rows).properties(width=105, height=105)
+    faceted = layered.facet(column=alt.Column("layer:O", title=None, header=header), row=alt.Row("model:N", title=None))
+    return faceted.resolve_scale(x="independent", y="independent")
+
+
+def pca_slider(table: pd.DataFrame, pooling: str) -> alt.FacetChart:
+    """The same, a panel per model, with a slider for the layer."""
+    import altair as alt
+
+    rows = _points(table, pooling)
+    first, last = int(rows["layer"].min()), int(rows["layer"].max())
+    slider = alt.binding_range(min=first, max=last, step=1, name="Layer ")
+    layer = alt.param("layer", bind=slider, value=(first + last) // 2)
+    layered = alt.layer(_cloud(30), data=rows).properties(width=290, height=250)
+    faceted = layered.facet(facet=alt.Facet("model:N", title=None), columns=2)
+    return (
+        faceted.resolve_scale(x="independent", y="independent")
+        .transform_filter("datum.layer == layer")
+        .add_params(layer)
+    )
+
+
+def _points(table: pd.DataFrame, pooling: str) -> pd.DataFrame:
+    """The points that are drawn: model, layer, group (the language, or its script), pc1, pc2."""
     rows = table[table["pooling"] == pooling].dropna(subset=["pc1"])
-    shown = _some(sorted(rows["layer"].unique()), SHOWN_LAYERS)
     kept = set(list(dict.fromkeys(rows["example_id"]))[:SHOWN_ITEMS])
-    rows = rows[rows["layer"].isin(shown) & rows["example_id"].isin(kept)]
+    rows = rows[rows["example_id"].isin(kept)]
     codes = list(dict.fromkeys(rows["language"]))
     few = len(codes) <= SHOWN_COLOURS
     names = {code: language(code).name if few else f"{language(code).script} script" for code in codes}
-    rows = rows.assign(group=rows["language"].map(names), pc1=rows["pc1"].round(3), pc2=rows["pc2"].round(3))
-    panel = (
+    # Three digits of the spread are finer than a pixel, and a chart carries its data with it.
+    digits = 3 - math.ceil(math.log10(max(float(rows[["pc1", "pc2"]].abs().max().max()), 1e-12)))
+    rows = rows.assign(group=rows["language"].map(names), pc1=rows["pc1"].round(digits), pc2=rows["pc2"].round(digits))
+    return rows[["model", "layer", "group", "pc1", "pc2"]]
+
+
+def _cloud(size: int) -> alt.Chart:
+    import altair as alt
+
+    blank = alt.Axis(labels=False, ticks=False, grid=False)
+    # Open marks in eight shapes: colour alone is lost in print.
+    return (
         alt.Chart()
-        .mark_point(filled=True, size=12, opacity=0.7)
+        .mark_point(filled=False, size=size, opacity=0.8, strokeWidth=1.4)
         .encode(
-            x=alt.X("pc1:Q", title="PC1", axis=alt.Axis(labels=False, ticks=False)),
-            y=alt.Y("pc2:Q", title="PC2", axis=alt.Axis(labels=False, ticks=False)),
+            x=alt.X("pc1:Q", title="PC1", axis=blank),
+            y=alt.Y("pc2:Q", title="PC2", axis=blank),
             color=alt.Color("group:N", title=None, scale=alt.Scale(scheme="tableau10")),
+            shape=alt.Shape("group:N", title=None, scale=alt.Scale(range=SHAPES)),
         )
     )
-    header = alt.Header(labelExpr="'layer ' + datum.value")
-    data = rows[["model", "layer", "group", "pc1", "pc2"]]
-    layered = alt.layer(panel, data=data).properties(width=105, height=105)
-    faceted = layered.facet(column=alt.Column("layer:O", title=None, header=header), row=alt.Row("model:N", title=None))
-    return faceted.resolve_scale(x="independent", y="independent")
 
 
 def correlation_chart(pairs: pd.DataFrame) -> alt.FacetChart:

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from spillover.core.files import read_jsonl
+from spillover.core.files import blamed_on, read_jsonl
 from spillover.core.languages import language
-from spillover.report.charts import BLUE, GREY, ORANGE, loss_chart, svg
+from spillover.report.charts import BLUE, GREY, ORANGE, Figure, columns
 
 if TYPE_CHECKING:
     import altair as alt
@@ -18,24 +18,65 @@ MEASURES = {"auroc": "AUROC", "calibrated_accuracy": "calibrated accuracy", "mex
 GROUPS = {"seen": "trained on", "unseen": "unseen"}
 
 
-def training_section(path: Path) -> dict[str, str | None] | None:
-    """Charts as SVG, `loss` and `watch` (None when nothing was looked at), and `stop`, why the guard ended the
-    training. None without a file."""
-    if not path.exists():
-        return None
+LOOKS = (
+    "A few items of the task while it trained; step 0 is the base. MEXA is the share of items that find their own "
+    "translation. Below the limit the loss is more than the guard allows; it stops only when that is more than noise."
+)
+LOSS = (
+    "Loss on question translation. A falling loss says that the model learns to translate, not that it answers better."
+)
+
+
+def training_figures(path: Path) -> list[Figure]:
+    """The loss, and what was looked at while it learned; none without a file. DataError names a damaged one."""
     import pandas as pd
 
-    steps = [row for _, row in read_jsonl(path)]
-    curve = [{"step": row["step"], "loss": row["loss"], "kind": "training"} for row in steps if "loss" in row]
-    curve += [
-        {"step": row["step"], "loss": row["eval_loss"], "kind": "validation"} for row in steps if "eval_loss" in row
-    ]
-    looks = [row for row in steps if "watch" in row]
-    return {
-        "loss": loss_chart(pd.DataFrame(curve)) if curve else None,
-        "watch": watch_chart(watched_table(looks), limit_of(looks)) if looks else None,
-        "stop": next((f"Step {row['step']}: {row['stop']}" for row in looks if row["stop"]), None),
-    }
+    steps = read_steps(path)
+    with blamed_on(path):
+        curve = [
+            {"step": row["step"], "loss": row[key], "kind": kind}
+            for key, kind in (("loss", "training"), ("eval_loss", "validation"))
+            for row in steps
+            if key in row
+        ]
+        found = []
+        if curve:
+            rows = pd.DataFrame(curve)
+            heads = {"step": "Step", "kind": "Loss of", "loss": "Loss (nats a token)"}
+            found.append(Figure("training-loss", loss_chart(rows), LOSS, columns(rows, heads)))
+        if looks := [row for row in steps if "watch" in row]:
+            rows = watched_table(looks)
+            heads = {"step": "Step", "measure": "Measure", "group": "Languages", "value": "Value"}
+            chart = watch_chart(rows, limit_of(looks))
+            found.append(Figure("training-watch", chart, LOOKS, columns(rows, heads)))
+        return found
+
+
+def read_steps(path: Path) -> list[dict[str, Any]]:
+    """The rows of steps.jsonl; none without it."""
+    return [row for _, row in read_jsonl(path)] if path.exists() else []
+
+
+def stopped(steps: Sequence[dict[str, Any]]) -> str | None:
+    """Why the guard ended the training; None when it did not."""
+    return next((f"Step {row['step']}: {row['stop']}" for row in steps if row.get("stop")), None)
+
+
+def loss_chart(table: pd.DataFrame) -> alt.LayerChart:
+    """Training and validation loss by step."""
+    import altair as alt
+
+    shown = [name for name in ("training", "validation") if (table["kind"] == name).any()]
+    color = alt.Color("kind:N", title=None, scale=alt.Scale(domain=shown, range=[BLUE, ORANGE]))
+    shape = alt.Shape("kind:N", title=None, scale=alt.Scale(domain=shown, range=["circle", "square"]))
+    # Points of a line share its colour alone, so that the two kinds of losses differ in dash as well.
+    dash = alt.StrokeDash("kind:N", title=None, scale=alt.Scale(domain=shown, range=[[1, 0], [5, 2]]))
+    x = alt.X("step:Q", title="step")
+    y = alt.Y("loss:Q", title="loss per completion token (nats)", scale=alt.Scale(zero=False))
+    base = alt.Chart().encode(x=x, y=y, color=color)
+    line = base.mark_line(strokeWidth=1.5).encode(strokeDash=dash)
+    dots = base.mark_point(filled=True, size=40, opacity=1).encode(shape=shape)
+    return alt.layer(line, dots, data=table).properties(width=420, height=190)
 
 
 def watched_table(looks: Sequence[dict[str, Any]]) -> pd.DataFrame:
@@ -63,7 +104,7 @@ def _group_name(row: dict[str, Any]) -> str:
     return GROUPS.get(row["group"]) or language(row["language"]).name
 
 
-def watch_chart(table: pd.DataFrame, limit: float | None) -> str:
+def watch_chart(table: pd.DataFrame, limit: float | None) -> alt.HConcatChart:
     """A small chart per measure: a line per group of languages over the steps, and the guard's limit in AUROC's."""
     import altair as alt
 
@@ -91,4 +132,4 @@ def watch_chart(table: pd.DataFrame, limit: float | None) -> str:
             text = once.mark_text(align="right", baseline="top", dy=3, color=GREY, text=f"{reference}'s limit")
             chart = alt.layer(chart, rule, text.encode(y=alt.datum(limit), x=alt.value(215)))
         charts.append(chart.properties(width=215, height=170))
-    return svg(alt.hconcat(*charts))
+    return alt.hconcat(*charts)

@@ -1,6 +1,5 @@
-"""A run's adapter or merged weights → a model repository on the Hugging Face hub, with a model card.
+"""A run's adapter or merged weights → a model repository on the Hugging Face hub, with the model card that it is given.
 
-The card is made from the run folder alone: base, languages, pairs, hashes, recipe, and the verdict where there is one.
 Paths of the machine it was trained on are not published: a base from a local folder is known by the folder's name.
 """
 
@@ -14,17 +13,16 @@ from typing import Any, Literal
 
 from spillover.core.errors import ModelError, RunError
 from spillover.core.files import plain, read_json
-from spillover.core.languages import language
 from spillover.core.runs import Run
 
 Weights = Literal["merged", "adapter"]
 CARD = "README.md"
-RECIPE = ("rank", "alpha", "targets", "learning_rate", "schedule", "warmup", "epochs", "batch", "seed")
 REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
 
 
-def push(run: Run, repository: str, *, weights: Weights = "merged", private: bool = False) -> str:
+def push(run: Run, repository: str, *, card: str, weights: Weights = "merged", private: bool = False) -> str:
     """Commit `<run>/train/<weights>` with its card to a hub repository, made when it is not there; returns its address.
+    card: its README.md, see `report.card`.
 
     The token is huggingface_hub's own (`hf auth login`, or HF_TOKEN). RunError when the weights are not there or the
     name is none; ModelError when the hub refuses."""
@@ -33,7 +31,7 @@ def push(run: Run, repository: str, *, weights: Weights = "merged", private: boo
         raise RunError(f"{run.path}: no train/{weights} here", hint="`spillover merge` or `spillover train` first")
     if not REPOSITORY.fullmatch(repository):
         raise RunError(f"--push {repository}: not a repository", hint="owner/name, as on the hub")
-    files = published(run, folder, weights, repository)
+    files = published(folder, card)
     from huggingface_hub import CommitOperationAdd, HfApi, errors
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalTokenNotFoundError
 
@@ -66,9 +64,9 @@ def push(run: Run, repository: str, *, weights: Weights = "merged", private: boo
     return str(address)
 
 
-def published(run: Run, folder: Path, weights: Weights, repository: str) -> dict[str, str | bytes]:
+def published(folder: Path, card: str) -> dict[str, str | bytes]:
     """What is uploaded, by name: a path on disk for weights and tokenizer, bytes for what is written anew."""
-    base = _base(folder)
+    base = base_name(folder)
     files: dict[str, str | bytes] = {}
     for path in sorted(folder.iterdir()):
         if path.is_file() and path.name != CARD:
@@ -76,68 +74,8 @@ def published(run: Run, folder: Path, weights: Weights, repository: str) -> dict
             if path.suffix == ".json" and path.name in ("adapter_config.json", "spillover.json", "merge.json"):
                 text = json.dumps(_without_paths(read_json(path), public_name(base)), ensure_ascii=False, indent=2)
                 files[path.name] = text.encode()
-    files[CARD] = model_card(run, weights, repository).encode()
+    files[CARD] = card.encode()
     return files
-
-
-def model_card(run: Run, weights: Weights, repository: str) -> str:
-    """README.md: what was trained on what, by which recipe, what it showed, and whose licence holds."""
-    stages = run.manifest()["stages"]
-    if "train" not in stages:
-        raise RunError(f"{run.path}: the training is not in its run.json", hint="`spillover train` again")
-    trained, built = stages["train"], stages.get("build", {})
-    facts, settings = trained.get("facts", {}), trained["settings"]
-    base = public_name(_base(run.path / "train" / weights))
-    codes = list(built.get("facts", {}).get("languages", ()))
-    names = ", ".join(language(code).name for code in codes) or "not recorded"
-    recipe = ", ".join(f"{key} {settings[key]}" for key in RECIPE if key in settings)
-    lines = [
-        *_front_matter(base, weights, codes),
-        f"# {repository.partition('/')[2]}",
-        "",
-        f"{_article(weights)} of `{base}`, tuned on question translations with "
-        f"[spillover](https://arxiv.org/abs/2405.13816): translation of a task's questions, no labelled answers.",
-        "",
-        f"- Base: `{base}` (fingerprint {settings['model']})",
-        f"- Languages of the pairs: {names}",
-        f"- Pairs: {facts.get('pairs')} (hash {settings['pairs']}), arm {built.get('facts', {}).get('arm', 'unknown')}",
-        f"- Recipe: {recipe}",
-        f"- Steps: {facts.get('steps')}, loss {_short(facts.get('loss'))}, validation loss "
-        f"{_short(facts.get('validation_loss'))}",
-        f"- Versions: {', '.join(f'{name} {value}' for name, value in run.manifest()['versions'].items())}",
-    ]
-    if "stopped" in facts:
-        lines.append(f"- Stopped by its guard at step {facts['stopped']['step']}: {facts['stopped']['why']}")
-    lines += ["", "## Does it work?", "", *_verdict(run), "", "## Licence", ""]
-    lines.append(
-        f"These weights are derived from `{base}`: its licence holds for them too, and so may that of the data."
-    )
-    return "\n".join(lines) + "\n"
-
-
-def _front_matter(base: str, weights: Weights, codes: list[str]) -> list[str]:
-    head = [
-        "---",
-        f"library_name: {'peft' if weights == 'adapter' else 'transformers'}",
-        "pipeline_tag: text-generation",
-    ]
-    if "/" in base:  # the hub refuses a base that is no repository
-        head += [f"base_model: {base}", f"base_model_relation: {'adapter' if weights == 'adapter' else 'finetune'}"]
-    # Quoted: a bare Norwegian code is a truth value to some readers of YAML.
-    head += ["language:", *(f'- "{code}"' for code in codes)] if codes else []
-    return [*head, "tags:", "- spillover", "- question-translation", "---", ""]
-
-
-def _verdict(run: Run) -> list[str]:
-    path = run.path / "compare" / "verdict.json"
-    if not path.exists():
-        return ["Not compared with its base in this run: nobody has shown that it is better."]
-    lines = []
-    for comparison in read_json(path):
-        lines += [f"On {comparison['task']}:", ""]
-        lines += [f"- {sentence['text']}" for sentence in comparison["verdict"]]
-        lines.append("")
-    return lines[:-1]
 
 
 def public_name(name: str) -> str:
@@ -145,7 +83,7 @@ def public_name(name: str) -> str:
     return Path(name).name if Path(name).exists() or Path(name).is_absolute() else name
 
 
-def _base(folder: Path) -> str:
+def base_name(folder: Path) -> str:
     """The base's name, as the note beside the weights has it."""
     note = next((path for name in ("spillover.json", "merge.json") if (path := folder / name).is_file()), None)
     if note is None:
@@ -162,14 +100,6 @@ def _without_paths(value: Any, base: str) -> Any:
     if isinstance(value, list):
         return [_without_paths(item, base) for item in value]
     return Path(value).name if isinstance(value, str) and Path(value).is_absolute() else plain(value)
-
-
-def _article(weights: Weights) -> str:
-    return "A LoRA adapter" if weights == "adapter" else "Full weights"
-
-
-def _short(value: float | None) -> str:
-    return "not measured" if value is None else f"{value:.3f}"
 
 
 def _first_line(error: Exception) -> str:
