@@ -57,7 +57,8 @@ def test_the_stages_one_by_one(place, tmp_path, call):
         (("evaluate", *model, *data, "--out", out, "--adapter", out / "train" / "adapter"), "wrote"),
         (("compare", out), "Holm"),
         (("probe", *model, "--items", "3", "--out", out), "probe/base"),
-        (("report", out, "--figures", "svg,png"), "figures"),
+        (("report", out, "--figures", "svg"), "figures"),
+        (("report", out, "--model-card", "--licence", "mit", "--latex"), "tables.tex"),
         (("ls", "runs", "--folder", tmp_path), "stages done"),
     ]
     for arguments, expected in steps:
@@ -86,7 +87,8 @@ grid: {{build.arm: [translate, copy], train.seed: [0, 1]}}
     assert code == 0, error
     assert "translate against copy" in output
     assert "over 2 seeds" in output
-    folders = sorted((tmp_path / "runs").iterdir())
+    assert "figure-transfer-sentiment" in (tmp_path / "runs" / "report.html").read_text(encoding="utf-8")
+    folders = sorted(path for path in (tmp_path / "runs").iterdir() if path.is_dir())
     code, output, error = call("compare", *folders, "--draws", "20", "--json")
     assert code == 0, error
     assert json.loads(output)[0]["contrasts"]

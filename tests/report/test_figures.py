@@ -6,9 +6,9 @@ import pytest
 
 from spillover.core.errors import ConfigError, RunError
 from spillover.core.runs import open_run
-from spillover.report.charts import svg
+from spillover.report.charts import FADED, svg
 from spillover.report.figures import layer_figures, write_figures
-from spillover.report.layer_charts import FADED, lens_change, lens_grid
+from spillover.report.layer_charts import lens_change, lens_grid
 from tests.report.runs import lens, lens_layers, probe
 
 

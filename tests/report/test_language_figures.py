@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 
 from spillover.core.runs import open_run
-from spillover.report.charts import svg
-from spillover.report.language_charts import FADED, alignment_heatmap
+from spillover.report.charts import FADED, svg
+from spillover.report.language_charts import alignment_heatmap
 from spillover.report.language_figures import language_figures
 
 CODES = ("de", "hi")

@@ -104,6 +104,13 @@ def minus(base: alt.Chart, column: str, most: float) -> alt.Chart:
     return base.mark_text(text="−", fontSize=11).encode(color=color).transform_filter(f"datum.{column} < 0")
 
 
+def faded(base: alt.Chart) -> alt.LayerChart:
+    """Cells that say nothing: grey with a cross, since in print a pale colour is grey too."""
+    import altair as alt
+
+    return alt.layer(base.mark_rect(color=FADED), base.mark_text(text="×", fontSize=8, color=GREY))
+
+
 def of_all_models(run: Run, name: str, needed: tuple[str, ...] = ()) -> pd.DataFrame | None:
     """A table of every probed model, one under the other, with a column `model`; None where there is none. DataError
     names a file that is damaged or lacks a column."""

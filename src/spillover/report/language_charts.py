@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from spillover.core.languages import language
-from spillover.report.charts import BLUE, FADED, GREEN, GREY, ORANGE, minus
+from spillover.report.charts import BLUE, FADED, GREEN, GREY, ORANGE, faded, minus
 
 if TYPE_CHECKING:
     import altair as alt
@@ -45,9 +45,8 @@ def alignment_heatmap(table: pd.DataFrame, measure: str, pooling: str) -> alt.La
     top = max(1.0 if measure == "mexa" else float(rows["value"].max(skipna=True) or 1), 1e-9)
     scale = alt.Scale(scheme="viridis", domain=[0, top], clamp=True, reverse=measure == "procrustes")
     cells = base.mark_rect().encode(color=alt.Color("value:Q", title=NAMES[measure], scale=scale))
-    faded = base.mark_rect(color=FADED)
     layered = alt.layer(
-        faded.transform_filter("!datum.clears"), cells.transform_filter("datum.clears"), data=_light(rows)
+        faded(base).transform_filter("!datum.clears"), cells.transform_filter("datum.clears"), data=_light(rows)
     )
     return layered.properties(width=300, height=alt.Step(12)).facet(_by_model(rows))
 
@@ -64,10 +63,9 @@ def change_heatmap(table: pd.DataFrame, measure: str, level: float = 0.95) -> al
     most = max(float(rows["change"].abs().max(skipna=True) or 0), 1e-9)
     scale = alt.Scale(scheme="blueorange", domain=[-most, most], domainMid=0)
     cells = base.mark_rect().encode(color=alt.Color("change:Q", title=f"change in {NAMES[measure]}", scale=scale))
-    faded = base.mark_rect(color=FADED)
     fell = minus(base, "change", most).transform_filter("datum.found")
     layered = alt.layer(
-        faded.transform_filter("!datum.found"), cells.transform_filter("datum.found"), fell, data=_light(rows)
+        faded(base).transform_filter("!datum.found"), cells.transform_filter("datum.found"), fell, data=_light(rows)
     )
     words = alt.Header(labelExpr="datum.value == 'last' ? 'last token' : 'position-weighted mean'")
     column = alt.Column("pooling:N", title=None, header=words)

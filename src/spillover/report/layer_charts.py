@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from spillover.core.languages import language, reference_language
-from spillover.report.charts import BLUE, FADED, GREEN, GREY, ORANGE, PURPLE, minus
+from spillover.report.charts import BLUE, GREEN, GREY, ORANGE, PURPLE, faded, minus
 
 if TYPE_CHECKING:
     import altair as alt
@@ -64,6 +64,15 @@ def lens_grid(lens: pd.DataFrame, layers: pd.DataFrame) -> alt.FacetChart:
         y=alt.Y("low:Q", scale=scale, title="probability"), y2="high:Q", detail="measure:N"
     )
     line = base.mark_line(strokeWidth=1.6).encode(y=alt.Y("value:Q", scale=scale, title="probability"), strokeDash=dash)
+    # A few marks on each line: in print colours are one grey.
+    every = max(2, int(layers["layer"].max()) // 5)
+    marks = base.transform_filter(f"datum.layer % {every} == 1 && datum.measure == 'first token'").mark_point(
+        filled=True, size=22, opacity=1
+    )
+    marks = marks.encode(
+        y=alt.Y("value:Q", scale=scale, title="probability"),
+        shape=alt.Shape("what:N", title=None, scale=alt.Scale(domain=names, range=SHAPES[:5])),
+    )
     dark = alt.Opacity(
         "entropy:Q",
         title="entropy (bits)",
@@ -74,7 +83,7 @@ def lens_grid(lens: pd.DataFrame, layers: pd.DataFrame) -> alt.FacetChart:
         x=alt.X("left:Q", title="layer", scale=edges), x2="right:Q", y=alt.value(PANEL), y2=alt.value(PANEL + STRIP),
         opacity=dark,
     )  # fmt: skip
-    layered = alt.layer(band, line, strip, data=rows).properties(width=150, height=PANEL)
+    layered = alt.layer(band, line, marks, strip, data=rows).properties(width=150, height=PANEL)
     order = list(dict.fromkeys(rows["name"]))
     return layered.facet(alt.Facet("name:N", title=None, sort=order), columns=PANELS_A_ROW)
 
@@ -114,9 +123,8 @@ def lens_change(before: pd.DataFrame, after: pd.DataFrame, words: str, column: s
     base = alt.Chart(rows).encode(x=x, y=alt.Y("name:N", title=None, sort=list(dict.fromkeys(rows["name"]))))
     scale = alt.Scale(scheme="blueorange", domain=[-most, most], domainMid=0)
     cells = base.mark_rect().encode(color=alt.Color("change:Q", title="change in probability", scale=scale))
-    faded = base.mark_rect(color=FADED)
     layered = alt.layer(
-        faded.transform_filter("!datum.apart"), cells.transform_filter("datum.apart"),
+        faded(base).transform_filter("!datum.apart"), cells.transform_filter("datum.apart"),
         minus(base, "change", most).transform_filter("datum.apart"),
     )  # fmt: skip
     return layered.properties(width=420, height=alt.Step(13))
@@ -216,7 +224,7 @@ def correlation_chart(pairs: pd.DataFrame) -> alt.FacetChart:
             strokeDash=alt.StrokeDash(
                 "what:N",
                 title=None,
-                scale=alt.Scale(domain=domain, range=[[1, 0], [1, 0], [6, 2], [4, 2, 1, 2], [2, 2]]),
+                scale=alt.Scale(domain=domain, range=[[1, 0], [9, 2], [6, 2], [4, 2, 1, 2], [2, 2]]),
             ),
         )
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,13 +25,15 @@ PARTS = {
 
 
 def stages(manifest: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """A row per stage: name, state, seconds, tokens, key (the hash of all that went into it) and its other facts."""
+    """A row per stage: name, state, seconds, tokens, key (the hash of all that went into it), its other facts, and its
+    settings as text."""
     rows = []
     for name, stage in manifest["stages"].items():
         held = dict(stage.get("facts", {}))
         tokens = next((held.pop(key) for key in TOKENS if key in held), None)
         row = {"name": name, "state": stage.get("state", ""), "seconds": stage.get("seconds"), "tokens": tokens}
-        rows.append(row | {"key": stage.get("key", ""), "facts": _flat(held)})
+        settings = json.dumps(stage.get("settings", {}), ensure_ascii=False, indent=1)
+        rows.append(row | {"key": stage.get("key", ""), "facts": _flat(held), "settings": settings})
     return rows
 
 
