@@ -87,13 +87,34 @@ def test_seeds_widen_a_contrast():
 def test_runs_on_other_items_are_refused_or_cut_to_the_shared_ones():
     first = runs_of(("translate", 0, 0.4))[0]
     fewer = runs_of(("copy", 0, 0.4), n=150)[0]
-    with pytest.raises(DataError, match="copy-0: 50 items are not in all runs"):
+    with pytest.raises(DataError, match=r"en: 50 items only in translate-0 \(i150, .*same data, limit and seed"):
         compare_runs([first, fewer], config=QUICK)
     found = compare_runs([first, fewer], config=QUICK.model_copy(update={"missing_items": "intersection"}))
     assert set(found.contrasts["n"]) == {150}
     other = replace(first, arm="copy", before=replace(first.before, task="nli"), after=replace(first.after, task="x"))
     with pytest.raises(DataError, match="cannot compare nli with x"):
         compare_runs([first, other], config=QUICK)
+
+
+def test_runs_whose_languages_hold_other_items_are_never_mixed_up():
+    """All ids are in both runs, but not the same ones in every language, and in another order."""
+    first = runs_of(("translate", 0, 0.4))[0]
+
+    def cut(side, places):
+        own = side.scores["de"]
+        kept = {name: getattr(own, name)[places] for name in ("gold", "logprobs", "tokens", "label_tokens")}
+        ids = tuple(own.example_ids[i] for i in places)
+        return replace(side, scores=side.scores | {"de": replace(own, example_ids=ids, **kept)})
+
+    other = replace(first, name="other", arm="copy", **{
+        side: cut(getattr(first, side), list(range(199, 49, -1))) for side in ("before", "after")
+    })  # fmt: skip
+    with pytest.raises(DataError, match=r"the runs differ, de: 50 items only in translate-0 \(i0, "):
+        compare_runs([first, other], config=QUICK)
+    shared = QUICK.model_copy(update={"missing_items": "intersection"})
+    found = compare_runs([first, other], config=shared).contrasts
+    assert (found["delta"] == 0).all(), "they are the same answers"
+    assert set(found[found["group"] == "de"]["n"]) == {150}
 
 
 def test_a_comparison_of_runs_reads_back(tmp_path):

@@ -77,3 +77,22 @@ def test_an_english_loss_is_a_reason():
     }
     found = compare(evaluation(hits), evaluation(after), seen=["de"], config=QUICK).verdict[0].numbers
     assert "English lost more than 2 points" in found["why"]
+
+
+def test_with_seeds_the_pooled_test_answers():
+    """One seed gains much, the others nothing: the first one alone would say yes."""
+    before, good = sides((1.5, 2.4), (0, 0))
+    flat = [sides((1.5, 1.5), (0, 0), seed=seed)[1] for seed in (1, 2)]
+    runs = [TrainedRun(f"run{i}", "translate", "r", i, ("de",), before, after) for i, after in enumerate((good, *flat))]
+    assert compare_runs(runs[:1], config=QUICK).verdict[0].numbers["answer"] == "yes"
+    found = compare_runs(runs, config=QUICK).verdict[0].numbers
+    assert found["answer"] == "not shown, with too few items"
+    assert found["why"][0].startswith("over 3 seeds accuracy ")
+
+
+def test_a_placebo_that_stands_first_is_said_to_be_one():
+    before, after = sides((1.5, 2.4), (0, 0))
+    runs = [TrainedRun(arm, arm, arm, 0, ("de",), before, after) for arm in ("copy", "translate")]
+    told = "the first run is the placebo copy: name the translate run first for the verdict on it"
+    assert told in compare_runs(runs, config=QUICK).verdict[0].numbers["why"]
+    assert told not in compare_runs(runs[::-1], config=QUICK).verdict[0].numbers["why"]

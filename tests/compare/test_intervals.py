@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import product
 
 import numpy as np
 import pytest
@@ -15,12 +16,14 @@ from statsmodels.stats.multitest import multipletests
 from spillover.compare.intervals import (
     adjusted,
     corrected,
+    flip_test,
     mcnemar,
     mcnemar_mid,
     percentile,
     plain,
     score_interval,
     score_z,
+    skewed,
     two_way,
 )
 
@@ -98,3 +101,39 @@ def test_tangos_interval_ends_where_his_test_rejects(gained, lost, same):
 def test_where_no_item_turned_a_loss_is_excluded_by_the_number_of_items_alone():
     assert score_z(0, 0, 100, -0.02) == pytest.approx(math.sqrt(100 * 0.02 / 0.98))
     assert score_interval(0, 0, 100, 0.95)[0] < -0.02 < score_interval(0, 0, 250, 0.95)[0]
+
+
+@given(st.lists(st.sampled_from([-1.0, -2 / 3, -0.5, 0.0, 1 / 3, 0.5, 1.0]), min_size=2, max_size=9))
+def test_the_flip_test_is_every_way_to_exchange_the_sides(parts):
+    values = np.array(parts)
+    sums = np.abs([(np.array(signs) * values).sum() for signs in product((-1, 1), repeat=len(values))])
+    own = abs(values.sum())
+    exact, mid = flip_test(values)
+    assert exact == pytest.approx((sums >= own - 1e-9).mean())
+    ties = (np.abs(sums - own) < 1e-9).mean()
+    assert mid == pytest.approx(1.0 if own < 1e-9 else (sums > own + 1e-9).mean() + ties / 2)
+
+
+def test_the_flip_test_is_mcnemars_where_items_turn_wholly_and_knows_half_ones():
+    assert flip_test(np.repeat([1.0, -1.0, 0.0], [9, 3, 20])) == (mcnemar(9, 3), mcnemar_mid(9, 3))
+    assert flip_test(np.zeros(5)) == (1, 1)
+    assert math.isnan(flip_test(np.ones(1))[0])
+    halves = np.repeat([0.5, -0.5], 20)  # as many up as down: nothing happened
+    assert flip_test(halves) == (1, 1)
+
+
+@given(st.lists(st.floats(-1, 1), min_size=3, max_size=40), st.sampled_from([0.8, 0.95]))
+def test_the_skewed_interval_and_its_p_agree(parts, level):
+    found = skewed(np.array(parts), level)
+    if not math.isnan(found.low):
+        assert found.low < found.high
+        assert (found.p < 1 - level) == (found.low > 0 or found.high < 0)
+
+
+def test_the_skewed_interval_is_the_normal_one_without_skewness_and_leans_to_the_long_side():
+    even = np.repeat([1.0, -1.0], 500) + 0.1
+    ours, theirs = skewed(even, 0.95), plain(even, 0.95)
+    assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high), abs=2e-4)
+    long = np.repeat([0.0, 1.0], [95, 5])
+    found = skewed(long, 0.95)
+    assert found.high - 0.05 > 0.05 - found.low

@@ -67,7 +67,7 @@ def test_same_seed_same_numbers():
 def test_items_on_one_side_alone_are_refused_or_left_out():
     rng = np.random.default_rng(0)
     left, right = (evaluation({"en": random_hits(rng, 0.5, n)}) for n in (10, 8))
-    with pytest.raises(DataError, match="en: 2 items stand on one side alone: i8, i9"):
+    with pytest.raises(DataError, match=r"sentiment en: 2 items only before \(i8, i9\)"):
         compare(left, right)
     found = compare(left, right, config=CompareConfig(missing_items="intersection", draws=50))
     assert found.languages["n"].tolist() == [8]
@@ -84,7 +84,7 @@ def test_order_of_items_does_not_matter():
 def test_languages_tasks_and_gold_that_differ_are_refused():
     rng = np.random.default_rng(0)
     left = evaluation({"en": random_hits(rng, 0.5), "de": random_hits(rng, 0.5)})
-    with pytest.raises(DataError, match="only one side has de"):
+    with pytest.raises(DataError, match=r"sentiment: 1 language only before \(de\)"):
         compare(left, replace(left, scores={"en": left.scores["en"]}))
     with pytest.raises(DataError, match="cannot compare sentiment with nli"):
         compare(left, replace(left, task="nli"))
@@ -151,19 +151,46 @@ def test_all_predictions_equal_has_no_auroc_interval_and_no_claim():
 def test_an_empty_language_and_ids_that_stand_twice_are_refused():
     rng = np.random.default_rng(0)
     left = evaluation({"en": random_hits(rng, 0.5, 10), "de": random_hits(rng, 0.5, 0)})
-    with pytest.raises(DataError, match="sentiment de: no items"):
+    with pytest.raises(DataError, match="before, sentiment de: no items"):
         compare(left, left)
     own = evaluation({"en": random_hits(rng, 0.5, 10)})
     twice = replace(own.scores["en"], example_ids=("i0",) * 2 + own.scores["en"].example_ids[2:])
-    with pytest.raises(DataError, match="sentiment en: 1 ids stand twice: i0"):
+    with pytest.raises(DataError, match="after, sentiment en: 1 ids stand twice: i0"):
         compare(own, replace(own, scores={"en": twice}))
+
+
+def test_languages_with_other_items_are_averaged_as_they_are():
+    """German lacks most items: the mean's change is still that of the levels, and no item is left out of the others."""
+    rng = np.random.default_rng(0)
+    sides = [evaluation({"en": random_hits(rng, share), "th": random_hits(rng, share)}) for share in (0.4, 0.7)]
+    for side in sides:
+        own = evaluation({"de": random_hits(rng, 0.5, 30)}).scores["de"]
+        side.scores["de"] = replace(own, example_ids=tuple(f"i{2 * i}" for i in range(30)))
+    found = compare(*sides, config=QUICK).groups.set_index(["group", "metric"])
+    for metric in ("accuracy", "calibrated_accuracy", "auroc"):
+        row = found.loc[("all", metric)]
+        assert row["delta"] == pytest.approx(row["after"] - row["before"])
+        assert row["n"] == 100
+        assert row["low"] == pytest.approx(row["boot_low"], abs=0.04)
+        assert row["high"] == pytest.approx(row["boot_high"], abs=0.04)
+
+
+def test_a_tie_is_no_lost_item():
+    """After, every answer ties: an item that was right lost half a hit, one that was wrong gained half."""
+    gold = np.arange(40) % 2
+    right = evaluation({"en": np.arange(40) % 4 < 2})
+    tied = replace(right, scores={"en": table(np.full((40, 2), -1.0), gold)})
+    row = compare(right, tied, config=QUICK).languages.iloc[0]
+    assert (row["gained"], row["lost"], row["accuracy_delta"]) == (20, 20, 0)
+    assert row["holm_p"] == 1
+    assert row["verdict"] == "underpowered"
 
 
 def test_scores_that_are_no_numbers_are_refused():
     own = evaluation({"en": random_hits(np.random.default_rng(0), 0.5, 10)})
     broken = own.scores["en"].logprobs.copy()
     broken[3, 0] = np.nan
-    with pytest.raises(DataError, match="en: 1 items have scores that are no numbers: i3"):
+    with pytest.raises(DataError, match="after, sentiment en: 1 items have scores that are no numbers: i3"):
         compare(own, replace(own, scores={"en": replace(own.scores["en"], logprobs=broken)}))
 
 

@@ -12,13 +12,14 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from spillover.compare.intervals import adjusted, mcnemar, mcnemar_mid, percentile, plain, score_z, two_way
+from spillover.compare.intervals import adjusted, mcnemar, mcnemar_mid, percentile, score_z, skewed, two_way
 from spillover.compare.paired import compare
 from spillover.compare.resample import item_weights, weighted_auroc, weighted_calibrated_accuracy
 from spillover.core.config import CompareConfig
 from spillover.core.types import Evaluation, ModelRef
 from spillover.evaluate.auroc import auroc_influence
 from spillover.evaluate.calibrate import batch_calibrated, normalised
+from spillover.evaluate.summary import auroc_interval
 from tests.evaluate.test_summary import table
 
 pytestmark = pytest.mark.slow
@@ -90,7 +91,7 @@ def two_sides(rng, before, after, n):
 
 
 @pytest.mark.parametrize("n", [100, 500])
-@pytest.mark.parametrize(("before", "after"), [(0.5, 0.5), (1.0, 1.6), (3.0, 3.3)])
+@pytest.mark.parametrize(("before", "after"), [(0.5, 0.5), (1.0, 1.6), (2.3, 3.3), (3.0, 3.3)])
 def test_coverage_of_auroc_and_calibrated_accuracy(n, before, after):
     rng = np.random.default_rng(n)
     true_area = norm.cdf(after / np.sqrt(2)) - norm.cdf(before / np.sqrt(2))
@@ -99,7 +100,7 @@ def test_coverage_of_auroc_and_calibrated_accuracy(n, before, after):
     for repeat in range(2000):
         sides = list(two_sides(rng, before, after, n))
         areas = [auroc_influence(values, gold) for values, gold in sides]
-        found = plain(areas[1][0] - areas[0][0] + areas[1][1] - areas[0][1], LEVEL)
+        found = skewed(areas[1][0] - areas[0][0] + areas[1][1] - areas[0][1], LEVEL)
         held["auroc"].append(found.low <= true_area <= found.high)
         hits = [batch_calibrated(values).argmax(axis=1) == gold for values, gold in sides]
         found = adjusted(hits[1].astype(float) - hits[0], LEVEL)
@@ -166,14 +167,25 @@ def test_coverage_of_auroc_and_calibrated_accuracy_over_languages_that_move_toge
             parts["auroc"].append(areas[1][0] - areas[0][0] + areas[1][1] - areas[0][1])
             hits = [batch_calibrated(values).argmax(axis=1) == gold for values, gold in sides]
             parts["calibrated"].append(hits[1].astype(float) - hits[0])
-        for metric, interval in (("auroc", plain), ("calibrated", adjusted)):
+        for metric, interval in (("auroc", skewed), ("calibrated", adjusted)):
             found = interval(np.mean(parts[metric], axis=0), LEVEL)
             held[metric].append(found.low <= truth[metric] <= found.high)
     shares = {name: np.mean(values) for name, values in held.items()}
     report(f"mean of 20 correlated languages, n={n} gap {before}→{after}", **shares)
     assert 0.93 <= shares["calibrated"] <= 0.97
-    # Above the 97 % that is aimed at, on the wide side, for an AUROC near 0.99 and 100 items: EXPERIMENTS.md.
-    assert 0.93 <= shares["auroc"] <= 0.985
+    assert 0.93 <= shares["auroc"] <= 0.97
+
+
+@pytest.mark.parametrize("n", [100, 500])
+@pytest.mark.parametrize("gap", [0.5, 1.6, 2.3, 3.3])
+def test_coverage_of_the_interval_of_one_area(n, gap):
+    rng, held = np.random.default_rng(n), []
+    truth = norm.cdf(gap / np.sqrt(2))
+    for _ in range(2000):
+        _, low, high = auroc_interval(table(*margins(rng, gap, n, rng.normal(size=n))))
+        held.append(low <= truth <= high)
+    report(f"one area, n={n} gap {gap}", coverage=np.mean(held))
+    assert 0.93 <= np.mean(held) <= 0.97
 
 
 @pytest.mark.parametrize("columns", [3, 5, 20])

@@ -13,7 +13,15 @@ from sklearn.metrics import roc_auc_score
 from spillover.core.types import LabelScores
 from spillover.evaluate.auroc import auroc_influence
 from spillover.evaluate.calibrate import batch_calibrated, normalised
-from spillover.evaluate.summary import auroc, calibrated_hits, expected_calibration_error, hits, summarise_language
+from spillover.evaluate.summary import (
+    auroc,
+    auroc_interval,
+    calibrated_hits,
+    expected_calibration_error,
+    hits,
+    one_answer,
+    summarise_language,
+)
 
 
 def table(logprobs, gold, labels=("a", "b")):
@@ -97,3 +105,20 @@ def test_expected_calibration_error_by_hand():
     sure = table(np.log([[0.85, 0.15]] * 4), [0, 0, 1, 1])
     assert expected_calibration_error(sure) == pytest.approx(0.35)
     assert math.isnan(expected_calibration_error(table(np.zeros((0, 2)), [])))
+
+
+def test_an_area_without_a_fault_has_a_bound_by_its_items():
+    gold = np.arange(40) % 2
+    perfect = table(normalised(np.eye(2)[gold] * 3 + np.random.default_rng(0).random((40, 2))), gold)
+    area, low, high = auroc_interval(perfect)
+    assert (area, high) == (1, 1)
+    assert low == pytest.approx(0.025 ** (1 / 20))
+    assert not summarise_language(perfect).at_chance
+    assert summarise_language(table([[-1, -2], [-1, -2], [-2, -1], [-2, -1]], [0, 0, 1, 1])).at_chance
+
+
+def test_one_answer_to_every_item_is_named():
+    assert one_answer(table([[-1, -2], [-1, -3]], [0, 1])) == "a"
+    assert one_answer(table([[-1, -2], [-3, -1]], [0, 1])) == ""
+    assert one_answer(table([[-1, -1], [-2, -2]], [0, 1])) == "none (all tie)"
+    assert one_answer(table([[-1, -2]], [0])) == ""

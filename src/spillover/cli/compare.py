@@ -10,14 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from spillover.cli.options import Json, Seed, Set
-from spillover.cli.terminal import print_list, print_table
+from spillover.cli.terminal import UNKNOWN, by_reason, print_list, print_table
 
 if TYPE_CHECKING:
     from spillover.compare.paired import Comparison
     from spillover.core.config import CompareConfig
-
-
-UNKNOWN = "–"
 
 
 def compare(
@@ -197,6 +194,8 @@ def _shares(text: str) -> tuple[float, float]:
 
 def print_comparison(comparison: Comparison) -> None:
     """The headline, a table of languages, one of groups, and the sentences."""
+    from spillover.compare.groups import group_title
+
     first, *rest = comparison.verdict
     level = f"{100 * comparison.level:g} % interval"
     print()
@@ -211,15 +210,15 @@ def print_comparison(comparison: Comparison) -> None:
     if groups:
         print()
         # Without the levels: names of groups are long.
-        of = [_row(row["group"], row | {"n": row["languages"]}) for row in groups]
+        of = [_row(group_title(row), row | {"n": row["languages"]}) for row in groups]
         shown, rows = _filled(("", "of", *header[3:]), [(*row[:2], *row[3:]) for row in of])
         print_table("means over groups of languages", shown, rows)
     print()
-    reasons = {row["language"]: row["reason"] for row in _records(comparison.languages) if row["reason"]}
+    reasons = by_reason({row["language"]: row["reason"] for row in _records(comparison.languages)})
     print_list(
         [
             *(sentence.text for sentence in rest),
-            *(f"{code}: some numbers are undefined: {reason}." for code, reason in reasons.items()),
+            *(f"Some numbers are undefined in {codes}: {reason}." for reason, codes in reasons.items()),
         ]
     )
 
@@ -246,7 +245,7 @@ def _group_rows(comparison: Comparison) -> list[dict[str, Any]]:
 
 
 def _row(name: str, row: Mapping[str, Any]) -> tuple[str, ...]:
-    from spillover.compare.verdict import p_value, percent, points
+    from spillover.compare.verdict import p_value, percent, points, span
 
     area = [f"{row[key]:.2f}" if row[key] == row[key] else "" for key in ("auroc_before", "auroc_after")]
     return (
@@ -254,7 +253,7 @@ def _row(name: str, row: Mapping[str, Any]) -> tuple[str, ...]:
         str(row["n"]),
         f"{percent(row['accuracy_before'])} → {percent(row['accuracy_after'])}",
         points(row["accuracy_delta"]),
-        f"{points(row['accuracy_low'])} to {points(row['accuracy_high'])}",
+        span({"low": row["accuracy_low"], "high": row["accuracy_high"]}),
         p_value(row["holm_p"]),
         points(row["prior_repair_delta"]),
         points(row["calibrated_accuracy_delta"]),

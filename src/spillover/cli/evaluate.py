@@ -27,7 +27,7 @@ from spillover.cli.options import (
     check_words,
     model_flags,
 )
-from spillover.cli.terminal import print_table, progress_bars
+from spillover.cli.terminal import UNKNOWN, by_reason, print_list, print_table, progress_bars
 
 if TYPE_CHECKING:
     from spillover.core.types import Evaluation
@@ -75,6 +75,8 @@ def evaluate(
     check_rules(calibration, length)
     rules = {"calibration": calibration, "length": length}
     if scores is not None:
+        if out is not None:
+            raise typer.BadParameter("--scores only summarises, it writes nothing: leave --out away")
         from spillover.evaluate.tables import read_evaluation
 
         _show(read_evaluation(scores), rules, as_json)
@@ -114,30 +116,38 @@ def _show(evaluation: Evaluation, rules: Mapping[str, Any], as_json: bool) -> No
 
 
 def _print_summaries(summaries: Sequence[Any], rules: Mapping[str, str]) -> None:
-    header = ("", "n", "acc", "cal", "F1", "F1 cal", "AUROC", "ECE", "ties", "given (of gold), %")
-    rows = []
-    for row in summaries:
-        given = " ".join(
-            f"{label[:8]} {100 * share:.0f} ({100 * row.gold[label]:.0f})" for label, share in row.predicted.items()
+    labels = list(summaries[0].predicted)
+    header = ("", "n", "acc", "cal", "F1", "F1 cal", "AUROC", "ECE", "ties", *(_short(label) for label in labels))
+    rows = [
+        (
+            row.language,
+            str(row.n),
+            _percent(row.accuracy),
+            _percent(row.calibrated_accuracy),
+            _percent(row.macro_f1),
+            _percent(row.calibrated_macro_f1),
+            f"{row.auroc:.3f}{'?' if row.at_chance else ' '}" if row.auroc == row.auroc else UNKNOWN,
+            f"{row.ece:.2f}",
+            str(row.ties),
+            *(f"{100 * row.predicted[label]:.0f} ({100 * row.gold[label]:.0f})" for label in labels),
         )
-        rows.append(
-            (
-                row.language,
-                str(row.n),
-                f"{100 * row.accuracy:.1f}",
-                f"{100 * row.calibrated_accuracy:.1f}",
-                f"{100 * row.macro_f1:.1f}",
-                f"{100 * row.calibrated_macro_f1:.1f}",
-                f"{row.auroc:.3f}{'?' if row.at_chance else ' '}",
-                f"{row.ece:.2f}",
-                str(row.ties),
-                given,
-            )
-        )
+        for row in summaries
+    ]
     print_table("", header, rows)
     print(
         f"acc, F1: accuracy and macro-F1, %; cal: with {rules['calibration']} calibration; labels by "
-        f"{LENGTHS[rules['length']]}"
+        f"{LENGTHS[rules['length']]}\n{', '.join(labels)}: % of answers given (% of gold)"
     )
-    if any(row.at_chance for row in summaries):
-        print("? the 95 % interval of AUROC (DeLong) holds 0.5: not told from chance")
+    if any(row.at_chance and row.auroc == row.auroc for row in summaries):
+        print("? the 95 % interval of AUROC holds 0.5: not told from chance")
+    reasons = by_reason({row.language: row.reason for row in summaries})
+    print_list(f"undefined in {codes}: {reason}" for reason, codes in reasons.items())
+
+
+def _percent(share: float) -> str:
+    return UNKNOWN if share != share else f"{100 * share:.1f}"
+
+
+def _short(label: str) -> str:
+    """At most eight characters: three labels fit on 80 columns."""
+    return label if len(label) <= 8 else f"{label[:7]}…"

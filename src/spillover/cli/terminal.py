@@ -8,7 +8,7 @@ import shutil
 import sys
 import textwrap
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 
 QUIET = 15.0  # seconds without a line of progress, at most, where no terminal draws a bar
+UNKNOWN = "–"
 
 
 def say(text: str) -> None:
@@ -75,6 +76,18 @@ def _hush_libraries() -> None:
     warnings.filterwarnings("ignore", category=FutureWarning, module=r"(transformers|peft|torch)\b.*")
 
 
+def by_reason(reasons: Mapping[str, str]) -> dict[str, str]:
+    """{language: reason or ""} → {reason: "de fr"}: what is said once for all the languages it is true of."""
+    found: dict[str, list[str]] = {}
+    for code, reason in reasons.items():
+        if reason:
+            found.setdefault(reason, []).append(code)
+    return {
+        reason: "all languages" if 1 < len(codes) == len(reasons) else " ".join(codes)
+        for reason, codes in found.items()
+    }
+
+
 def print_list(lines: Iterable[str]) -> None:
     """Lines with a dash before each, wrapped where the terminal ends."""
     width = shutil.get_terminal_size().columns
@@ -86,7 +99,10 @@ def print_table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False, padding=(0, 1))
+    console = Console(highlight=False)
+    if title:
+        console.print(title, style="italic", markup=False)
+    table = Table(box=None, pad_edge=False, padding=(0, 1))
     # On a narrow terminal the last column goes on in further lines, and no other loses a digit.
     for i, name in enumerate(header[:-1]):
         width = max(len(cells[i]) for cells in (header, *rows))
@@ -94,4 +110,4 @@ def print_table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]
     table.add_column(header[-1], justify="right")
     for row in rows:
         table.add_row(*row)
-    Console(highlight=False).print(table)
+    console.print(table)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from spillover.compare.groups import Group, groups_of
 from spillover.compare.intervals import Estimate, corrected, two_way
-from spillover.compare.items import CHANGES, Changes, changes_of, join
+from spillover.compare.items import CHANGES, Changes, Pairs, changes_of, join, refuse_apart, restricted
 from spillover.compare.paired import Comparison, compare, estimate, with_headline
 from spillover.compare.power import detectable_mean
 from spillover.compare.verdict import IMPROVED, WORSE, Sentence, area_span, pick, points, span, word
@@ -51,8 +51,8 @@ def compare_runs(runs: Sequence[TrainedRun], *, config: CompareConfig | None = N
     """
     config = config or CompareConfig()
     first = runs[0]
-    found = compare(first.before, first.after, seen=first.seen, config=config, seed=seed)
     arms = arms_of(runs, config)
+    found = compare(first.before, first.after, seen=first.seen, config=config, seed=seed)
     real = next(iter(arms))
     languages = arms[real][0].languages
     groups = groups_of(languages, first.seen, config.groups)
@@ -60,58 +60,53 @@ def compare_runs(runs: Sequence[TrainedRun], *, config: CompareConfig | None = N
     contrasts = contrast_table(arms, groups, config)
     found = replace(found, seeds=seeds if len(seeds) else None, contrasts=contrasts if len(contrasts) else None)
     sentences = (*found.verdict, *_seed_sentences(found, real), *_contrast_sentences(found, real))
-    return with_headline(replace(found, verdict=sentences))
+    return with_headline(replace(found, verdict=sentences), real)
 
 
 def arms_of(runs: Sequence[TrainedRun], config: CompareConfig) -> dict[str, list[Changes]]:
     """The changes of each arm's runs by the arm's name, the first run's arm first; all on the same items."""
     names: dict[tuple[str, str], str] = {}
     arms: dict[str, list[Changes]] = {}
-    for run in runs:
+    for run, pairs in zip(runs, _on_the_same_items(runs, config), strict=True):
         key = (run.arm, run.recipe)
         if key not in names:
             names[key] = run.arm if run.arm not in arms else f"{run.arm} ({run.name})"
-        arms.setdefault(names[key], [])
-        changes = changes_of(join(run.before, run.after, config), config.calibration)
-        first = next(iter(arms.values()))
-        arms[names[key]].append(_aligned(changes, first[0], run, config.missing_items) if first else changes)
-    if config.missing_items == "intersection":
-        return _shared(arms)
+        arms.setdefault(names[key], []).append(changes_of(pairs, config.calibration))
     return arms
 
 
-def _aligned(changes: Changes, first: Changes, run: TrainedRun, missing_items: str) -> Changes:
-    if missing_items == "intersection":
-        return changes
-    if set(changes.languages) != set(first.languages):
-        apart = sorted(set(changes.languages) ^ set(first.languages))
-        raise DataError(
-            f"{run.name}: {', '.join(apart)} stands in some runs alone",
-            hint="--missing-items intersection leaves it out",
-        )
-    if set(changes.example_ids) != set(first.example_ids):
-        apart = sorted(set(changes.example_ids) ^ set(first.example_ids))
-        raise DataError(
-            f"{run.name}: {len(apart)} items are not in all runs: {', '.join(apart[:5])}",
-            hint="same data, limit and seed for all runs (train.seed varies the training alone)",
-        )
-    return _taken(changes, first.example_ids, first.languages)
-
-
-def _shared(arms: Mapping[str, list[Changes]]) -> dict[str, list[Changes]]:
-    every = [changes for runs in arms.values() for changes in runs]
-    ids = tuple(one for one in every[0].example_ids if all(one in set(other.example_ids) for other in every))
-    languages = tuple(code for code in every[0].languages if all(code in other.languages for other in every))
-    if not ids or not languages:
+def _on_the_same_items(runs: Sequence[TrainedRun], config: CompareConfig) -> list[Pairs]:
+    """Every run's joined scores, with the same languages and items in the same order."""
+    joined = [_joined(run, config) for run in runs]
+    wanted = {code: sides[0].example_ids for code, sides in joined[0].items()}
+    for run, pairs in zip(runs[1:], joined[1:], strict=True):
+        if config.missing_items == "refuse":
+            _refuse_other_items(runs[0].name, run.name, wanted, pairs)
+        wanted = {code: _both(ids, pairs[code][0].example_ids) for code, ids in wanted.items() if code in pairs}
+    wanted = {code: ids for code, ids in wanted.items() if ids}
+    if not wanted:
         raise DataError("the runs have no item or no language in common", hint="evaluate them on the same data")
-    return {name: [_taken(changes, ids, languages) for changes in runs] for name, runs in arms.items()}
+    return [restricted(pairs, wanted) for pairs in joined]
 
 
-def _taken(changes: Changes, ids: tuple[str, ...], languages: tuple[str, ...]) -> Changes:
-    row = {example_id: i for i, example_id in enumerate(changes.example_ids)}
-    rows, columns = [row[one] for one in ids], [changes.languages.index(code) for code in languages]
-    parts = {metric: values[rows][:, columns] for metric, values in changes.parts.items()}
-    return Changes(ids, languages, parts, {code: changes.reasons[code] for code in languages})
+def _refuse_other_items(first: str, second: str, wanted: Mapping[str, Sequence[str]], pairs: Pairs) -> None:
+    sides = f"in {first}", f"in {second}"
+    refuse_apart("the runs differ", "language", wanted, pairs, sides=sides)
+    hint = "same data, limit and seed for all runs (train.seed varies the training alone), or "
+    for code, ids in wanted.items():
+        refuse_apart(f"the runs differ, {code}", "item", ids, pairs[code][0].example_ids, sides=sides, hint=hint)
+
+
+def _joined(run: TrainedRun, config: CompareConfig) -> Pairs:
+    try:
+        return join(run.before, run.after, config)
+    except DataError as error:
+        raise DataError(f"{run.name}: {error.message}", hint=error.hint) from None
+
+
+def _both(first: tuple[str, ...], second: tuple[str, ...]) -> tuple[str, ...]:
+    there = set(second)
+    return tuple(example_id for example_id in first if example_id in there)
 
 
 def seed_table(arms: Mapping[str, Sequence[Changes]], groups: Sequence[Group], config: CompareConfig) -> pd.DataFrame:
@@ -133,7 +128,7 @@ def seed_table(arms: Mapping[str, Sequence[Changes]], groups: Sequence[Group], c
                 row |= {"seed_deviation": float(block.mean(axis=0).std(ddof=1)), "delta": pooled.delta}
                 row |= {"low": pooled.low, "high": pooled.high, "p": pooled.p}
                 least = detectable_mean(pooled.error, alpha=1 - config.level, power=config.power)
-                rows.append(row | {"verdict": word(pooled.delta, pooled.p, least, config)})
+                rows.append(row | {"detectable": least, "verdict": word(pooled.delta, pooled.p, least, config)})
     return pd.DataFrame(rows)
 
 

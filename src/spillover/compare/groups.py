@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from spillover.core.errors import ConfigError
 from spillover.core.languages import language, reference_language
@@ -22,6 +23,11 @@ class Group:
     name: str
     kind: str
     languages: tuple[str, ...]
+
+
+def group_title(row: Mapping[str, Any]) -> str:
+    """What a table calls the group of a row with `group` and `kind`: its name, and the reference by its language's."""
+    return language(reference_language()).name if row["kind"] == "reference" else str(row["group"])
 
 
 def groups_of(

@@ -31,24 +31,38 @@ if TYPE_CHECKING:
     from spillover.compare.paired import Comparison
 
 NAMED = 5
+REAL_ARM = "translate"  # the arm of `build` that is no placebo
 
 
-def headline(found: Comparison) -> Sentence:
-    """Claim, answer and reason in one sentence each, about the unseen languages where there are any, else about all."""
+def headline(found: Comparison, arm: str = "") -> Sentence:
+    """Claim, answer and reason in one sentence each, about the unseen languages where there are any, else about all.
+
+    arm: the name of the first run's arm, where there are several runs. With several seeds the pooled test answers."""
     group = "unseen" if (found.groups["group"] == "unseen").any() else "all"
-    row, told, repair, area = (
-        pick(found.groups, group, metric) for metric in ("accuracy", "calibrated_accuracy", "prior_repair", "auroc")
-    )
+    metrics = ("accuracy", "calibrated_accuracy", "prior_repair", "auroc")
+    row, told, repair, area = (_pooled(found, arm, pick(found.groups, group, metric)) for metric in metrics)
     answer, why = _answer(row, told, repair, area)
     interval = "" if row["verdict"] == UNDEFINED else f" ({span(row)})"
     change = f"accuracy {percent(row['before'])} → {percent(row['after'])} %, {points(row['delta'])}{interval}"
-    reasons = [change, *why, *_beaten(found, group)]
+    if "seeds" in row:
+        change = f"over {row['seeds']} seeds accuracy {points(row['delta'])}{interval}"
+    reasons = [change, *why, *_beaten(found, group, arm)]
     if answer in POSITIVE and _placebos(found, group, beaten=False):
         answer = "accuracy rose, but it is not shown to beat a placebo"
     reasons += _misleading(found) + _english(found)
     claim = _claim(found, row)
     text = f"Claim: {claim}. Does it hold? {answer[0].upper()}{answer[1:]}: {'; '.join(reasons)}."
     return Sentence("headline", text, {"claim": claim, "answer": answer, "why": reasons, "group": group})
+
+
+def _pooled(found: Comparison, arm: str, row: Any) -> dict[str, Any]:
+    """A group's row, with the estimate of all seeds in place of the first one's where the arm has several."""
+    own = dict(row)
+    if found.seeds is not None:
+        rows = found.seeds[(found.seeds["arm"] == arm) & (found.seeds["group"] == row["group"])]
+        for pooled in rows[rows["metric"] == row["metric"]].to_dict("records"):
+            own |= {key: pooled[key] for key in ("seeds", "delta", "low", "high", "verdict", "detectable")}
+    return own
 
 
 POSITIVE = (
@@ -101,10 +115,12 @@ def _placebos(found: Comparison, group: str, *, beaten: bool) -> list[str]:
     return [row["against"] for row in rows.to_dict("records") if (row["verdict"] == IMPROVED) == beaten]
 
 
-def _beaten(found: Comparison, group: str) -> list[str]:
+def _beaten(found: Comparison, group: str, arm: str) -> list[str]:
     if found.contrasts is None:
         return ["no placebo was compared, so nothing says that translation did it"] if found.seen else []
     told = []
+    if arm != REAL_ARM and REAL_ARM in set(found.contrasts["against"]):
+        told.append(f"the first run is the placebo {arm}: name the {REAL_ARM} run first for the verdict on it")
     if names := _placebos(found, group, beaten=True):
         told.append(f"it beats {_arms(names)}")
     if names := _placebos(found, group, beaten=False):

@@ -12,7 +12,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from spillover.evaluate.auroc import skewed_mean
+
 Floats = NDArray[np.float64]
+GRADES = 60
+# Chosen by simulation: with 1 a change from 0.983 to 0.990 of 100 items is held in 92 %, with 2 that of 20 languages at
+# 0.99 in over 97 %.
+MADE_UP = 1.5
 
 
 @dataclass(frozen=True)
@@ -60,6 +66,19 @@ def plain(parts: Floats, level: float) -> Estimate:
     return _normal(mean, mean, error, level)
 
 
+def skewed(parts: Floats, level: float) -> Estimate:
+    """Of the same parts: Hall's (1992) interval, which follows their skewness, with made-up items as in `adjusted`.
+
+    An AUROC near 1 moves by a few items that are much out of place. NaN when nothing varies.
+    """
+    if len(parts) < 2 or np.isnan(parts).any():
+        return Estimate(_mean(parts), *[math.nan] * 4)
+    found = skewed_mean(parts, MADE_UP)
+    if found is None:
+        return Estimate(_mean(parts), *[math.nan] * 4)
+    return Estimate(found.estimate, *found.interval(level), found.error, found.p(0.0))
+
+
 def fall(parts: Floats, margin: float, size: float) -> tuple[float, float, float]:
     """(change, high, p) of "it fell by more than `margin`", one-sided, for parts as in `plain`, [n].
 
@@ -82,7 +101,7 @@ def two_way(block: Floats, level: float, *, floor: float = 0.0) -> Estimate:
 
     Variance of a crossed design: between items plus between columns (Cameron, Gelbach and Miller 2011). The residual
     that both hold is not taken off again: with three columns too few intervals then held. t with Satterthwaite's
-    degrees of freedom. floor: a standard error that it may not fall below.
+    degrees of freedom. floor: a standard error that it may not fall below. Changes of shares: the interval ends at ±1.
     NaN for fewer than two columns or items.
     """
     from scipy.stats import t
@@ -99,7 +118,8 @@ def two_way(block: Floats, level: float, *, floor: float = 0.0) -> Estimate:
     freedom = (of_items + of_columns) ** 2 / (of_items**2 / (n - 1) + of_columns**2 / (k - 1))
     error = math.sqrt(variance)
     half = float(t.ppf((1 + level) / 2, freedom)) * error
-    return Estimate(mean, mean - half, mean + half, error, float(2 * t.sf(abs(mean) / error, freedom)))
+    p = float(2 * t.sf(abs(mean) / error, freedom))
+    return Estimate(mean, max(mean - half, -1.0), min(mean + half, 1.0), error, p)
 
 
 def _normal(delta: float, centre: float, error: float, level: float) -> Estimate:
@@ -131,6 +151,36 @@ def mcnemar_mid(gained: int, lost: int) -> float:
     return float(min(1.0, mcnemar(gained, lost) - binom.pmf(min(gained, lost), gained + lost, 0.5)))
 
 
+def flip_test(parts: Floats) -> tuple[float, float]:
+    """(exact, mid) two-sided p of "before and after are alike", from differences of hits [n] in [-1, 1]: the share of
+    ways to exchange the two sides item by item that give a sum as large.
+
+    Where every item turned wholly it is McNemar's test. A tie is a part of a hit: half an item that turned must not
+    count as one. Parts are taken to the nearest sixtieth, exact for ties of up to six labels.
+    NaN for fewer than two items, 1 where none turned.
+    """
+    from scipy.signal import convolve
+    from scipy.stats import binom
+
+    if len(parts) < 2 or np.isnan(parts).any():
+        return math.nan, math.nan
+    steps = np.rint(parts * GRADES).astype(np.int64)
+    sizes, counts = np.unique(np.abs(steps[steps != 0]), return_counts=True)
+    if len(sizes) < 2:
+        turned = int((steps > 0).sum()), int((steps < 0).sum())
+        return mcnemar(*turned), mcnemar_mid(*turned)
+    unit = int(np.gcd.reduce(sizes))
+    sizes, own = sizes // unit, abs(int(steps.sum())) // unit
+    shares = np.ones(1)  # of each sum of the sizes that fall to one side
+    for size, count in zip(sizes, counts, strict=True):
+        these = np.zeros(size * count + 1)
+        these[::size] = binom.pmf(np.arange(count + 1), count, 0.5)
+        shares = np.maximum(convolve(shares, these), 0)
+    place = (len(shares) - 1 + own) // 2
+    beyond, here = float(shares[place + 1 :].sum()), float(shares[place])
+    return min(1.0, 2 * (beyond + here)), min(1.0, 2 * beyond + here) if own else 1.0
+
+
 def corrected(p_values: Floats, method: str) -> Floats:
     """[k]: p-values corrected over all that are defined, "holm" or "fdr_bh" (Benjamini-Hochberg). NaN stays NaN.
 
@@ -148,7 +198,7 @@ def corrected(p_values: Floats, method: str) -> Floats:
     return result
 
 
-def score_z(gained: float, lost: float, n: int, change: float) -> float:
+def score_z(gained: float, lost: float, n: float, change: float) -> float:
     """Tango's (1998) score statistic of a paired difference of proportions against a true change of `change`.
 
     It is right also where no item turned: the error is the one that items would have if the change were `change`."""
@@ -160,7 +210,7 @@ def score_z(gained: float, lost: float, n: int, change: float) -> float:
     return apart / math.sqrt(variance) if variance > 0 else math.copysign(math.inf, apart) if apart else 0.0
 
 
-def score_interval(gained: float, lost: float, n: int, level: float) -> tuple[float, float]:
+def score_interval(gained: float, lost: float, n: float, level: float) -> tuple[float, float]:
     """The changes that Tango's test does not reject, for a claim of non-inferiority."""
     from scipy.optimize import brentq
     from scipy.stats import norm

@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from spillover.core.config import CompareConfig
 from spillover.core.errors import DataError
 from spillover.core.types import Evaluation, LabelScores
-from spillover.evaluate.auroc import auroc_influence
+from spillover.evaluate.auroc import auroc_influence, skewed_mean
 from spillover.evaluate.calibrate import Method, normalised, rescaled
 from spillover.evaluate.summary import calibrated_hits, hits, measures, reason_undefined
 
@@ -26,6 +26,7 @@ Pairs = Mapping[str, tuple[LabelScores, LabelScores]]
 
 # prior_repair and calibrated_accuracy add up to accuracy, see `parts_of`.
 CHANGES = ("accuracy", "calibrated_accuracy", "prior_repair", "auroc")
+NAMED = 5
 
 
 @dataclass(frozen=True)
@@ -44,14 +45,18 @@ class Changes:
         return np.asarray(values[held])
 
     def block(self, metric: str, languages: tuple[str, ...]) -> Floats:
-        """[shared items, languages]: the parts of several languages on the items that all of them have."""
+        """[items that any of them has, languages]: a column's mean is the language's change, a row's mean is the item's
+        part in the change of their mean. An item that a language lacks stands there with the language's mean, and those
+        that it has weigh as much more: the errors of both means are then those of the items that there are."""
         places = [self.languages.index(code) for code in languages]
-        held = ~np.isnan(self.parts["accuracy"][:, places]).any(axis=1)
-        if not held.any():
-            raise DataError(
-                f"{', '.join(languages)}: no item is in all of these languages", hint="compare them one by one"
-            )
-        return np.asarray(self.parts[metric][held][:, places])
+        held = ~np.isnan(self.parts["accuracy"][:, places])
+        rows = held.any(axis=1)
+        held, values = held[rows], self.parts[metric][rows][:, places]
+        if held.all():
+            return np.asarray(values)
+        counts = held.sum(axis=0)
+        means = np.where(held, values, 0).sum(axis=0) / counts
+        return np.asarray(means + np.where(held, values - means, 0) * (len(held) / counts))
 
 
 def changes_of(pairs: Pairs, calibration: Method = "batch") -> Changes:
@@ -60,11 +65,14 @@ def changes_of(pairs: Pairs, calibration: Method = "batch") -> Changes:
     ids = tuple(dict.fromkeys(example_id for left, _ in pairs.values() for example_id in left.example_ids))
     row = {example_id: i for i, example_id in enumerate(ids)}
     parts = {metric: np.full((len(ids), len(languages)), np.nan) for metric in CHANGES}
-    for column, (left, right) in enumerate(pairs.values()):
+    reasons = {}
+    for column, (code, (left, right)) in enumerate(pairs.items()):
         rows = [row[example_id] for example_id in left.example_ids]
-        for metric, values in parts_of(left, right, calibration).items():
+        own = parts_of(left, right, calibration)
+        reasons[code] = undefined_reason(left, right, own)
+        for metric, values in own.items():
             parts[metric][rows, column] = values
-    return Changes(ids, languages, parts, {code: undefined_reason(*sides) for code, sides in pairs.items()})
+    return Changes(ids, languages, parts, reasons)
 
 
 def parts_of(left: LabelScores, right: LabelScores, calibration: Method = "batch") -> dict[str, Floats]:
@@ -95,14 +103,18 @@ def levels_of(left: LabelScores, right: LabelScores, calibration: Method = "batc
     return {metric: (old[metric], new[metric]) for metric in old}
 
 
-def undefined_reason(left: LabelScores, right: LabelScores) -> str:
+def undefined_reason(left: LabelScores, right: LabelScores, parts: Mapping[str, Floats]) -> str:
     """Why some numbers of a language are NaN; "" when all are defined."""
     if len(left.gold) < 2:
         return "one item has no spread"
     if reason_undefined(left) or reason_undefined(right):
         return reason_undefined(left) or reason_undefined(right)
     rare = [label for i, label in enumerate(left.labels) if (left.gold == i).sum() < 2]
-    return f"one item alone has the label {rare[0]}" if rare else ""
+    if rare:
+        return f"one item alone has the label {rare[0]}"
+    if skewed_mean(parts["auroc"]) is None:
+        return "both sides rank the items alike, so AUROC's change has no interval"
+    return ""
 
 
 def join(before: Evaluation, after: Evaluation, config: CompareConfig | None = None) -> Pairs:
@@ -111,63 +123,85 @@ def join(before: Evaluation, after: Evaluation, config: CompareConfig | None = N
     DataError when they cannot be paired.
     """
     config = config or CompareConfig()
-    missing_items = config.missing_items
     if before.task != after.task:
         raise DataError(f"cannot compare {before.task} with {after.task}", hint="evaluate both models on one task")
-    for side in (before, after):
+    for name, side in (("before", before), ("after", after)):
         for code, scores in side.scores.items():
-            _check_ids(side, code, scores)
-    if set(before.scores) != set(after.scores) and missing_items == "refuse":
-        apart = set(before.scores) ^ set(after.scores)
-        raise DataError(
-            f"{before.task}: only one side has {', '.join(sorted(apart))}",
-            hint="--missing-items intersection leaves them out",
-        )
-    pairs = {
-        code: _same_items(rescaled(left, config.length), rescaled(after.scores[code], config.length), missing_items)
-        for code, left in before.scores.items()
-        if code in after.scores
-    }
+            _check_items(f"{name}, {side.task} {code}", scores)
+    if config.missing_items == "refuse":
+        refuse_apart(before.task, "language", before.scores, after.scores)
+    pairs = {}
+    for code, left in before.scores.items():
+        if code in after.scores:
+            sides = rescaled(left, config.length), rescaled(after.scores[code], config.length)
+            pairs[code] = _same_items(f"{before.task} {code}", *sides, config)
     if not pairs:
         raise DataError(f"{before.task}: the two sides have no language in common", hint="evaluate both on the same")
     return pairs
 
 
-def _check_ids(side: Evaluation, code: str, scores: LabelScores) -> None:
+def refuse_apart(
+    place: str,
+    kind: str,
+    first: Iterable[str],
+    second: Iterable[str],
+    *,
+    sides: tuple[str, str] = ("before", "after"),
+    hint: str = "",
+) -> None:
+    """DataError that names what (`kind`: language or item) stands on one side alone."""
+    left, right = dict.fromkeys(first), dict.fromkeys(second)
+    only = [[one for one in own if one not in other] for own, other in ((left, right), (right, left))]
+    told = [
+        f"{len(own)} {kind}{'s' * (len(own) > 1)} only {side} ({', '.join(own[:NAMED])}{', ...' * (len(own) > NAMED)})"
+        for side, own in zip(sides, only, strict=True)
+        if own
+    ]
+    if told:
+        raise DataError(f"{place}: {'; '.join(told)}", hint=f"{hint}--missing-items intersection leaves them out")
+
+
+def restricted(pairs: Pairs, example_ids: Mapping[str, Sequence[str]]) -> Pairs:
+    """The languages and items that are named, in that order."""
+    cut = {}
+    for code, wanted in example_ids.items():
+        place = {example_id: i for i, example_id in enumerate(pairs[code][0].example_ids)}
+        places = [place[example_id] for example_id in wanted]
+        cut[code] = (_take(pairs[code][0], places), _take(pairs[code][1], places))
+    return cut
+
+
+def _check_items(place: str, scores: LabelScores) -> None:
     if not scores.example_ids:
-        raise DataError(f"{side.task} {code}: no items", hint="evaluate the language again, or leave it out")
+        raise DataError(f"{place}: no items", hint="evaluate the language again, or leave it out")
     twice = [example_id for example_id, count in Counter(scores.example_ids).items() if count > 1]
     if twice:
         raise DataError(
-            f"{side.task} {code}: {len(twice)} ids stand twice: {', '.join(twice[:5])}",
-            hint="give each item its own id",
+            f"{place}: {len(twice)} ids stand twice: {', '.join(twice[:NAMED])}", hint="give each item its own id"
         )
     if scores.outcome is None and not np.isfinite(scores.logprobs).all():
         bad = [i for i, row in zip(scores.example_ids, scores.logprobs, strict=True) if not np.isfinite(row).all()]
         raise DataError(
-            f"{side.task} {code}: {len(bad)} items have scores that are no numbers: {', '.join(bad[:5])}",
+            f"{place}: {len(bad)} items have scores that are no numbers: {', '.join(bad[:NAMED])}",
             hint="evaluate again",
         )
 
 
-def _same_items(left: LabelScores, right: LabelScores, missing_items: str) -> tuple[LabelScores, LabelScores]:
-    apart = sorted(set(left.example_ids) ^ set(right.example_ids))
-    if apart and missing_items == "refuse":
-        raise DataError(
-            f"{left.language}: {len(apart)} items stand on one side alone: {', '.join(apart[:5])}",
-            hint="--missing-items intersection leaves them out",
-        )
+def _same_items(
+    place: str, left: LabelScores, right: LabelScores, config: CompareConfig
+) -> tuple[LabelScores, LabelScores]:
+    if config.missing_items == "refuse":
+        refuse_apart(place, "item", left.example_ids, right.example_ids)
     places = {example_id: i for i, example_id in enumerate(right.example_ids)}
-    shared = [example_id for example_id in left.example_ids if example_id in places]
+    shared = [i for i, example_id in enumerate(left.example_ids) if example_id in places]
     if not shared:
         raise DataError(
-            f"{left.language}: the two sides have no item in common", hint="evaluate both on the same data and seed"
+            f"{place}: the two sides have no item in common", hint="evaluate both on the same data and seed"
         )
-    wanted = set(shared)
-    left = _take(left, [i for i, example_id in enumerate(left.example_ids) if example_id in wanted])
-    right = _take(right, [places[example_id] for example_id in shared])
+    left = _take(left, shared)
+    right = _take(right, [places[example_id] for example_id in left.example_ids])
     if left.labels != right.labels or (left.gold != right.gold).any():
-        raise DataError(f"{left.language}: the two sides' gold labels differ", hint="evaluate both on the same data")
+        raise DataError(f"{place}: the two sides' gold labels differ", hint="evaluate both on the same data")
     return left, right
 
 

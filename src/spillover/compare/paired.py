@@ -23,12 +23,11 @@ from spillover.compare.intervals import (
     Estimate,
     adjusted,
     corrected,
-    mcnemar,
-    mcnemar_mid,
+    flip_test,
     percentile,
-    plain,
     score_interval,
     score_z,
+    skewed,
     two_way,
 )
 from spillover.compare.items import CHANGES, Changes, Pairs, changes_of, join, levels_of
@@ -38,7 +37,7 @@ from spillover.compare.verdict import Sentence, verdict, word
 from spillover.core.config import CompareConfig
 from spillover.core.languages import language, reference_language
 from spillover.core.types import Evaluation
-from spillover.evaluate.summary import hits
+from spillover.evaluate.summary import one_answer
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -71,9 +70,10 @@ class Comparison:
     these and prior_repair `_delta` (shares, not points), `_low`, `_high` (the reported, analytic interval),
     `_boot_low`, `_boot_high` (the paired bootstrap's), `_p`, `_holm_p`. Prior repair and
     calibrated accuracy add up to accuracy.
-    Also `gained` and `lost` items, `mcnemar_p` (exact, its true size is half of the 5 % it promises), `mcnemar_mid_p`
-    (near 5 %, never above), `holm_p` and `bh_q` of the mid-p, `detectable`, `verdict` (by `holm_p`), `reason` (why a
-    number is NaN).
+    Also `gained` and `lost` items, `mcnemar_p` (exact, its true size is half of the 5 % it promises; with ties see
+    `intervals.flip_test`), `mcnemar_mid_p` (near 5 %, never above), `holm_p` and `bh_q` of the mid-p, `detectable`,
+    `verdict` (by `holm_p`), `reason` (why a number is NaN), `one_answer_before`, `one_answer_after` (the label that
+    every item got, else "").
     groups: a row per group and metric with `before`, `after`, `delta`, `low`, `high`, `boot_low`, `boot_high`, `p`,
     `holm_p` (within the kind of group), `languages_low`, `languages_high` (the languages being a sample too),
     `detectable`, `verdict`. contrasts, seeds: see `contrasts.py`; None for one run alone.
@@ -124,7 +124,7 @@ def compare(
     draws = bootstrap_changes(pairs, changes.example_ids, draws=config.draws, rng=rng, calibration=config.calibration)
     found = Comparison(
         after.task,
-        after.label_set,
+        " → ".join(dict.fromkeys((before.label_set, after.label_set))),
         tuple(seen),
         config.level,
         language_table(pairs, changes, draws, seen, config),
@@ -135,15 +135,15 @@ def compare(
     return with_headline(replace(found, verdict=verdict(found)))
 
 
-def with_headline(found: Comparison) -> Comparison:
-    """The comparison with its headline before all other sentences; an earlier one is replaced."""
+def with_headline(found: Comparison, arm: str = "") -> Comparison:
+    """The comparison with its headline before all other sentences; an earlier one is replaced. arm: see `headline`."""
     rest = tuple(sentence for sentence in found.verdict if sentence.about != "headline")
-    return replace(found, verdict=(headline(found), *rest))
+    return replace(found, verdict=(headline(found, arm), *rest))
 
 
 def estimate(parts: Floats, metric: str, level: float) -> Estimate:
     """The reported interval and p of a metric's mean change."""
-    return plain(parts, level) if metric == "auroc" else adjusted(parts, level)
+    return skewed(parts, level) if metric == "auroc" else adjusted(parts, level)
 
 
 def language_table(
@@ -157,15 +157,15 @@ def language_table(
         known = language(code)
         row: dict[str, object] = {"language": code, "script": known.script, "family": known.family}
         row |= {"seen": code in seen, "n": len(left.gold)}
+        row |= {"one_answer_before": one_answer(left), "one_answer_after": one_answer(right)}
         for metric, (old, new) in levels_of(left, right, config.calibration).items():
             row |= {f"{metric}_before": old, f"{metric}_after": new}
         for metric in CHANGES:
             row |= _prefixed(metric, changes.column(metric, code), draws[metric][:, i], config.level)
-        old_right, new_right = hits(left) == 1, hits(right) == 1
-        gained, lost = int((new_right & ~old_right).sum()), int((old_right & ~new_right).sum())
-        row |= {"gained": gained, "lost": lost}
-        row |= {"mcnemar_p": mcnemar(gained, lost), "mcnemar_mid_p": mcnemar_mid(gained, lost)}
-        turned = float((changes.column("accuracy", code) ** 2).mean())
+        parts = changes.column("accuracy", code)
+        row |= {"gained": int((parts > 0).sum()), "lost": int((parts < 0).sum())}
+        row["mcnemar_p"], row["mcnemar_mid_p"] = flip_test(parts)
+        turned = float((parts**2).mean())
         strict = (1 - config.level) / len(pairs)
         row["detectable"] = detectable(len(left.gold), turned, alpha=strict, power=config.power)
         rows.append(row | {"reason": changes.reasons[code]})
@@ -264,8 +264,13 @@ def guard_of(changes: Changes, config: CompareConfig) -> Guard | None:
     if code not in changes.languages:
         return None
     parts = changes.column("accuracy", code)
-    n, gained, lost = len(parts), float(parts[parts > 0].sum()), float(-parts[parts < 0].sum())
-    low, high = score_interval(gained, lost, n, config.level) if n > 1 else (math.nan, math.nan)
-    p = float(norm.sf(score_z(gained, lost, n, -config.margin))) if n > 1 else math.nan
+    low = high = p = math.nan
+    if len(parts) > 1:
+        # Ties turn by parts of an item: counted in items of that size, the error is theirs.
+        size = float((parts**2).sum() / np.abs(parts).sum()) if parts.any() else 1.0
+        counts = (parts[parts > 0].sum(), -parts[parts < 0].sum(), len(parts))
+        gained, lost, n = (float(count) / size for count in counts)
+        low, high = score_interval(gained, lost, n, config.level)
+        p = float(norm.sf(score_z(gained, lost, n, -config.margin)))
     delta = float(parts.mean())
     return Guard(code, config.margin, delta, low, high, p, held=low > -config.margin, lost=high < -config.margin)

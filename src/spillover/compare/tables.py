@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from spillover.compare.groups import group_title
 from spillover.compare.verdict import percent, points
 from spillover.core.languages import language
 
@@ -43,7 +44,8 @@ def to_latex(found: Comparison) -> str:
     for name in dict.fromkeys(groups["group"]):
         rows = groups[groups["group"] == name].set_index("metric").to_dict("index")
         flat: dict[str, Any] = {f"{metric}_{key}": value for metric, row in rows.items() for key, value in row.items()}
-        label = latex(f"{name} ({rows['accuracy']['languages']})")
+        title = group_title({"group": name, "kind": rows["accuracy"]["kind"]})
+        label = latex(f"{title} ({rows['accuracy']['languages']})")
         lines.append(_line(label, flat | {"n": rows["accuracy"]["n"]}, rows["accuracy"]["holm_p"]))
     note = f"{found.task}, {found.label_set} labels; points with {100 * found.level:.0f} % intervals; * trained on"
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", f"% {note}"]) + "\n"

@@ -30,7 +30,8 @@ SPOKEN_KINDS = ("all", "training", "own")
 
 @dataclass(frozen=True)
 class Sentence:
-    """about: headline, change, languages, split, misread, guard, general, placebo or seeds. numbers: its ground."""
+    """about: headline, change, languages, split, misread, one answer, guard, general, placebo or seeds. numbers: its
+    ground."""
 
     about: str
     text: str
@@ -57,7 +58,7 @@ def verdict(found: Comparison) -> tuple[Sentence, ...]:
     if len(found.languages) > 1:
         sentences.append(_single_languages(found))
     sentences += [_split(found, row["group"]) for row in accuracy if row["kind"] != "own"]
-    sentences += _misread(found)
+    sentences += _misread(found) + _one_answer(found)
     if found.guard:
         sentences.append(_guard(found))
     general = accuracy[0]
@@ -183,6 +184,30 @@ def _misread(found: Comparison) -> list[Sentence]:
     return [Sentence("misread", f"Accuracy alone misleads where it and AUROC moved apart: {', '.join(rows)}.", told)]
 
 
+def _one_answer(found: Comparison) -> list[Sentence]:
+    """Languages in which one side gives one label to every item: accuracy there is the share of that label."""
+    told = {
+        side: {row["language"]: row[f"one_answer_{side}"] for row in found.languages.to_dict("records")
+               if row[f"one_answer_{side}"]} for side in ("before", "after")
+    }  # fmt: skip
+    parts = [f"{side} {_listed(own, len(found.languages))}" for side, own in told.items() if own]
+    if not parts:
+        return []
+    text = f"Every item got one answer, so that accuracy is that label's share: {'; '.join(parts)}."
+    return [Sentence("one answer", text, told)]
+
+
+def _listed(answers: Mapping[str, str], languages: int) -> str:
+    """`positive in nl, sl; no label in de`."""
+    by_answer: dict[str, list[str]] = {}
+    for code, answer in answers.items():
+        by_answer.setdefault(answer, []).append(code)
+    return ", ".join(
+        f"{answer} in {f'all {languages}' if 1 < len(codes) == languages else ' '.join(codes)}"
+        for answer, codes in by_answer.items()
+    )
+
+
 def _guard(found: Comparison) -> Sentence:
     guard = found.guard
     assert guard is not None
@@ -197,7 +222,7 @@ def _guard(found: Comparison) -> Sentence:
     else:
         end = f"not shown to hold: a loss of {margin:g} points is not excluded (p {p_text})"
     return Sentence(
-        "guard", f"{name}: {points(guard.delta)} ({points(guard.low)} to {points(guard.high)}): {end}.", vars(guard)
+        "guard", f"{name}: {points(guard.delta)} (Tango's interval {span(vars(guard))}): {end}.", vars(guard)
     )
 
 
@@ -207,8 +232,11 @@ def pick(groups: Any, group: str, metric: str) -> Any:
 
 
 def points(share: float) -> str:
-    """A share as percentage points with a sign; a dash for NaN."""
-    return "–" if math.isnan(share) else f"{100 * share:+.1f}"
+    """A share as percentage points with a sign, none where it rounds to nothing; a dash for NaN."""
+    if math.isnan(share):
+        return "–"
+    text = f"{100 * share:+.1f}"
+    return "0.0" if text in ("+0.0", "-0.0") else text
 
 
 def percent(share: float) -> str:
@@ -220,8 +248,8 @@ def p_value(p: float) -> str:
 
 
 def span(row: Mapping[Any, Any]) -> str:
-    """A row's interval in points."""
-    return f"{points(row['low'])} to {points(row['high'])}"
+    """A row's interval in points; a dash where it has none."""
+    return "–" if math.isnan(row["low"]) else f"{points(row['low'])} to {points(row['high'])}"
 
 
 def area_span(row: Mapping[Any, Any]) -> str:

@@ -7,11 +7,13 @@ differences of two models and means over languages are then sums of these column
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
+UNVARIED = 1e-12
 
 
 def auroc_influence(values: Floats, gold: NDArray[np.int64]) -> tuple[float, Floats]:
@@ -31,6 +33,48 @@ def auroc_influence(values: Floats, gold: NDArray[np.int64]) -> tuple[float, Flo
         area += float(places[of_label].mean()) / labels
         parts += places / np.where(of_label, counts[i], n - counts[i]) / labels
     return area, n * _centred(parts, gold, counts)
+
+
+@dataclass(frozen=True)
+class Skewed:
+    """An estimate that is a mean of parts, its standard error, and its parts' skewness over the square root of n."""
+
+    estimate: float
+    error: float
+    skewness: float
+
+    def interval(self, level: float) -> tuple[float, float]:
+        """Hall's (1992) interval. Near 1, an area's error is far from normal: the plain interval of an area of 0.99 of
+        100 items held the truth in 80 % of cases, this one in 95 % (EXPERIMENTS.md)."""
+        from scipy.stats import norm
+
+        bound = float(norm.ppf((1 + level) / 2))
+        return self.estimate - self.error * self._untilted(bound), self.estimate - self.error * self._untilted(-bound)
+
+    def p(self, value: float) -> float:
+        """Two-sided p of "the true one is `value`": below 1 - level just where the interval leaves it out."""
+        from scipy.stats import norm
+
+        apart, tilt = (self.estimate - value) / self.error, self.skewness
+        return float(2 * norm.sf(abs(apart + tilt / 3 * apart**2 + tilt**2 / 27 * apart**3 + tilt / 6)))
+
+    def _untilted(self, bound: float) -> float:
+        tilt = self.skewness
+        return bound if abs(tilt) < 1e-9 else 3 / tilt * (float(np.cbrt(1 + tilt * (bound - tilt / 6))) - 1)
+
+
+def skewed_mean(parts: Floats, made_up: float = 0.0) -> Skewed | None:
+    """Of parts [n] whose spread is that of a sample, as `auroc_influence` has it; None where they do not vary.
+
+    made_up: so many items more, as large as those that there are: ±sqrt(sum d^4 / sum d^2).
+    """
+    n, mean = len(parts), float(parts.mean())
+    apart = parts - mean
+    squares = float((apart**2).sum())
+    if math.sqrt(squares) / n < UNVARIED:
+        return None
+    error = math.sqrt(squares + made_up * float((apart**4).sum()) / squares) / n
+    return Skewed(mean, error, float((apart**3).sum()) / squares**1.5)
 
 
 def placements(column: Floats, of_label: NDArray[np.bool_]) -> Floats:

@@ -41,7 +41,10 @@ def calibrated(scores: LabelScores, method: Method = "none", length: Length = "s
         )
     if method == "contextual":
         if not len(scores.calibration.content_free):
-            raise DataError(f"{scores.language}: no content-free input was scored", hint="set evaluate.content_free")
+            raise DataError(
+                f"{scores.language}: no content-free input was scored",
+                hint="evaluate into a new folder with evaluate.content_free, or choose another calibration",
+            )
         prior = np.exp(normalised(scores.calibration.content_free)).mean(axis=0)
         return np.asarray(normalised(values) - np.log(prior))
     return np.asarray(values - scores.calibration.answer_prompt)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spillover.core.types import Evaluation, LabelScores
-from spillover.evaluate.auroc import auroc_influence
+from spillover.evaluate.auroc import auroc_influence, skewed_mean
 from spillover.evaluate.calibrate import Length, Method, calibrated, normalised, rescaled
 
 CHANCE = 0.5
@@ -28,7 +28,7 @@ class Summary:
 
     predicted, gold: share of items by label id. ties: items whose best label is not unique.
     calibrated: by batch, unless another method was asked for.
-    ece: expected calibration error of the answer's normalised probability. auroc_low, auroc_high: 95 %, DeLong.
+    ece: expected calibration error of the answer's normalised probability. auroc_low, auroc_high: 95 %.
     at_chance: that interval holds 0.5, so that the answers cannot be told from guesses; also true when it is undefined.
     reason: why a number is NaN, or "".
     """
@@ -101,6 +101,17 @@ def reason_undefined(scores: LabelScores) -> str:
     return f"no item has the label {' or '.join(absent)}" if absent else ""
 
 
+def one_answer(scores: LabelScores) -> str:
+    """The label that every one of several items gets, or "none (all tie)"; "" when answers differ."""
+    if scores.outcome is not None or len(scores.gold) < 2:
+        return ""
+    best = scores.logprobs == scores.logprobs.max(axis=1, keepdims=True)
+    if best.all():
+        return "none (all tie)"
+    given = scores.logprobs.argmax(axis=1)
+    return scores.labels[given[0]] if (given == given[0]).all() else ""
+
+
 def hits(scores: LabelScores) -> NDArray[np.float64]:
     """[n]: 1 where the gold label alone is most probable, 1/k where it ties with k - 1 others, else 0."""
     if scores.outcome is not None:
@@ -141,14 +152,23 @@ def auroc(scores: LabelScores) -> float:
 
 
 def auroc_interval(scores: LabelScores, level: float = 0.95) -> tuple[float, float, float]:
-    """(area, low, high) after DeLong; not cut at 0 and 1. NaN where a label has fewer than two items."""
-    from scipy.stats import norm
+    """(area, low, high) by DeLong's variance and Hall's interval. NaN where a label has fewer than two items.
 
+    Where all pairs are ordered right (or all wrong) there is no spread to go by. As many pairs are independent as the
+    rarer label has items, and the bound is the area at which so many in a row are just likely enough.
+    """
     if reason_undefined(scores):
         return math.nan, math.nan, math.nan
     area, influence = auroc_influence(normalised(scores.logprobs), scores.gold)
-    half = float(norm.ppf((1 + level) / 2)) * math.sqrt(float((influence**2).sum())) / len(influence)
-    return area, area - half, area + half
+    counts = np.bincount(scores.gold)
+    if (counts < 2).any():
+        return area, math.nan, math.nan
+    found = skewed_mean(area + influence)
+    if found is None:
+        bound = ((1 - level) / 2) ** (1 / float(counts.min()))
+        return area, bound if area == 1 else area, 1 - bound if area == 0 else area
+    low, high = found.interval(level)
+    return area, max(low, 0.0), min(high, 1.0)
 
 
 def expected_calibration_error(scores: LabelScores) -> float:

@@ -47,20 +47,23 @@ def read_scores(path: Path) -> tuple[LabelScores, dict[str, Any]]:
     try:
         table = pq.read_table(path)
         facts = json.loads(table.schema.metadata[METADATA])
-    except (pa.ArrowInvalid, OSError, KeyError, TypeError):
-        raise DataError(f"{path}: not a table of label scores", hint="delete it and evaluate again") from None
-    labels = tuple(facts.pop("labels"))
-    gold = [labels.index(label) for label in table["gold"].to_pylist()]
-    scores = LabelScores(
-        language=facts.pop("language"),
-        labels=labels,
-        example_ids=tuple(table["example_id"].to_pylist()),
-        gold=np.array(gold, dtype=np.int64),
-        logprobs=np.stack([table[f"logprob_{label}"].to_numpy() for label in labels], axis=1),
-        tokens=table["tokens"].to_numpy(),
-        label_tokens=np.stack([table[f"tokens_{label}"].to_numpy() for label in labels], axis=1),
-        calibration=_calibration(facts.pop("calibration", None), len(labels)),
-    )
+        labels = tuple(facts.pop("labels"))
+        gold = [labels.index(label) for label in table["gold"].to_pylist()]
+        scores = LabelScores(
+            language=facts.pop("language"),
+            labels=labels,
+            example_ids=tuple(table["example_id"].to_pylist()),
+            gold=np.array(gold, dtype=np.int64),
+            logprobs=np.stack([table[f"logprob_{label}"].to_numpy() for label in labels], axis=1),
+            tokens=table["tokens"].to_numpy(),
+            label_tokens=np.stack([table[f"tokens_{label}"].to_numpy() for label in labels], axis=1),
+            calibration=_calibration(facts.pop("calibration", None), len(labels)),
+        )
+    except (pa.ArrowInvalid, OSError, KeyError, TypeError, ValueError):
+        raise DataError(
+            f"{path}: not a table of label scores",
+            hint="such tables are in <run>/evaluate/<name>/<task>; one that is damaged: delete it and evaluate again",
+        ) from None
     return scores, facts
 
 
