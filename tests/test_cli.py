@@ -6,6 +6,7 @@ import json
 import re
 import shlex
 import shutil
+from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -70,6 +71,15 @@ def test_the_stages_one_by_one(place, tmp_path, call):
     assert "de*" in call("compare", out)[1], "trained-on languages come from the pairs"
 
 
+def test_of_several_processes_only_the_first_says_what_it_wrote(place, tmp_path, call, monkeypatch):
+    call("build", "--data", place / "data", "--source", "de,es", "--out", tmp_path / "run")
+    monkeypatch.setattr(import_module("spillover.train.lora"), "train", lambda *_, **__: None)
+    arguments = ("train", "--model", place / "model", "--out", tmp_path / "run")
+    assert "wrote" in call(*arguments)[1]
+    monkeypatch.setenv("RANK", "1")
+    assert call(*arguments)[:2] == (0, "")
+
+
 def test_a_sweep_ends_with_the_real_arm_against_the_placebo(place, tmp_path, call):
     grid = tmp_path / "grid.yaml"
     grid.write_text(
@@ -93,7 +103,7 @@ grid: {{build.arm: [translate, copy], train.seed: [0, 1]}}
     assert code == 0, error
     assert json.loads(output)[0]["contrasts"]
     assert "tabular" in call("compare", folders[0], "--draws", "20", "--latex")[1]
-    assert "can be found" in call("compare", "--plan", folders[0])[1]
+    assert "is found" in call("compare", "--plan", folders[0])[1]
 
 
 def test_the_lens_shows_words_by_layer_for_one_text(place, call):

@@ -90,7 +90,8 @@ def test_other_tasks_and_missing_languages_are_refused(run, tmp_path, call):
     other = made_run(tmp_path / "other", task="nli")
     code, _, error = call("compare", run, other, "--draws", "20")
     assert code == 3
-    assert "sentiment: not evaluated in every run" in error
+    assert "other: sentiment was not evaluated there on both sides" in error
+    assert "run: given twice" in call("compare", run, run)[2]
     (run / "evaluate" / "tuned" / "sentiment" / "th.parquet").unlink()
     code, _, error = call("compare", run, "--draws", "20")
     assert code == 3

@@ -54,6 +54,9 @@ def test_a_gain_that_is_a_repaired_prior_is_called_so(hard_tuning):
     assert "Accuracy alone misleads where it and AUROC moved apart: English" in text
     assert hard_tuning.verdict[0].numbers["answer"] == "no, accuracy rose while the labels are told apart worse"
     assert "tells the labels apart better" not in text
+    assert "English: " in text
+    assert "Its AUROC fell, -0." in text
+    assert any(reason.startswith("English's AUROC fell") for reason in hard_tuning.verdict[0].numbers["why"])
 
 
 def test_latex_escapes_and_is_whole(hard_tuning):

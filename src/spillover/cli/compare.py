@@ -10,11 +10,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from spillover.cli.options import Json, Seed, Set
-from spillover.cli.terminal import UNKNOWN, by_reason, print_list, print_table
+from spillover.cli.terminal import UNKNOWN, by_reason, print_list, print_table, print_wrapped
 
 if TYPE_CHECKING:
     from spillover.compare.paired import Comparison
     from spillover.core.config import CompareConfig
+
+
+INDEPENDENT = """It takes the two models' errors as independent; two models of one family turn
+fewer items, and then a smaller change is enough."""
 
 
 def compare(
@@ -63,6 +67,8 @@ def compare(
     if plan:
         found = _plan(paths, (before, after), items, accuracy, discordance, languages, config)
         print(json.dumps(vars(found)) if as_json else found)
+        if accuracy and discordance is None and not paths and not as_json:
+            print(INDEPENDENT)
         return
     comparisons, written = _compare(paths, (before, after), seen, metric, config, seed)
     if as_json:
@@ -170,7 +176,7 @@ def _print_published(path: Path, items: int | None, config: CompareConfig, as_js
         f"{found['clears'].sum()} of {k} changes exceed their uncorrected bound, "
         f"{found['clears_corrected'].sum()} one corrected for {k}."
     )
-    print("The bound takes the two models' errors as independent; with their outputs it is smaller.")
+    print(INDEPENDENT)
 
 
 def _unwritten(path: Path, names: tuple[str, str], config: CompareConfig) -> Comparison:
@@ -225,7 +231,9 @@ def print_comparison(comparison: Comparison) -> None:
 
 def _print_headline(parts: Mapping[str, Any]) -> None:
     answer = parts["answer"][0].upper() + parts["answer"][1:]
-    print(f"Claim:         {parts['claim']}.\nDoes it hold?  {answer}.\nWhy:")
+    print_wrapped(f"Claim:         {parts['claim']}.", indent=15)
+    print_wrapped(f"Does it hold?  {answer}.", indent=15)
+    print("Why:")
     print_list(f"{reason[0].upper()}{reason[1:]}." for reason in parts["why"])
 
 

@@ -90,9 +90,14 @@ def by_reason(reasons: Mapping[str, str]) -> dict[str, str]:
 
 def print_list(lines: Iterable[str]) -> None:
     """Lines with a dash before each, wrapped where the terminal ends."""
-    width = shutil.get_terminal_size().columns
     for line in lines:
-        print(textwrap.fill(line, width, initial_indent="- ", subsequent_indent="  ", break_on_hyphens=False))
+        print_wrapped(f"- {line}", indent=2)
+
+
+def print_wrapped(line: str, *, indent: int) -> None:
+    """A line that goes on, indented, where the terminal ends."""
+    width = shutil.get_terminal_size().columns
+    print(textwrap.fill(line, width, subsequent_indent=" " * indent, break_on_hyphens=False))
 
 
 def print_table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

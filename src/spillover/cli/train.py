@@ -49,6 +49,7 @@ def train(
     config = load_config(None, set_ or (), seed=seed, **watched, **model_flags(locals()))
     made = read_pairs(pairs or out / "build" / "pairs.jsonl")
     from spillover.build.pairs import trained_languages
+    from spillover.core.runs import first_process
     from spillover.pipeline import watch_of
 
     eyes = watch_of(config, trained_languages(made))
@@ -58,4 +59,5 @@ def train(
     with progress_bars() as progress:
         base = load_model(**config.model.model_dump())
         tune(base, made, out=out, config=config.train, seed=seed, watch=eyes, progress=progress)
-    print(f"wrote {out / 'train' / 'adapter'}")
+    if first_process():
+        print(f"wrote {out / 'train' / 'adapter'}")

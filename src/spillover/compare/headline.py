@@ -19,6 +19,7 @@ from spillover.compare.verdict import (
     UNDERPOWERED,
     WORSE,
     Sentence,
+    area_lost,
     area_span,
     percent,
     pick,
@@ -91,10 +92,11 @@ def _answer(row: Any, told: Any, repair: Any, area: Any) -> tuple[str, list[str]
     ]
     if row["verdict"] == UNDEFINED:
         return "it cannot be tested", ["there is one item"]
+    apart = [f"the labels are told apart worse, {parts[1]}"] if area["verdict"] == WORSE else []
     if row["verdict"] == UNDERPOWERED:
-        return "not shown, with too few items", [f"only a change of {least} would be found"]
+        return "not shown, with too few items", [f"only a change of {least} would be found", *apart]
     if row["verdict"] not in (IMPROVED, WORSE):
-        return "not shown", [f"a change of {least} or more would have been found"]
+        return "not shown", [f"a change of {least} or more would have been found", *apart]
     if told["verdict"] == UNDEFINED:
         parts = ["these scores do not say what part is a repaired label prior"]
     if row["verdict"] == WORSE:
@@ -136,11 +138,16 @@ def _misleading(found: Comparison) -> list[str]:
     names = [language(code).name for s in found.verdict if s.about == "misread" for code in s.numbers]
     if not names:
         return []
-    told = ", ".join(names[:NAMED]) + (f" and {len(names) - NAMED} more" if len(names) > NAMED else "")
+    rest = len(names) - NAMED
+    told = ", ".join(names[:NAMED]) + f" and {rest} more" if rest > 1 else ", ".join(names)
     return [f"accuracy and AUROC moved apart in {told}"]
 
 
 def _english(found: Comparison) -> list[str]:
-    if found.guard is None or not found.guard.lost:
+    if found.guard is None:
         return []
-    return [f"{language(found.guard.language).name} lost more than {100 * found.guard.margin:g} points"]
+    name, told = language(found.guard.language).name, []
+    if found.guard.lost:
+        told.append(f"{name} lost more than {100 * found.guard.margin:g} points")
+    area = area_lost(found)
+    return [*told, f"{name}'s AUROC fell, {area_span(area)}"] if area else told

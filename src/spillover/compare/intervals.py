@@ -32,9 +32,6 @@ class Estimate:
     p: float
 
 
-NOTHING = Estimate(math.nan, math.nan, math.nan, math.nan, math.nan)
-
-
 def adjusted(parts: Floats, level: float) -> Estimate:
     """Of a mean of differences of hits, [n]: the normal interval with two made-up items, half of one on either side.
 
@@ -44,7 +41,7 @@ def adjusted(parts: Floats, level: float) -> Estimate:
     """
     n = len(parts)
     if n < 2 or np.isnan(parts).any():
-        return Estimate(_mean(parts), *[math.nan] * 4)
+        return _untested(parts)
     squares = float((parts**2).sum())
     size = float((parts**4).sum()) / squares if squares else 1.0
     mean = float(parts.sum()) / (n + 2)
@@ -58,11 +55,11 @@ def plain(parts: Floats, level: float) -> Estimate:
     NaN when nothing varies, as when both models rank all items alike: there is then no error to go by."""
     n = len(parts)
     if n < 2 or np.isnan(parts).any():
-        return Estimate(_mean(parts), *[math.nan] * 4)
+        return _untested(parts)
     mean = float(parts.mean())
     error = math.sqrt(float(((parts - mean) ** 2).sum())) / n
     if error < 1e-12:
-        return Estimate(mean, math.nan, math.nan, math.nan, math.nan)
+        return _untested(parts)
     return _normal(mean, mean, error, level)
 
 
@@ -72,10 +69,10 @@ def skewed(parts: Floats, level: float) -> Estimate:
     An AUROC near 1 moves by a few items that are much out of place. NaN when nothing varies.
     """
     if len(parts) < 2 or np.isnan(parts).any():
-        return Estimate(_mean(parts), *[math.nan] * 4)
+        return _untested(parts)
     found = skewed_mean(parts, MADE_UP)
     if found is None:
-        return Estimate(_mean(parts), *[math.nan] * 4)
+        return _untested(parts)
     return Estimate(found.estimate, *found.interval(level), found.error, found.p(0.0))
 
 
@@ -108,13 +105,13 @@ def two_way(block: Floats, level: float, *, floor: float = 0.0) -> Estimate:
 
     n, k = block.shape
     if n < 2 or k < 2 or np.isnan(block).any():
-        return Estimate(_mean(block), *[math.nan] * 4)
+        return _untested(block)
     rows, columns, mean = block.mean(axis=1), block.mean(axis=0), float(block.mean())
     of_items = float(rows.var(ddof=1)) / n
     of_columns = float(columns.var(ddof=1)) / k
     variance = max(of_items + of_columns, floor**2)
     if of_items + of_columns <= 0:
-        return Estimate(mean, *[math.nan] * 4)
+        return _untested(block)
     freedom = (of_items + of_columns) ** 2 / (of_items**2 / (n - 1) + of_columns**2 / (k - 1))
     error = math.sqrt(variance)
     half = float(t.ppf((1 + level) / 2, freedom)) * error
@@ -225,5 +222,5 @@ def score_interval(gained: float, lost: float, n: float, level: float) -> tuple[
     return end(-1), end(1)
 
 
-def _mean(values: Floats) -> float:
-    return float(values.mean()) if values.size else math.nan
+def _untested(values: Floats) -> Estimate:
+    return Estimate(float(values.mean()) if values.size else math.nan, math.nan, math.nan, math.nan, math.nan)

@@ -113,7 +113,8 @@ def read_published(path: Path, items: int, *, level: float = 0.95) -> pd.DataFra
 @dataclass(frozen=True)
 class Plan:
     """What a comparison can find before it is run. Shares, not points. `corrected`: for one language among all, at the
-    first step of Holm; `needed`: items for a change of `effect`, single and corrected."""
+    first step of Holm; `needed`: items for a change of `effect`, single and corrected; by a two-sided test at `alpha`
+    that finds it with this power."""
 
     items: int
     languages: int
@@ -123,17 +124,20 @@ class Plan:
     corrected: float
     needed: int
     needed_corrected: int
+    alpha: float
+    power: float
 
     def __str__(self) -> str:
-        return "\n".join(
-            (
-                f"{self.items} items, {100 * self.discordance:.1f} % of them turning either way:",
-                f"- one language alone: {_points(self.detectable)} can be found.",
-                f"- one of {self.languages} languages, after Holm: {_points(self.corrected)} can be found.",
-                f"- a change of {100 * self.effect:.1f} points needs {self.needed} items, after correction "
-                f"{self.needed_corrected}.",
-            )
-        )
+        lines = [
+            f"{self.items} items, {100 * self.discordance:.1f} % of them turning; found: in {100 * self.power:g} % of "
+            f"cases, at {100 * self.alpha:.2g} %.",
+            f"- one language alone: {_points(self.detectable)} is found.",
+        ]
+        needs = f"- a change of {100 * self.effect:.1f} points needs {self.needed:,} items"
+        if self.languages > 1:
+            lines.append(f"- one of {self.languages} languages, after Holm: {_points(self.corrected)} is found.")
+            needs += f", after Holm {self.needed_corrected:,}"
+        return "\n".join([*lines, f"{needs}."])
 
 
 def plan(
@@ -148,7 +152,7 @@ def plan(
     """The plan for n items. ConfigError for shares outside 0 and 1."""
     _check(discordance=discordance, effect=effect)
     if items < 1 or languages < 1:
-        raise ConfigError(f"--items {items}, languages {languages}: at least one of each")
+        raise ConfigError(f"{items} items, {languages} languages: at least one of each", hint="--items, --languages")
     strict = alpha / languages
     return Plan(
         items,
@@ -159,6 +163,8 @@ def plan(
         detectable(items, discordance, alpha=strict, power=power),
         items_needed(effect, discordance, alpha=alpha, power=power),
         items_needed(effect, discordance, alpha=strict, power=power),
+        alpha,
+        power,
     )
 
 

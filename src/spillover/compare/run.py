@@ -44,6 +44,9 @@ def compare_run(
     """The compare stage: a comparison for each task that both sides have, written and returned. It takes seconds, so it
     is always computed afresh. The runs of `config.against` are read from their folders, under the same names."""
     others = [existing_run(path) for path in config.against]
+    places = [one.path.resolve() for one in (run, *others)]
+    if twice := [str(one.path) for one in others if places.count(one.path.resolve()) > 1]:
+        raise RunError(f"{twice[0]}: given twice", hint="name each run once")
     found = [*_trained(run, before, after, tuple(seen))]
     for other in others:
         old, new = (evaluations(other, name) for name in names)
@@ -56,20 +59,28 @@ def compare_run(
         "others": {f"{Path(one.name).name} {one.after.task}": one.after.key for one in found},
     }
     with run.stage("compare", settings, replace=True) as stage:
-        comparisons = []
-        for task in dict.fromkeys(one.after.task for one in found if one.name == str(run.path)):
-            runs = [one for one in found if one.after.task == task]
-            if len({one.name for one in runs}) < 1 + len(others):
-                raise RunError(f"{task}: not evaluated in every run", hint="evaluate it there, or leave that run out")
-            comparisons.append(compare_runs(runs, config=config, seed=seed))
-        if not comparisons:
-            raise RunError(
-                f"{run.path}: no task was evaluated on both sides", hint="`spillover evaluate` both models first"
-            )
+        by_task = _by_task(run, others, found)
+        comparisons = [compare_runs(runs, config=config, seed=seed) for runs in by_task.values()]
         comparisons = explained(run, names, comparisons, before, after, config=config, seed=seed)
         write_comparisons(run.path / FOLDER, comparisons)
         stage.facts["tasks"] = [comparison.task for comparison in comparisons]
     return comparisons
+
+
+def _by_task(run: Run, others: Sequence[Run], found: Sequence[TrainedRun]) -> dict[str, list[TrainedRun]]:
+    """The runs by task, `run` first; RunError where one of the others lacks a task of its."""
+    tasks = dict.fromkeys(one.after.task for one in found if one.name == str(run.path))
+    if not tasks:
+        hint = "`spillover evaluate` both models first"
+        raise RunError(f"{run.path}: no task was evaluated on both sides", hint=hint)
+    by_task = {task: [one for one in found if one.after.task == task] for task in tasks}
+    for task, runs in by_task.items():
+        if lacking := {str(other.path) for other in others} - {one.name for one in runs}:
+            raise RunError(
+                f"{', '.join(sorted(lacking))}: {task} was not evaluated there on both sides",
+                hint="evaluate it there, or leave that run out",
+            )
+    return by_task
 
 
 def compare_folders(folders: Sequence[Path], *, config: CompareConfig, seed: int) -> list[Comparison]:

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from spillover.compare.groups import group_title
-from spillover.compare.verdict import percent, points
+from spillover.compare.verdict import p_value, percent, points
 from spillover.core.languages import language
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 ESCAPES = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
-    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "–": "--", "→": r"$\rightarrow$",
+    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "–": "--", "→": r"$\rightarrow$", "<": "$<$",
 }  # fmt: skip
 
 
@@ -33,7 +33,7 @@ def to_plain(found: Comparison) -> dict[str, Any]:
 
 
 def to_latex(found: Comparison) -> str:
-    """A booktabs table: a row per language, then per group; accuracy, calibrated accuracy and AUROC with intervals."""
+    """A table for the package booktabs: a row per language, then per group; changes with their intervals."""
     head = ["", "$n$", "Accuracy", "Change", "Calibrated", "Prior repair", "AUROC", "Holm $p$"]
     lines = [r"\begin{tabular}{lrrrrrrr}", r"\toprule", " & ".join(head) + r" \\", r"\midrule"]
     for row in found.languages.to_dict("records"):
@@ -48,7 +48,7 @@ def to_latex(found: Comparison) -> str:
         label = latex(f"{title} ({rows['accuracy']['languages']})")
         lines.append(_line(label, flat | {"n": rows["accuracy"]["n"]}, rows["accuracy"]["holm_p"]))
     note = f"{found.task}, {found.label_set} labels; points with {100 * found.level:.0f} % intervals; * trained on"
-    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", f"% {note}"]) + "\n"
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", r"% \usepackage{booktabs}", f"% {note}"]) + "\n"
 
 
 def _line(name: str, row: Mapping[Any, Any], p: float) -> str:
@@ -59,7 +59,7 @@ def _line(name: str, row: Mapping[Any, Any], p: float) -> str:
         *(_cell(row, metric) for metric in ("accuracy", "calibrated_accuracy", "prior_repair")),
         "--" if row["auroc_delta"] != row["auroc_delta"] else f"${row['auroc_delta']:+.3f}$ "
         f"[${row['auroc_low']:+.3f}$, ${row['auroc_high']:+.3f}$]",
-        "--" if p != p else f"{p:.3f}",
+        "--" if p != p else latex(p_value(p)),
     ]  # fmt: skip
     return " & ".join(cells) + r" \\"
 

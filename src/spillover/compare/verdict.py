@@ -221,9 +221,18 @@ def _guard(found: Comparison) -> Sentence:
         end = f"lost more than the margin of {margin:g} points"
     else:
         end = f"not shown to hold: a loss of {margin:g} points is not excluded (p {p_text})"
-    return Sentence(
-        "guard", f"{name}: {points(guard.delta)} (Tango's interval {span(vars(guard))}): {end}.", vars(guard)
-    )
+    text = f"{name}: {points(guard.delta)} (Tango's interval {span(vars(guard))}): {end}."
+    numbers = dict(vars(guard))
+    if area := area_lost(found):
+        text += f" Its AUROC fell, {area_span(area)}: the labels are told apart worse, whatever accuracy says."
+        numbers["auroc"] = _numbers(area, "delta", "low", "high", "p")
+    return Sentence("guard", text, numbers)
+
+
+def area_lost(found: Comparison) -> dict[str, Any]:
+    """The row of the reference language's AUROC where it got worse, else an empty one."""
+    rows = found.groups[(found.groups["kind"] == "reference") & (found.groups["metric"] == "auroc")].to_dict("records")
+    return rows[0] if rows and rows[0]["verdict"] == WORSE else {}
 
 
 def pick(groups: Any, group: str, metric: str) -> Any:
@@ -240,10 +249,12 @@ def points(share: float) -> str:
 
 
 def percent(share: float) -> str:
+    """A share in percent; a dash for NaN."""
     return "–" if math.isnan(share) else f"{100 * share:.1f}"
 
 
 def p_value(p: float) -> str:
+    """A p-value, never 0; a dash for NaN."""
     return "–" if math.isnan(p) else "<0.001" if p < 0.001 else f"{p:.3f}"
 
 

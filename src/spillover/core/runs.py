@@ -97,6 +97,11 @@ class Run:
         self.update(stages=self.manifest()["stages"] | {name: dict(record)})
 
 
+def first_process() -> bool:
+    """Whether this is the process that writes and speaks: the only one, or torchrun's first."""
+    return os.environ.get("RANK", "0") == "0"
+
+
 def open_run(path: Path | str) -> Run:
     """The run in a folder, new or existing; nothing is written yet. RunError when it holds something that is no run."""
     path = Path(path)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -71,12 +71,7 @@ def evaluate(
     run = open_run(out) if out is not None else None
     engine = open_engine(model, config)
     plan = partial(_plans, engine, wording, data, codes, seed, config)
-    plans = plan(limit)
-    if config.budget_minutes is not None:
-        most = len(next(iter(plans.values())).items) - len(config.content_free)
-        within = _items_within(run, wording.name, engine, plans, most, 60 * config.budget_minutes)
-        if within < most:
-            limit, plans = within, plan(within)
+    limit, plans = _within_budget(run, wording.name, engine, plan, limit, config)
     settings = {
         "model": model.ref.fingerprint,
         "dtype": str(model.dtype).removeprefix("torch."),
@@ -93,14 +88,16 @@ def evaluate(
     stage_name = f"evaluate/{name}/{wording.name}"
     with run.stage(stage_name, settings) as stage:
         found = _score_all(engine, wording, plans, free, run.path / stage_name, evaluation, name, progress)
-        stage.facts |= {
-            "items": sum(len(own.example_ids) for own in found.scores.values()),
-            "prompt_tokens": int(sum(own.tokens.sum() for own in found.scores.values())),
-            "computed_tokens": sum(own.computed for own in plans.values()),
-            "task": task,
-            "data": data,
-        }
+        stage.facts |= _counts(found, plans) | {"task": task, "data": data}
     return found
+
+
+def _counts(found: Evaluation, plans: Mapping[str, Plan]) -> dict[str, int]:
+    return {
+        "items": sum(len(own.example_ids) for own in found.scores.values()),
+        "prompt_tokens": int(sum(own.tokens.sum() for own in found.scores.values())),
+        "computed_tokens": sum(own.computed for own in plans.values()),
+    }
 
 
 def _plans(
@@ -169,6 +166,23 @@ def _announce(engine: Engine, task: str, plans: Sequence[Plan]) -> None:
 
 def _duration(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
+
+
+def _within_budget(
+    run: Run | None,
+    task: str,
+    engine: Engine,
+    plan: Callable[[int | None], dict[str, Plan]],
+    limit: int | None,
+    config: EvaluateConfig,
+) -> tuple[int | None, dict[str, Plan]]:
+    """The limit and its plans, of fewer items where `config.budget_minutes` allows no more."""
+    plans = plan(limit)
+    if config.budget_minutes is None:
+        return limit, plans
+    most = len(next(iter(plans.values())).items) - len(config.content_free)
+    within = _items_within(run, task, engine, plans, most, 60 * config.budget_minutes)
+    return (within, plan(within)) if within < most else (limit, plans)
 
 
 def _items_within(

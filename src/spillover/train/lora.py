@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import shutil
 import time
 from collections.abc import Sequence
@@ -24,7 +23,7 @@ import transformers
 
 from spillover.core.config import TrainConfig
 from spillover.core.files import hash_of
-from spillover.core.runs import open_run
+from spillover.core.runs import first_process, open_run
 from spillover.core.types import Progress, TrainingPair, no_progress
 from spillover.models.load import Model, attach_adapter
 from spillover.models.memory import keep_freed_memory
@@ -71,7 +70,7 @@ def train(
         "seed": seed,
         "watch": watch and dict(watch.settings),
     }
-    if int(os.environ.get("RANK", "0")):  # another process of `accelerate launch` or torchrun writes the folder
+    if not first_process():  # another one writes the folder
         held = run.manifest()["stages"].get("train", {})
         if held.get("state") != "done" or held.get("key") != hash_of(settings):
             _train(base, pairs, folder, config, seed, watch, no_progress)
