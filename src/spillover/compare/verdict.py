@@ -229,7 +229,7 @@ def _guard(found: Comparison) -> Sentence:
     return Sentence("guard", text, numbers)
 
 
-def area_lost(found: Comparison) -> dict[str, Any]:
+def area_lost(found: Comparison) -> Mapping[Any, Any]:
     """The row of the reference language's AUROC where it got worse, else an empty one."""
     rows = found.groups[(found.groups["kind"] == "reference") & (found.groups["metric"] == "auroc")].to_dict("records")
     return rows[0] if rows and rows[0]["verdict"] == WORSE else {}
