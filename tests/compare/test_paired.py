@@ -58,6 +58,11 @@ def test_same_evaluation_twice_is_no_change_at_all():
     assert found.verdict[0].numbers["answer"] == "not shown"
 
 
+def test_trained_languages_as_one_string():
+    same = evaluation({code: random_hits(np.random.default_rng(0), 0.7) for code in ("en", "de", "th")})
+    assert compare(same, same, seen="de,th", config=QUICK).seen == ("de", "th")
+
+
 def test_same_seed_same_numbers():
     rng = np.random.default_rng(0)
     left, right = (evaluation({"en": random_hits(rng, share)}) for share in (0.5, 0.6))

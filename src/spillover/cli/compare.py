@@ -104,7 +104,7 @@ def _compare(
         raise typer.BadParameter("give a run folder, two logs, or --plan")
     codes = tuple(seen.split(",")) if seen else ()
     if is_log(paths[0]):
-        if len(paths) != 2:
+        if len(paths) != 2 or not is_log(paths[1]):
             raise typer.BadParameter(f"{paths[0]} is a log: give two, before and after")
         old, new = ({one.task: one for one in read_logs(path, metric=metric)} for path in paths)
         if not set(old) & set(new):
@@ -209,7 +209,8 @@ def print_comparison(comparison: Comparison) -> None:
     print()
     header = ("", "n", "accuracy", "change", level, "Holm p", "prior", "rest", "AUROC")
     rows = [_row(f"{row['language']}{'*' if row['seen'] else ''}", row) for row in _records(comparison.languages)]
-    print_table(f"{comparison.task}, {comparison.label_set} labels (* trained on)", *_filled(header, rows))
+    title = comparison.task if comparison.label_set == "log" else f"{comparison.task}, {comparison.label_set} labels"
+    print_table(title + " (* trained on)" * bool(comparison.seen), *_filled(header, rows))
     if comparison.languages["prior_repair_delta"].notna().any():
         print("change = prior (repaired label prior) + rest (discrimination)")
     groups = [row for row in _group_rows(comparison) if row["kind"] != "all"]

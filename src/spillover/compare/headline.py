@@ -26,7 +26,7 @@ from spillover.compare.verdict import (
     points,
     span,
 )
-from spillover.core.languages import language
+from spillover.core.languages import UNKNOWN_LANGUAGE, language
 
 if TYPE_CHECKING:
     from spillover.compare.paired import Comparison
@@ -76,6 +76,8 @@ POSITIVE = (
 
 def _claim(found: Comparison, row: Any) -> str:
     codes = row["codes"].split()
+    if codes == [UNKNOWN_LANGUAGE]:
+        return f"{found.task} improves"
     where = f"{len(codes)} unseen languages" if row["group"] == "unseen" else f"{len(codes)} languages"
     where = language(codes[0]).name if len(codes) == 1 else where
     names = [language(code).name for code in found.seen]

@@ -22,12 +22,11 @@ import numpy as np
 
 from spillover.core.errors import ConfigError, DataError
 from spillover.core.files import hash_files, read_json, read_jsonl
-from spillover.core.languages import known_languages
+from spillover.core.languages import UNKNOWN_LANGUAGE, known_languages
 from spillover.core.types import Evaluation, LabelScores, ModelRef
 
 SAMPLES = re.compile(r"samples_(?P<task>.+?)(_\d{4}-\d\d-\d\dT[\d\-.:]+)?$")
 HARNESS_METRICS = ("acc", "exact_match")
-UNKNOWN_LANGUAGE = "und"  # BCP-47 for "undetermined"
 INSPECT_VALUES = {"C": 1.0, "P": 0.5, "I": 0.0, "N": 0.0, True: 1.0, False: 0.0}
 ZSTANDARD = 93  # the zip format's number for it; zipfile knows it from Python 3.14 on
 HINT = "give a samples_*.jsonl of --log_samples, a folder of them, or an inspect_ai log (.json or .eval)"

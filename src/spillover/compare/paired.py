@@ -108,15 +108,16 @@ def compare(
     before: Evaluation,
     after: Evaluation,
     *,
-    seen: Sequence[str] = (),
+    seen: str | Sequence[str] = (),
     config: CompareConfig | None = None,
     seed: int = 0,
 ) -> Comparison:
-    """The change from `before` to `after` on the items of both. seen: languages that were trained on.
+    """The change from `before` to `after` on the items of both. seen: languages that were trained on, codes or "es,de".
 
     DataError when the tasks, languages, items or their gold labels differ.
     """
     config = config or CompareConfig()
+    seen = tuple(seen.split(",") if isinstance(seen, str) else seen)
     pairs = join(before, after, config)
     changes = changes_of(pairs, config.calibration)
     groups = groups_of(changes.languages, seen, config.groups)
@@ -125,7 +126,7 @@ def compare(
     found = Comparison(
         after.task,
         " → ".join(dict.fromkeys((before.label_set, after.label_set))),
-        tuple(seen),
+        seen,
         config.level,
         language_table(pairs, changes, draws, seen, config),
         group_table(pairs, changes, draws, groups, config, rng),

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from spillover.core.config import CompareConfig
-from spillover.core.languages import language
+from spillover.core.languages import UNKNOWN_LANGUAGE, language
 
 if TYPE_CHECKING:
     from spillover.compare.paired import Comparison
@@ -95,9 +95,11 @@ def _change(found: Comparison, row: Mapping[Any, Any]) -> Sentence:
 
 
 def _group_name(row: Mapping[Any, Any]) -> str:
-    """`17 unseen languages`, or the one language's name."""
+    """`17 unseen languages`, or the one language's name, or "all items" where no language is known."""
     codes = row["codes"].split()
     kind = {"all": "all", "seen": "trained-on", "unseen": "unseen"}.get(row["group"])
+    if codes == [UNKNOWN_LANGUAGE]:
+        return "all items"
     if len(codes) == 1:
         return language(codes[0]).name + (f" ({kind})" if kind in ("trained-on", "unseen") else "")
     number = f"all {len(codes)}" if kind == "all" else f"{len(codes)} {kind or row['group']}"

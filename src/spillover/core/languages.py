@@ -9,6 +9,8 @@ from spillover.core.errors import ConfigError
 from spillover.core.files import read_yaml, resources
 from spillover.core.types import Language
 
+UNKNOWN_LANGUAGE = "und"  # BCP-47's code of "undetermined"
+
 
 @cache
 def _table() -> dict[str, dict[str, str]]:
