@@ -107,7 +107,7 @@ def _check_arm(config: BuildConfig) -> None:
     if config.arm == "off-domain" and config.off_domain in (None, config.task):
         raise ConfigError(
             f"build.off_domain: {config.off_domain}: the off-domain arm needs another task than build.task",
-            hint="--set build.off_domain=nli",
+            hint=f"--set build.off_domain=TASK, a task beside {config.task} that has training questions",
         )
     if config.files and config.arm not in FROM_PAIRS:
         raise ConfigError(f"build.arm: {config.arm} cannot be made of build.files", hint=", ".join(FROM_PAIRS))

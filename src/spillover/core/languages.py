@@ -55,6 +55,8 @@ def select_languages(
     ConfigError names a code that is no language, or that `available` lacks.
     """
     available, seen = list(available), set(seen)
+    if not available:
+        raise ConfigError(f"{where}: there are none", hint="another task, or other data")
     words = wanted.replace(",", " ").split() if isinstance(wanted, str) else list(wanted)
     groups = {
         "all": available,
