@@ -120,5 +120,5 @@ def test_an_area_without_a_fault_has_a_bound_by_its_items():
 def test_one_answer_to_every_item_is_named():
     assert one_answer(table([[-1, -2], [-1, -3]], [0, 1])) == "a"
     assert one_answer(table([[-1, -2], [-3, -1]], [0, 1])) == ""
-    assert one_answer(table([[-1, -1], [-2, -2]], [0, 1])) == "none (all tie)"
+    assert one_answer(table([[-1, -1], [-2, -2]], [0, 1])) == "a tie"
     assert one_answer(table([[-1, -2]], [0])) == ""

@@ -192,10 +192,10 @@ def _one_answer(found: Comparison) -> list[Sentence]:
         side: {row["language"]: row[f"one_answer_{side}"] for row in found.languages.to_dict("records")
                if row[f"one_answer_{side}"]} for side in ("before", "after")
     }  # fmt: skip
-    parts = [f"{side} {_listed(own, len(found.languages))}" for side, own in told.items() if own]
+    parts = [f"{side}: {_listed(own, len(found.languages))}" for side, own in told.items() if own]
     if not parts:
         return []
-    text = f"Every item got one answer, so that accuracy is that label's share: {'; '.join(parts)}."
+    text = f"Every item got one answer, so that accuracy is that label's share ({'; '.join(parts)})."
     return [Sentence("one answer", text, told)]
 
 

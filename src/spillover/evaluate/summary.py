@@ -102,12 +102,12 @@ def reason_undefined(scores: LabelScores) -> str:
 
 
 def one_answer(scores: LabelScores) -> str:
-    """The label that every one of several items gets, or "none (all tie)"; "" when answers differ."""
+    """The label that every one of several items gets, or "a tie" of all labels; "" when answers differ."""
     if scores.outcome is not None or len(scores.gold) < 2:
         return ""
     best = scores.logprobs == scores.logprobs.max(axis=1, keepdims=True)
     if best.all():
-        return "none (all tie)"
+        return "a tie"
     given = scores.logprobs.argmax(axis=1)
     return scores.labels[given[0]] if (given == given[0]).all() else ""
 
