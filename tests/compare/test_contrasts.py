@@ -117,6 +117,18 @@ def test_runs_whose_languages_hold_other_items_are_never_mixed_up():
     assert set(found[found["group"] == "de"]["n"]) == {150}
 
 
+def test_runs_with_other_gold_labels_are_refused():
+    first = runs_of(("translate", 0, 0.4))[0]
+
+    def turned(side):
+        own = side.scores["de"]
+        return replace(side, scores=side.scores | {"de": replace(own, gold=1 - own.gold)})
+
+    other = replace(first, name="other", arm="copy", before=turned(first.before), after=turned(first.after))
+    with pytest.raises(DataError, match="translate-0 and other: de: gold labels differ"):
+        compare_runs([first, other], config=QUICK)
+
+
 def test_a_comparison_of_runs_reads_back(tmp_path):
     rng = np.random.default_rng(0)
     run = open_run(tmp_path / "run")

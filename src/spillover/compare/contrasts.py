@@ -86,7 +86,14 @@ def _on_the_same_items(runs: Sequence[TrainedRun], config: CompareConfig) -> lis
     wanted = {code: ids for code, ids in wanted.items() if ids}
     if not wanted:
         raise DataError("the runs have no item or no language in common", hint="evaluate them on the same data")
-    return [restricted(pairs, wanted) for pairs in joined]
+    shared = [restricted(pairs, wanted) for pairs in joined]
+    for run, pairs in zip(runs[1:], shared[1:], strict=True):
+        for code, (left, _) in pairs.items():
+            if (left.gold != shared[0][code][0].gold).any():
+                raise DataError(
+                    f"{runs[0].name} and {run.name}: {code}: gold labels differ", hint="evaluate them on the same data"
+                )
+    return shared
 
 
 def _refuse_other_items(first: str, second: str, wanted: Mapping[str, Sequence[str]], pairs: Pairs) -> None:
