@@ -6,7 +6,7 @@ DATA :=
 BENCH :=
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: install demo test test-slow test-packaged check bench bench-train bench-audit bench-alignment clean
+.PHONY: install demo test test-slow test-packaged check bench bench-train bench-audit bench-alignment bench-page clean
 
 install: $(VENV)/.installed
 
@@ -56,6 +56,9 @@ bench-audit: install  ## DATA=data/paper for the imported data too, BENCH="--lar
 
 bench-alignment: install  ## alignment and identity on made-up states: time, memory, false alarms
 	PYTHONPATH=. $(BIN)/python -m benchmarks.alignment
+
+bench-page: install  ## the page of 20 languages x 600 items x 2 models: bytes, time to build and to open
+	PYTHONPATH=. $(BIN)/python -m benchmarks.page
 
 # Environments of their own: LLaMA-Factory wants an older transformers.
 bench-train: install .venv-trl/.installed .venv-llamafactory/.installed  ## DATA=folder, BENCH="--rows 64 --repeats 3"

@@ -60,13 +60,13 @@ def open_page(page: Path) -> None:
     with sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
         shown = browser.new_page(viewport={"width": 1440, "height": 900})
+        session = shown.context.new_cdp_session(shown)
+        session.send("Performance.enable")
         shown.goto(page.as_uri())
         shown.wait_for_selector("#verdict .plot[data-drawn=done]", timeout=600_000)
         first = shown.evaluate("performance.now()")
         shown.wait_for_selector("html[data-ready]", state="attached", timeout=600_000)
         loaded = shown.evaluate("performance.getEntriesByType('navigation')[0].loadEventEnd")
-        session = shown.context.new_cdp_session(shown)
-        session.send("Performance.enable")
         metrics = {row["name"]: row["value"] for row in session.send("Performance.getMetrics")["metrics"]}
         drawn = shown.evaluate("performance.now()")
         work = metrics["TaskDuration"]

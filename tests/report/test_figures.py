@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import pandas as pd
 import pytest
 
 from spillover.core.errors import ConfigError, RunError
 from spillover.core.runs import open_run
-from spillover.report.charts import FADED, svg
+from spillover.report.charts import FADED, packed, specification, svg
 from spillover.report.figures import layer_figures, write_figures
 from spillover.report.layer_charts import lens_change, lens_grid
 from tests.report.runs import lens, lens_layers, probe
@@ -47,6 +48,24 @@ def test_figures_are_written_in_every_format(run):
         assert path.read_bytes().lstrip().startswith(starts[path.suffix[1:]])
     assert "https://" not in (run.path / "figures" / "lens-change.html").read_text().split("<script")[0]
     assert not list(run.path.rglob("*.partial"))
+
+
+def test_a_chart_of_many_rows_is_drawn():
+    import altair as alt
+
+    rows = pd.DataFrame({"x": range(6_000)})
+    found = specification(alt.Chart(rows).mark_point().encode(x="x:Q"))
+    assert len(next(iter(found["datasets"].values()))) == 6_000
+
+
+def test_a_chart_is_packed_without_a_loss():
+    rows = [{"a": "x", "b": 1.5, "c": None}, {"a": "y", "b": 2, "c": "x"}, {"a": "x", "b": None, "c": True}]
+    columns = packed({"datasets": {"d": rows}})["datasets"]["d"]
+    assert columns["a"] == {"words": ["x", "y"], "at": [0, 1, 0]}
+    unpacked = {
+        key: one if isinstance(one, list) else [one["words"][i] for i in one["at"]] for key, one in columns.items()
+    }
+    assert [dict(zip(unpacked, row, strict=True)) for row in zip(*unpacked.values(), strict=True)] == rows
 
 
 def test_an_unknown_format_or_a_folder_that_is_no_run_is_refused(run, tmp_path):

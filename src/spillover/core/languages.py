@@ -17,6 +17,7 @@ def _table() -> dict[str, dict[str, str]]:
     return dict(read_yaml(resources() / "languages.yaml")["languages"])
 
 
+@cache
 def reference_language() -> str:
     """The language the bundled tasks were written in, and the default target of question translation."""
     return str(read_yaml(resources() / "languages.yaml")["reference"])

@@ -128,14 +128,14 @@ def split_figure(found: Comparison) -> Figure | None:
     )
     bars = base.mark_rule(strokeWidth=1.5).encode(x=alt.X("low:Q", title="part of the change (points)"), x2="high:Q")
     dots = base.mark_point(filled=True, size=45, opacity=1).encode(x="delta:Q", shape=shape)
-    left = alt.layer(_line_at(0, [5, 3]), bars, dots, data=rows).properties(width=270, height=_step(22))
+    left = alt.layer(_line_at(0, [5, 3]), bars, dots, data=rows).properties(width=330, height=_step(22))
     areas = table[["language"]].assign(
         name=names, **{end: table[f"auroc_{end}"] for end in ("before", "after", "delta", "low", "high")}
     )
     one = alt.Chart().encode(y=alt.Y("name:N", sort=order, title=None, axis=None))
     spans = one.mark_rule(strokeWidth=1.5, color=GREEN).encode(x=alt.X("low:Q", title="change in AUROC"), x2="high:Q")
     marks = one.mark_point(filled=True, size=45, opacity=1, color=GREEN, shape="diamond").encode(x="delta:Q")
-    right = alt.layer(_line_at(0, [5, 3]), spans, marks, data=areas).properties(width=190, height=_step(22))
+    right = alt.layer(_line_at(0, [5, 3]), spans, marks, data=areas).properties(width=240, height=_step(22))
     text = (
         "What each change is made of: the part that a repaired label prior gives back, and the part that the model "
         "tells apart better (calibrated accuracy); they add up to the change. Right: the change in AUROC, which no "

@@ -11,7 +11,7 @@ from spillover.compare.verdict import UNDERPOWERED, points
 from spillover.core.languages import language
 from spillover.core.runs import Run
 from spillover.core.types import Evaluation, Finding
-from spillover.evaluate.summary import summarise
+from spillover.evaluate.summary import Summary
 from spillover.report.scores import at_chance, one_label
 
 if TYPE_CHECKING:
@@ -51,12 +51,12 @@ def facts(run: Run, held: Sequence[Evaluation], comparisons: Sequence[Comparison
 
 def warnings(
     found: Comparison,
-    sides: Sequence[Evaluation],
+    after: Sequence[Summary],
     findings: Sequence[Finding] | None,
     wording: Sequence[dict[str, Any]],
 ) -> list[Warned]:
-    """The warnings of one task, the gravest first. sides: the evaluations before and after, where they are here."""
-    return [*_of_data(found.task, findings), *_of_numbers(found, sides), *_of_words(wording)]
+    """The warnings of one task, the gravest first. after: what the tuned model answers, empty without its scores."""
+    return [*_of_data(found.task, findings), *_of_numbers(found, after), *_of_words(wording)]
 
 
 def _of_data(task: str, findings: Sequence[Finding] | None) -> list[Warned]:
@@ -71,7 +71,7 @@ def _of_data(task: str, findings: Sequence[Finding] | None) -> list[Warned]:
     ]
 
 
-def _of_numbers(found: Comparison, sides: Sequence[Evaluation]) -> list[Warned]:
+def _of_numbers(found: Comparison, after: Sequence[Summary]) -> list[Warned]:
     rows = found.languages
     given = []
     if found.guard is not None and found.guard.lost:
@@ -92,8 +92,7 @@ def _of_numbers(found: Comparison, sides: Sequence[Evaluation]) -> list[Warned]:
         )
     if int(rows["n"].min()) < FEW_ITEMS:
         given.append(Warned(f"Few items: {int(rows['n'].min())} in a language say little of any one language."))
-    if sides:
-        after = summarise(sides[-1])
+    if after:
         if codes := at_chance(after):
             given.append(
                 Warned(

@@ -36,16 +36,16 @@ def changed_items(before: tuple[Path, Evaluation], after: tuple[Path, Evaluation
             continue
         labels = new.labels
         rows += _turned(old, new, texts[code])
-    reference = texts.get(reference_language(), {})
-    wanted = {row[1] for row in rows if row[0] != reference_language()}
-    twins = {key: text for key, text in reference.items() if key in wanted}
+    reference = reference_language()
+    wanted = {row[1] for row in rows if row[0] != reference}
+    twins = {key: text for key, text in texts.get(reference, {}).items() if key in wanted}
     cut = _cut([row[-1] for row in rows if row[-1]] + list(twins.values()), MOST_BYTES)
     for row in rows:
         row[-1] = _shortened(row[-1], cut)
     return {
         "task": after[1].task,
         "labels": list(labels),
-        "reference": reference_language(),
+        "reference": reference,
         "has_texts": any(texts.values()),
         "cut": cut,
         "texts": {key: _shortened(text, cut) for key, text in twins.items()},

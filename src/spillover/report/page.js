@@ -12,9 +12,20 @@
   const narrow = () => document.documentElement.clientWidth < 640;
 
   // Charts. On a narrow screen panels stand below each other, or only the first is drawn.
-  const fitted = (chart) => {
-    if (!narrow()) return chart;
-    const spec = structuredClone(chart);
+  const unpacked = (chart) => {
+    for (const [name, columns] of Object.entries(chart.datasets || {})) {
+      const rows = [];
+      for (const [column, values] of Object.entries(columns)) {
+        const all = Array.isArray(values) ? values : values.at.map((place) => values.words[place]);
+        all.forEach((value, i) => { (rows[i] ||= {})[column] = value; });
+      }
+      chart.datasets[name] = rows;
+    }
+    return chart;
+  };
+  const fitted = (spec) => {
+    if (!narrow()) return spec;
+    spec.config = { ...spec.config, legend: { orient: "bottom", columns: 2, titleLimit: 300 } };
     if (spec.hconcat && spec.usermeta && spec.usermeta.narrow === "first") {
       Object.assign(spec, spec.hconcat[0]);
       delete spec.hconcat;
@@ -40,7 +51,7 @@
   const draw = async (plot) => {
     if (plot.dataset.drawn) return;
     plot.dataset.drawn = "begun";
-    const spec = fitted(data(`data-${plot.dataset.chart}`).chart);
+    const spec = fitted(unpacked(data(`data-${plot.dataset.chart}`).chart));
     try {
       const theme = matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light";
       await window.vegaEmbed(plot, spec, { ...options, downloadFileName: plot.dataset.chart, tooltip: { theme } });

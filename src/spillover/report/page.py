@@ -21,12 +21,13 @@ from spillover.core.files import atomic, blamed_on, plain, read_table, read_text
 from spillover.core.languages import language
 from spillover.core.runs import Run, existing_run
 from spillover.core.types import Evaluation
+from spillover.evaluate.summary import Summary
 from spillover.report import made
-from spillover.report.charts import Figure, of_all_models, slug, specification, svg, table_values
+from spillover.report.charts import Figure, of_all_models, packed, slug, specification, svg, table_values
 from spillover.report.figures import comparison_figures, inside_figures
 from spillover.report.first_screen import facts, warnings
 from spillover.report.items import changed_items
-from spillover.report.scores import compared, evaluations, summary_tables
+from spillover.report.scores import compared, evaluations, summaries, summary_tables
 from spillover.report.several import comparisons, runs_table, transfer_figures
 from spillover.report.training import read_steps, stopped, training_figures
 from spillover.tasks.wording import bundled_tasks, load_task
@@ -102,6 +103,7 @@ def gather(runs: Sequence[Run]) -> dict[str, Any]:
     """Everything the template shows; the first run's, and a part on all of them."""
     run = runs[0]
     found, held = comparisons(run), evaluations(run)
+    told = summaries(held)
     findings_path = run.path / "audit" / "findings.json"
     findings = None
     if findings_path.exists():
@@ -115,8 +117,8 @@ def gather(runs: Sequence[Run]) -> dict[str, Any]:
     return {
         "manifest": run.manifest(),
         "facts": facts(run, list(held.values()), found),
-        "parts": [_part(run, one, held, findings, wording) for one in found],
-        "evaluations": summary_tables(held),
+        "parts": [_part(run, one, held, told, findings, wording) for one in found],
+        "evaluations": summary_tables(held, told),
         "findings": findings,
         "training": _training(run),
         "inside": [drawn(figure) for figure in inside_figures(run)],
@@ -143,7 +145,7 @@ def drawn(figure: Figure, *, still: bool = False) -> dict[str, Any]:
         "name": figure.name,
         "caption": figure.caption,
         "svg": raw(svg(figure.chart, background=None)) if still else "",
-        "data": {"chart": specification(figure.chart, background=None), "table": table_values(figure.table)},
+        "data": {"chart": packed(specification(figure.chart, background=None)), "table": table_values(figure.table)},
     }
 
 
@@ -151,6 +153,7 @@ def _part(
     run: Run,
     found: Comparison,
     held: Mapping[Path, Evaluation],
+    told: Mapping[Path, Sequence[Summary]],
     findings: Any,
     wording: Sequence[Mapping[str, Any]],
 ) -> dict[str, Any]:
@@ -167,7 +170,7 @@ def _part(
         "headline": headline.numbers if headline else None,
         "sentences": [one.text for one in found.verdict if one.about not in ("headline", "explanation")],
         "explanation": [one.text for one in found.verdict if one.about == "explanation"],
-        "warnings": warnings(found, [one for _, one in sides], findings, own),
+        "warnings": warnings(found, told[sides[-1][0]] if sides else [], findings, own),
         "picture": drawn(first, still=True),
         "figures": dict.fromkeys(("split", "placebo", "seeds"))
         | {figure.name.partition("-")[0]: drawn(figure) for figure in rest},

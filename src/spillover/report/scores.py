@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -53,12 +54,17 @@ def compared(run: Run, held: dict[Path, Evaluation], task: str) -> list[tuple[Pa
     return sides if len(sides) == 2 else []
 
 
-def summary_tables(held: dict[Path, Evaluation]) -> list[dict[str, Any]]:
+def summaries(held: dict[Path, Evaluation]) -> dict[Path, list[Summary]]:
+    """Of every evaluation, a summary for each language. Made once: they take seconds over thousands of items."""
+    return {folder: summarise(evaluation) for folder, evaluation in held.items()}
+
+
+def summary_tables(held: dict[Path, Evaluation], told: dict[Path, list[Summary]]) -> list[dict[str, Any]]:
     """One for each evaluation: what the model answers, and what its items cost in tokens, by language."""
     tables = []
     for folder, evaluation in held.items():
         rows: list[dict[str, Any]] = []
-        for summary in summarise(evaluation):
+        for summary in told[folder]:
             scores = evaluation.scores[summary.language]
             row = vars(summary) | {"tokens": float(np.mean(scores.tokens)) if len(scores.tokens) else float("nan")}
             if len(scores.label_tokens):
@@ -71,11 +77,11 @@ def summary_tables(held: dict[Path, Evaluation]) -> list[dict[str, Any]]:
     return tables
 
 
-def at_chance(summaries: list[Summary]) -> list[str]:
+def at_chance(told: Sequence[Summary]) -> list[str]:
     """Languages in which the answers cannot be told from guesses: the interval of AUROC holds 0.5."""
-    return [summary.language for summary in summaries if summary.at_chance]
+    return [summary.language for summary in told if summary.at_chance]
 
 
-def one_label(summaries: list[Summary]) -> list[str]:
+def one_label(told: Sequence[Summary]) -> list[str]:
     """Languages in which nearly all items get one and the same answer."""
-    return [one.language for one in summaries if one.predicted and max(one.predicted.values()) > ONE_LABEL]
+    return [one.language for one in told if one.predicted and max(one.predicted.values()) > ONE_LABEL]
