@@ -78,7 +78,7 @@ def identity_chart(table: pd.DataFrame, pooling: str) -> alt.FacetChart:
     import altair as alt
 
     rows = table[(table["pooling"] == pooling) & (table["language"] == "")]
-    names = {"accuracy": "accuracy of a linear probe", "separation": "share of variance between languages"}
+    names = {"accuracy": "linear probe, accuracy", "separation": "variance between"}
     lines = rows.melt(
         ["model", "measure", "layer", "low", "high"], value_vars=[name for name in NULLS if name in rows],
         var_name="what", value_name="share",

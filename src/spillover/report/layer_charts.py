@@ -78,7 +78,7 @@ def lens_grid(lens: pd.DataFrame, layers: pd.DataFrame) -> alt.FacetChart:
         title="entropy (bits)",
         scale=alt.Scale(domain=[0, float(layers["entropy"].max())], range=[0.05, 1]),
     )
-    strip = alt.Chart().transform_filter("isValid(datum.entropy)").mark_rect(color="#333333", strokeWidth=0)
+    strip = alt.Chart().transform_filter("isValid(datum.entropy)").mark_rect(color=GREY, strokeWidth=0)
     strip = strip.encode(
         x=alt.X("left:Q", title="layer", scale=edges), x2="right:Q", y=alt.value(PANEL), y2=alt.value(PANEL + STRIP),
         opacity=dark,
@@ -217,7 +217,7 @@ def correlation_chart(pairs: pd.DataFrame) -> alt.FacetChart:
         .mark_line(strokeWidth=1.8)
         .encode(
             x=alt.X("layer:Q", title="layer"),
-            y=alt.Y("r:Q", title="|r| with the reference language", scale=alt.Scale(domain=[0, 1])),
+            y=alt.Y("r:Q", title="|r|", scale=alt.Scale(domain=[0, 1])),
             color=alt.Color(
                 "what:N", title=None, scale=alt.Scale(domain=domain, range=[BLUE, PURPLE, GREEN, ORANGE, GREY])
             ),
