@@ -149,10 +149,13 @@ class Languages:
         return Finding(check, severity, self.task.name, language, message, tuple(ids), **rest)  # type: ignore[arg-type]
 
 
+IRREGULAR = dict(forms.split() for forms in ("have has", "are is"))
+
+
 def counted(n: int, verb: str, noun: str = "item") -> str:
     """How a message begins: "1 item has", "3 items have"."""
     if n == 1:
-        return f"1 {noun} " + {"have": "has", "are": "is"}.get(verb, f"{verb}s")
+        return f"1 {noun} {IRREGULAR.get(verb, f'{verb}s')}"
     return f"{n} {noun}s {verb}"
 
 
