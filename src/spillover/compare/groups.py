@@ -25,7 +25,7 @@ class Group:
     languages: tuple[str, ...]
 
 
-def group_title(row: Mapping[str, Any]) -> str:
+def group_title(row: Mapping[Any, Any]) -> str:
     """What a table calls the group of a row with `group` and `kind`: its name, and the reference by its language's."""
     return language(reference_language()).name if row["kind"] == "reference" else str(row["group"])
 

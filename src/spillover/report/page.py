@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spillover.audit.checks import read_findings
-from spillover.compare.verdict import p_value
+from spillover.compare.groups import group_title
+from spillover.compare.verdict import p_value, percent, points
 from spillover.core.files import atomic, blamed_on, plain, read_table, read_text
 from spillover.core.languages import language
 from spillover.core.runs import Run, existing_run
@@ -62,7 +63,7 @@ def render_page(values: Mapping[str, Any]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"percent": _percent, "points": _points, "number": _number, "language": _language_name}
+    environment.filters |= {"percent": percent, "points": points, "number": _number, "language": _language_name}
     environment.filters |= {"p_value": p_value, "sentence": lambda text: text[:1].upper() + text[1:]}
     environment.filters |= {"slug": slug, "json": data_block, "raw": raw, "known": language}
     css = read_text(Path(__file__).with_name("page.css"))
@@ -175,7 +176,7 @@ def _part(
         "figures": dict.fromkeys(("split", "placebo", "seeds"))
         | {figure.name.partition("-")[0]: drawn(figure) for figure in rest},
         "rows": found.languages.to_dict("records"),
-        "groups": found.groups.to_dict("records"),
+        "groups": [row | {"group": group_title(row)} for row in found.groups.to_dict("records")],
         "csv": base64.b64encode(found.languages.to_csv(index=False).encode()).decode(),
         "items": changed and changed | {"names": names},
         "contrasts": found.contrasts is not None,
@@ -232,14 +233,6 @@ def _wording(used: Sequence[tuple[str, str]]) -> list[dict[str, Any]]:
             ]
             tables.append({"task": task.name, "rows": rows})
     return [table for table in tables if table["rows"]]
-
-
-def _percent(share: float) -> str:
-    return "–" if share != share else f"{100 * share:.1f}"
-
-
-def _points(share: float) -> str:
-    return "–" if share != share else f"{100 * share:+.1f}"
 
 
 def _number(value: float) -> str:
