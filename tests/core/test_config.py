@@ -20,7 +20,7 @@ def test_order_is_defaults_file_set_flags(tmp_path):
     path = config_file(tmp_path, "train: {rank: 4, epochs: 1}\nlimit: 10\n")
     config = load_config(path, ["train.epochs=2", "train.batch=32"], train__batch=8, limit=None)
     assert (config.train.rank, config.train.epochs, config.train.batch) == (4, 2, 8)
-    assert (config.limit, config.train.learning_rate) == (10, 5e-5)
+    assert (config.limit, config.train.learning_rate) == (10, 2e-4)
 
 
 def test_all_mistakes_are_reported_at_once_with_their_values(tmp_path):
