@@ -6,7 +6,7 @@ DATA :=
 BENCH :=
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: install demo test test-slow test-packaged check bench bench-train bench-audit bench-alignment bench-page clean
+.PHONY: install demo test test-slow test-packaged check bench bench-lens bench-train bench-audit bench-alignment bench-page clean
 
 install: $(VENV)/.installed
 

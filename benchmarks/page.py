@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from itertools import product
+from itertools import combinations, product
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +29,7 @@ from spillover.evaluate.tables import facts_of, write_scores
 LABELS = ("entailment", "neutral", "contradiction")
 LAYERS, PROBED = 31, 24
 TEXT_LENGTH = 220
+POOLINGS = ("last", "mean", "all", "weighted")
 
 
 def main() -> None:
@@ -125,12 +126,13 @@ def probe_tables(folder: Path, rng: np.random.Generator) -> None:
     layers = pd.DataFrame(product(codes, range(LAYERS)), columns=["language", "layer"])
     layers.assign(entropy=rng.random(len(layers)) * 10).to_parquet(folder / "lens_layers.parquet")
     points = pd.DataFrame(
-        product(("all", "mean"), range(LAYERS), codes, (f"nli-{i:04d}" for i in range(PROBED))),
+        product(POOLINGS, range(LAYERS), codes, (f"nli-{i:04d}" for i in range(PROBED))),
         columns=["pooling", "layer", "language", "example_id"],
     )
     points.assign(**{pc: rng.normal(size=len(points)) for pc in ("pc1", "pc2")}).to_parquet(folder / "pca.parquet")
     pairs = pd.DataFrame(
-        product(("all", "mean"), range(LAYERS), codes[:1], codes[1:]), columns=["pooling", "layer", "language", "other"]
+        [(*place, *two) for place in product(POOLINGS, range(LAYERS)) for two in combinations(codes, 2)],
+        columns=["pooling", "layer", "language", "other"],
     )
     named = ("correlation", "centred", "residual", "length", "shuffled")
     pairs.assign(**{name: rng.random(len(pairs)) for name in named}).to_parquet(folder / "pca_pairs.parquet")

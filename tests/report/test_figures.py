@@ -28,6 +28,15 @@ def test_the_tables_decide_which_figures_there_are(run, tmp_path):
     assert names == ["lens-base", "lens-tuned", "lens-change", "pca-correlation", "pca-all", "pca-mean"]
 
 
+def test_of_many_pairs_of_languages_those_with_english_stand_on_the_page(run):
+    pairs = pd.read_parquet(run.path / "probe" / "base" / "pca_pairs.parquet")
+    strangers = pairs.assign(language="th", other="de")
+    pd.concat([pairs, strangers]).to_parquet(run.path / "probe" / "base" / "pca_pairs.parquet")
+    figure = next(figure for figure in layer_figures(run) if figure.name == "pca-correlation")
+    assert len(figure.table) == 2 * len(pairs)
+    assert not (figure.table["Language"] == "Thai").any()
+
+
 def test_the_grid_names_every_language_and_draws_intervals(run):
     drawn = svg(lens_grid(lens(), lens_layers()))
     assert all(word in drawn for word in ("English", "Thai", "native answer", "exact word", "entropy (bits)"))

@@ -135,7 +135,7 @@ def _results(found: Comparison) -> list[str]:
     rows: list[tuple[str, str, str, float]] = []
     for row in found.groups.to_dict("records"):
         if row["group"] in GROUPS and row["metric"] in METRICS:
-            text = f"{METRICS[row['metric']]}, mean over {row['languages']} {GROUPS[row['group']]}"
+            text = f"{METRICS[row['metric']]}, mean over {GROUPS[row['group']]} ({row['languages']})"
             rows.append((row["group"], row["metric"], text, row["after"]))
     for row in found.languages.to_dict("records"):
         rows.append(

@@ -18,7 +18,14 @@ from spillover.core.runs import Run, existing_run
 from spillover.report.change_charts import change_figure, contrast_figure, seeds_figure, split_figure
 from spillover.report.charts import Figure, columns, of_all_models, styled, svg
 from spillover.report.language_figures import language_figures
-from spillover.report.layer_charts import correlation_chart, lens_change, lens_grid, pca_grid, pca_slider
+from spillover.report.layer_charts import (
+    correlation_chart,
+    lens_change,
+    lens_grid,
+    pca_grid,
+    pca_slider,
+    with_reference,
+)
 from spillover.report.scores import chance
 from spillover.report.several import transfer_figures
 from spillover.report.training import training_figures
@@ -133,7 +140,9 @@ def _correlation_figure(pairs: pd.DataFrame) -> Figure:
         "correlation": "r of PC1", "centred": "Without language means", "residual": "Without means and length",
         "length": "Of length alone", "shuffled": "Of shuffled items",
     }  # fmt: skip
-    return Figure("pca-correlation", correlation_chart(pairs), text, columns(pairs, named))
+    # The pairs that the chart is made of; all of them, 190 for 20 languages, stand in the run's table.
+    own = with_reference(pairs)
+    return Figure("pca-correlation", correlation_chart(own), text, columns(own, named))
 
 
 def _centres(points: pd.DataFrame, pooling: str) -> pd.DataFrame:

@@ -191,9 +191,17 @@ def _cloud(size: int) -> alt.Chart:
     )
 
 
-def correlation_chart(pairs: pd.DataFrame) -> alt.FacetChart:
-    """Correlation of the first component with the reference language's, mean over languages, by layer; beside length
-    alone, shuffled items, and states whose length was taken out. A column per pooling, a row per model."""
+def with_reference(pairs: pd.DataFrame) -> pd.DataFrame:
+    """The pairs of which the reference language is one; all, where it was not probed."""
+    reference = reference_language()
+    own = pairs[(pairs["language"] == reference) | (pairs["other"] == reference)]
+    return own if len(own) else pairs
+
+
+def correlation_chart(own: pd.DataFrame) -> alt.FacetChart:
+    """Correlation of the first component with the reference language's, mean over the pairs of `with_reference`, by
+    layer; beside length alone, shuffled items, and states whose length was taken out. A column per pooling, a row per
+    model."""
     import altair as alt
 
     names = {
@@ -203,9 +211,6 @@ def correlation_chart(pairs: pd.DataFrame) -> alt.FacetChart:
         "length": "length alone",
         "shuffled": "shuffled items",
     }
-    reference = reference_language()
-    own = pairs[(pairs["language"] == reference) | (pairs["other"] == reference)]
-    own = own if len(own) else pairs
     own = own.assign(**{name: own[name].abs() for name in names})
     means = own.groupby(["model", "pooling", "layer"], sort=False)[list(names)].mean().reset_index()
     rows = means.melt(["model", "pooling", "layer"], var_name="what", value_name="r").replace(
