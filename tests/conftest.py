@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 import transformers
+from hypothesis import HealthCheck, settings
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
@@ -19,6 +20,9 @@ from spillover.tasks.wording import load_task
 
 # The models here are so small that threads cost more than they save; the packaged one is scored with all of them.
 torch.set_num_threads(1)
+# A busy machine is no failure: no test is judged by how long an example took.
+settings.register_profile("spillover", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("spillover")
 
 TEXT = [
     'Review: good. Sentiment: "positive"',

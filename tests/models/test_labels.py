@@ -36,7 +36,7 @@ def test_context_and_label_are_the_tokens_of_the_whole_text(kind, task, label_se
     text=st.text(min_size=1, max_size=12),
     answers=st.lists(st.text(min_size=1, max_size=6), min_size=2, max_size=3, unique=True),
 )
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_any_text_splits_where_all_labels_agree(kind, text, answers):
     tokenizer = make_tokenizer_once(kind)
     prompt = prompt_of("x" + text, tuple(answers))

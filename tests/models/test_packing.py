@@ -22,7 +22,6 @@ def items_of(lengths, labels):
 
 
 @given(LABELS)
-@settings(deadline=None)
 def test_every_label_is_a_path_and_shared_beginnings_are_one(labels):
     tree = label_tree(labels)
     for label, path in zip(labels, tree.paths, strict=True):
@@ -34,7 +33,7 @@ def test_every_label_is_a_path_and_shared_beginnings_are_one(labels):
 
 
 @given(st.lists(st.integers(1, 40), min_size=1, max_size=20), LABELS)
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_a_row_holds_each_item_once_and_each_token_sees_its_own_past(lengths, labels):
     items = items_of(lengths, labels)
     row = pack(items, 7, CPU)
@@ -53,7 +52,7 @@ def test_a_row_holds_each_item_once_and_each_token_sees_its_own_past(lengths, la
 
 
 @given(st.lists(st.integers(1, 12), min_size=1, max_size=6), LABELS)
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_a_label_sees_the_item_and_its_own_branch_alone(lengths, labels):
     items = items_of(lengths, labels)
     row = pack(items, 0, CPU)
