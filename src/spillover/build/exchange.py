@@ -19,7 +19,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from spillover.core.config import RunConfig
+from spillover.core.config import RunConfig, on_hub
 from spillover.core.errors import ConfigError, DataError
 from spillover.core.files import atomic, read_json, read_jsonl, write_json, write_jsonl, write_yaml
 from spillover.core.languages import known_languages, language
@@ -32,8 +32,6 @@ ALPACA, SHAREGPT = "pairs", "pairs_sharegpt"
 OWN = ("id", "source", "target")
 FORMATS = ("trl", "llama-factory")
 SHAPES = "{prompt, completion}, {instruction, output}, {conversations}, or {input, answer}"
-# What others load the packaged model by: the same model before it was quantised.
-HUB_NAMES = {"smollm2-135m": "HuggingFaceTB/SmolLM2-135M-Instruct"}
 
 
 def check_format(name: str | None, end: str = "") -> None:
@@ -90,7 +88,7 @@ def llama_factory_config(config: RunConfig) -> dict[str, Any]:
     """What `llamafactory-cli train` needs to train the same adapter, in the folder of the data."""
     train = config.train
     return {
-        "model_name_or_path": HUB_NAMES.get(config.model.name, config.model.name),
+        "model_name_or_path": on_hub(config.model.name)[0],
         "stage": "sft",
         "do_train": True,
         "finetuning_type": "lora",

@@ -26,13 +26,13 @@ from spillover.compare.verdict import (
     points,
     span,
 )
+from spillover.core.config import REAL_ARM
 from spillover.core.languages import UNKNOWN_LANGUAGE, language
 
 if TYPE_CHECKING:
     from spillover.compare.paired import Comparison
 
 NAMED = 5
-REAL_ARM = "translate"  # the arm of `build` that is no placebo
 
 
 def headline(found: Comparison, arm: str = "") -> Sentence:

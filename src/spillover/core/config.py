@@ -8,12 +8,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from spillover.core.errors import ConfigError, DataError
-from spillover.core.files import read_yaml
+from spillover.core.files import read_yaml, resources
 
 Share = Annotated[float, Field(ge=0, lt=1)]
 Count = Annotated[int, Field(ge=1)]
@@ -31,6 +31,15 @@ class Section(BaseModel):
     """Unknown keys are mistakes, and nothing is changed after it was checked."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+REAL_ARM: Final = "translate"  # the arm of `build` that is no placebo
+
+
+def on_hub(name: str) -> tuple[str, str | None]:
+    """(a model's name on the hub, its licence where it is known): a short name of ours stands for one there."""
+    known = read_yaml(resources() / "models.yaml").get(name)
+    return (known["hub"], known["licence"]) if known else (name, None)
 
 
 class ModelConfig(Section):
@@ -100,7 +109,7 @@ class BuildConfig(Section):
     sources: Languages = "all"
     target: str | None = None
     pairs: Count | None = None
-    arm: Literal["translate", "shuffled", "copy", "template", "off-domain", "labelled"] = "translate"
+    arm: Literal["translate", "shuffled", "copy", "template", "off-domain", "labelled"] = REAL_ARM
     off_domain: str | None = None
     overlap: Literal["refuse", "drop"] = "refuse"
     missing_items: Literal["refuse", "pairwise"] = "refuse"

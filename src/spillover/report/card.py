@@ -13,8 +13,9 @@ from spillover.compare.paired import Comparison
 from spillover.compare.run import FOLDER as COMPARE
 from spillover.compare.run import read_comparisons, training_languages
 from spillover.compare.verdict import p_value, percent, points
+from spillover.core.config import on_hub
 from spillover.core.errors import RunError
-from spillover.core.files import atomic, read_yaml, resources
+from spillover.core.files import atomic
 from spillover.core.languages import language
 from spillover.core.runs import Run, existing_run
 from spillover.report.scores import evaluations
@@ -45,7 +46,8 @@ def model_card(run: Run, weights: Weights | None, name: str, *, licence: str | N
     base = _base(run, weights)
     found = read_comparisons(run.path / COMPARE) if (run.path / COMPARE / "verdict.json").exists() else []
     codes = list(training_languages(run))
-    shown, licence = _known(base, licence)
+    shown, known = on_hub(base)
+    licence = licence or known
     lines = [*_front_matter(name, shown, weights, codes, found, licence), f"# {name}", ""]
     lines += [
         f"{_article(weights)} of `{shown}`, tuned on question translations with "
@@ -62,12 +64,6 @@ def model_card(run: Run, weights: Weights | None, name: str, *, licence: str | N
         f"These weights are derived from `{shown}`: its licence holds for them too, and so may that of the data.",
     ]
     return "\n".join(lines) + "\n"
-
-
-def _known(base: str, licence: str | None) -> tuple[str, str | None]:
-    """The base under its name on the hub, and its licence, where we know them."""
-    known = read_yaml(resources() / "models.yaml").get(base)
-    return (known["hub"], licence or known["licence"]) if known else (base, licence)
 
 
 def _base(run: Run, weights: Weights | None) -> str:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from spillover.compare.run import training_languages
-from spillover.compare.verdict import UNDERPOWERED, points
+from spillover.compare.verdict import UNDERPOWERED, area_lost, area_span, points
+from spillover.core.config import REAL_ARM
 from spillover.core.languages import language
 from spillover.core.runs import Run
 from spillover.core.types import Evaluation, Finding
@@ -41,7 +42,7 @@ def facts(run: Run, held: Sequence[Evaluation], comparisons: Sequence[Comparison
     found = {
         "Model": held[0].model.name if held else "",
         "Task": ", ".join(f"{task} ({held[0].label_set} label words)" if held else task for task in tasks),
-        "Trained on": (", ".join(trained) + (f" ({arm})" if arm not in ("", "translate") else "")) if trained else "",
+        "Trained on": (", ".join(trained) + (f" ({arm})" if arm not in ("", REAL_ARM) else "")) if trained else "",
         "Evaluated in": f"{len(codes)} languages" if len(codes) > NAMED else _names(list(codes)),
         "Items a language": items,
         "Date": str(run.manifest()["created"])[:10],
@@ -81,6 +82,9 @@ def _of_numbers(found: Comparison, after: Sequence[Summary]) -> list[Warned]:
                 f"{name} fell by {points(-found.guard.delta)[1:]} points, more than the {margin:g} that it may lose."
             )
         )
+    if area := area_lost(found):
+        name = language(area["codes"]).name
+        given.append(Warned(f"{name}'s AUROC fell, {area_span(area)}: its labels are told apart worse than before."))
     group = found.groups[(found.groups["metric"] == "accuracy") & found.groups["group"].isin(("all", "unseen"))]
     least = group.iloc[-1]
     if least["verdict"] == UNDERPOWERED:

@@ -36,7 +36,7 @@ from spillover.tasks.wording import bundled_tasks, load_task
 if TYPE_CHECKING:
     from spillover.compare.paired import Comparison
 
-SCRIPT_TYPES = {"<": "\\u003c", "\u2028": "\\u2028", "\u2029": "\\u2029"}
+ESCAPES = {"<": "\\u003c", "\u2028": "\\u2028", "\u2029": "\\u2029"}
 
 
 def report(path: Path | str, *others: Path | str, title: str | None = None, out: Path | str | None = None) -> Path:
@@ -88,7 +88,7 @@ def _script(text: str) -> str:
 def data_block(value: Any) -> Any:
     """A value as JSON that may stand in a script element of a data type: no character of it ends the element."""
     text = json.dumps(plain(value), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    for char, escape in SCRIPT_TYPES.items():
+    for char, escape in ESCAPES.items():
         text = text.replace(char, escape)
     return raw(text)
 

@@ -8,6 +8,7 @@ from typing import Any
 from spillover.compare.paired import Comparison
 from spillover.compare.run import FOLDER as COMPARE
 from spillover.compare.run import read_comparisons, training_languages
+from spillover.core.config import REAL_ARM
 from spillover.core.files import blamed_on
 from spillover.core.languages import language
 from spillover.core.runs import Run
@@ -36,7 +37,7 @@ def transfer_figures(runs: Sequence[Run]) -> list[Figure]:
         for found in comparisons(run):
             label = trained_on(run) or "nothing recorded"
             arm = _built(run).get("arm", "")
-            label += f" ({arm})" if arm not in ("", "translate") else ""
+            label += f" ({arm})" if arm not in ("", REAL_ARM) else ""
             own = named.setdefault(found.task, [])
             own.append((label if label not in dict(own) else f"{label}, {run.path.name}", found))
     figures = []

@@ -113,8 +113,7 @@ def _train(
     resume = last_checkpoint(folder / CHECKPOINTS)
     if resume:
         log.info("going on from %s", resume.name)
-    started = time.monotonic()
-    _tune(trainer, base, folder, config, resume, watched=watch is not None)
+    seconds = _tune(trainer, base, folder, config, resume, watched=watch is not None)
     tokens = sum(len(row["input_ids"]) for row in training)
     facts = {
         "pairs": len(training),
@@ -129,20 +128,23 @@ def _train(
     if watch:
         facts |= outcome(trainer.state.log_history, config)
     if not resume:
-        facts["tokens_per_second"] = round(tokens * trainer.state.epoch / (time.monotonic() - started), 1)
+        facts["tokens_per_second"] = round(tokens * trainer.state.epoch / seconds, 1)
     return facts
 
 
 def _tune(
     trainer: CompletionTrainer, base: Model, folder: Path, config: TrainConfig, resume: Path | None, *, watched: bool
-) -> None:
-    """Train to the end, or until the guard stops it, and write `<folder>/adapter`. One process writes."""
+) -> float:
+    """Train to the end, or until the guard stops it, and write `<folder>/adapter`. One process writes. Returns the
+    seconds of training, looks at the model among them."""
     first, initial = trainer.is_world_process_zero(), folder / INITIAL
     with writing(folder):
         if first:
             keep_initial(trainer.model, config, initial)
+        started = time.monotonic()
         with contextlib.suppress(AlreadyStopped):
             trainer.train(resume_from_checkpoint=str(resume) if resume else None)
+        seconds = time.monotonic() - started
         if first and watched:
             take_best(trainer.state.log_history, config, folder / CHECKPOINTS, folder / "adapter")
         elif first:
@@ -151,6 +153,7 @@ def _tune(
     if first:
         for scratch in (folder / CHECKPOINTS, initial):
             shutil.rmtree(scratch, ignore_errors=True)
+    return seconds
 
 
 def _last(history: Sequence[dict[str, Any]], key: str) -> float | None:
