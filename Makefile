@@ -6,7 +6,7 @@ DATA :=
 BENCH :=
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: install demo test test-slow test-packaged check bench bench-lens bench-train bench-audit bench-alignment bench-page clean
+.PHONY: install demo test test-kernels test-slow test-packaged check bench bench-lens bench-train bench-audit bench-alignment bench-page clean
 
 install: $(VENV)/.installed
 
@@ -27,6 +27,17 @@ test: install
 
 test-slow: install  ## simulations: coverage, false alarms, planted effects
 	$(BIN)/pytest -m slow -s
+
+# Each processor has kernels of its own, and their sums differ in the last digit. No result may hang on it: the numeric
+# tests, once with each setting of OpenBLAS, ATen, oneDNN, NumPy and the number of threads. SETTINGS="..." for a few.
+NUMERIC := tests/evaluate tests/compare tests/probe tests/models tests/audit tests/test_watch.py
+SETTINGS := OPENBLAS_CORETYPE=Haswell OPENBLAS_CORETYPE=SkylakeX OPENBLAS_CORETYPE=Zen ATEN_CPU_CAPABILITY=default \
+  ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 NPY_DISABLE_CPU_FEATURES=X86_V4 OMP_NUM_THREADS=1 OMP_NUM_THREADS=2
+
+test-kernels: install  ## SETTINGS="OPENBLAS_CORETYPE=Zen OMP_NUM_THREADS=1,OPENBLAS_CORETYPE=Zen": a comma joins two
+	@set -e; for setting in $(SETTINGS); do \
+	  echo "== $$setting"; env $$(echo "$$setting" | tr , ' ') $(BIN)/pytest -m "not packaged and not slow" $(NUMERIC); \
+	done
 
 test-packaged: install
 	$(BIN)/pytest -m packaged

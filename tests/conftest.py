@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,8 @@ from spillover.tasks.prompts import render
 from spillover.tasks.wording import load_task
 
 # The models here are so small that threads cost more than they save; the packaged one is scored with all of them.
-torch.set_num_threads(1)
+if "OMP_NUM_THREADS" not in os.environ:
+    torch.set_num_threads(1)
 # A busy machine is no failure: no test is judged by how long an example took.
 settings.register_profile("spillover", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("spillover")
@@ -161,3 +163,13 @@ def small_data(folder: Path, languages: tuple[str, ...] = ("en", "de", "es"), it
         write_rows(folder / "sentiment" / "test" / f"{language}.jsonl", test)
         write_rows(folder / "sentiment" / "train" / f"{language}.jsonl", train)
     return folder
+
+
+@pytest.fixture
+def bfloat16_attention():
+    """Skips where torch has the processor's AMX but was told not to use AVX-512: its own attention then raises."""
+    states = torch.zeros(1, 1, 64, 32, dtype=torch.bfloat16)
+    try:
+        torch.nn.functional.scaled_dot_product_attention(states, states, states)
+    except RuntimeError as error:
+        pytest.skip(f"torch has no bfloat16 attention here: {error}")

@@ -5,7 +5,7 @@ import json
 import numpy as np
 
 from spillover.audit.checks import audit
-from spillover.audit.parallel import best_path
+from spillover.audit.parallel import best_path, standardised
 from spillover.core.config import AuditConfig
 from tests.audit.faults import read_data
 from tests.audit.test_checks import change, found
@@ -119,3 +119,12 @@ def test_order_in_the_file_does_not_matter_when_ids_are_right(tmp_path):
     change(folder, "de", lambda rows: rows[::-1])
     assert found(folder, "de") == {}
     assert json.loads((folder / "sentiment" / "test" / "de.jsonl").read_text().splitlines()[0])["id"] == "item-79"
+
+
+def test_texts_of_one_length_do_not_vary_by_rounding():
+    """Seven logarithms of one length, one off in its last digit: that is no spread to divide by."""
+    lengths = np.log(np.full((1, 7, 1), 7.3, dtype=np.float32))
+    lengths[0, 0] = np.nextafter(lengths[0, 0], np.float32(9))
+    assert np.abs(standardised(lengths)).max() < 1e-5
+    lengths[0, 0] = 3
+    assert np.abs(standardised(lengths)).max() > 2

@@ -16,6 +16,7 @@ from statsmodels.stats.multitest import multipletests
 from spillover.compare.intervals import (
     adjusted,
     corrected,
+    fall,
     flip_test,
     mcnemar,
     mcnemar_mid,
@@ -137,3 +138,14 @@ def test_the_skewed_interval_is_the_normal_one_without_skewness_and_leans_to_the
     long = np.repeat([0.0, 1.0], [95, 5])
     found = skewed(long, 0.95)
     assert found.high - 0.05 > 0.05 - found.low
+
+
+def test_rounding_is_not_spread():
+    """Tenths have no exact sum: what is the same everywhere has no interval, not one of no width and a p of 0."""
+    assert math.isnan(two_way(np.full((7, 3), 0.1), 0.95).p)
+    assert math.isnan(plain(np.full(7, 0.1), 0.95).p)
+    assert adjusted(np.full(9, 1e-17), 0.95).high == pytest.approx(adjusted(np.zeros(9), 0.95).high)
+
+
+def test_a_fall_by_just_the_margin_is_not_a_fall_by_more():
+    assert fall(np.full(7, 0.1 - 0.3), 0.2, 0.05)[2] == 1

@@ -8,17 +8,19 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.special import logit
 from sklearn.metrics import roc_auc_score
 
 from spillover.core.types import LabelScores
 from spillover.evaluate.auroc import auroc_influence
-from spillover.evaluate.calibrate import batch_calibrated, normalised
+from spillover.evaluate.calibrate import batch_calibrated, log_odds, normalised
 from spillover.evaluate.summary import (
     auroc,
     auroc_interval,
     calibrated_hits,
     expected_calibration_error,
     hits,
+    macro_f1,
     one_answer,
     summarise_language,
 )
@@ -122,3 +124,40 @@ def test_one_answer_to_every_item_is_named():
     assert one_answer(table([[-1, -2], [-3, -1]], [0, 1])) == ""
     assert one_answer(table([[-1, -1], [-2, -2]], [0, 1])) == "a tie"
     assert one_answer(table([[-1, -2]], [0])) == ""
+
+
+def test_an_auroc_near_certainty_is_not_made_of_ties():
+    """Normalised log-probabilities of 40 nats' lead are all 0 in double precision; their order is there all the same."""
+    lead = np.array([42.0, 41.0, 40.0, 39.0])
+    scores = table(np.stack([np.zeros(4), -lead], axis=1), [0, 0, 1, 1])
+    assert len(np.unique(normalised(scores.logprobs)[:, 0])) == 1
+    assert auroc(scores) == pytest.approx(1)
+    assert auroc(table(scores.logprobs[:, ::-1], [0, 0, 1, 1])) == pytest.approx(0)
+
+
+@given(st.lists(st.lists(st.integers(-40, 0), min_size=4, max_size=4), min_size=1, max_size=10))
+def test_log_odds_are_the_logits_of_the_probabilities_whatever_the_order_of_the_labels(rows):
+    values = np.array(rows) / 4
+    shares = np.exp(normalised(values))
+    np.testing.assert_allclose(log_odds(values), logit(shares), atol=1e-6)
+    np.testing.assert_array_equal(log_odds(values)[:, 0], log_odds(values[:, [0, 3, 1, 2]])[:, 0])
+
+
+@pytest.mark.parametrize("n_labels", range(2, 12))
+def test_a_perfect_area_has_an_interval_however_many_labels_it_is_a_mean_over(n_labels):
+    """Seven sevenths add up to less than one."""
+    labels = tuple("abcdefghijk"[:n_labels])
+    gold = np.arange(2 * n_labels) % n_labels
+    area, low, high = auroc_interval(table(5 * np.eye(n_labels)[gold] - 6, gold, labels))
+    assert area == pytest.approx(1) == high
+    assert low < 0.5
+    area, low, high = auroc_interval(table(-5 * np.eye(n_labels)[gold] - 1, gold, labels))
+    assert area == pytest.approx(0)
+    assert high > 0.5
+
+
+def test_rounding_does_not_choose_between_labels_that_tie_after_calibration():
+    """Every item says the same, so that calibration leaves all labels equal: the first is given, not the luckiest."""
+    scores = table([[-0.1, -2.3, -3.7]] * 6, [0, 1, 2] * 2, ("a", "b", "c"))
+    assert summarise_language(scores).calibrated_macro_f1 == pytest.approx(1 / 6)
+    assert macro_f1(scores, np.array([[0.0, 1e-16, -1e-16]] * 6), 1e-9) == pytest.approx(1 / 6)

@@ -23,12 +23,18 @@ def test_other_weights_have_another_fingerprint(tmp_path):
     assert first.ref.fingerprint != second.ref.fingerprint
 
 
-def test_dtype_auto_is_bfloat16_only_where_the_hardware_has_it(monkeypatch, tiny_folder):
+def test_dtype_auto_is_bfloat16_only_where_the_hardware_has_it(monkeypatch, tiny_folder, caplog):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True})
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX512")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert load_model(str(tiny_folder)).dtype == torch.bfloat16
-    monkeypatch.setattr(torch.cpu, "get_capabilities", dict)
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX2")
     assert load_model(str(tiny_folder)).dtype == torch.float32
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX512")
+    monkeypatch.setattr(torch.cpu, "get_capabilities", dict)
+    with caplog.at_level("INFO"):
+        assert load_model(str(tiny_folder)).dtype == torch.float32
+    assert "as float32 on cpu, as this processor does not multiply bfloat16" in caplog.text
 
 
 @pytest.mark.parametrize("name", ["/nowhere/at/all", "no such model"])

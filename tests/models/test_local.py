@@ -90,6 +90,7 @@ def test_one_item_alone_scores_the_same(tiny, demo_prompts):
     np.testing.assert_allclose(scores(tiny, prompts[2:3]), scores(tiny, prompts)[2:3], atol=EXACT)
 
 
+@pytest.mark.usefixtures("bfloat16_attention")
 def test_bf16_says_how_often_a_near_tie_flips(tiny, demo_prompts):
     half = replace(tiny, module=make_model().module.to(torch.bfloat16), dtype=torch.bfloat16)
     prompts = demo_prompts("sentiment", "en", limit=None)
@@ -99,6 +100,7 @@ def test_bf16_says_how_often_a_near_tie_flips(tiny, demo_prompts):
     assert margins[flips].max(initial=0) < 0.5, "only near-ties may flip"
 
 
+@pytest.mark.usefixtures("bfloat16_attention")
 def test_bf16_labels_do_not_tie(tiny, demo_prompts):
     """Two labels whose unembedding rows differ by less than a bfloat16 step of the logit are still told apart."""
     half = replace(tiny, module=make_model().module.to(torch.bfloat16), dtype=torch.bfloat16)

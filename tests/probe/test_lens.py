@@ -93,6 +93,7 @@ def test_inner_layers_equal_a_literal_loop(tiny, demo_prompts):
         )
 
 
+@pytest.mark.usefixtures("bfloat16_attention")
 def test_a_bfloat16_model_is_read_within_its_rounding_and_exactly_at_its_last_layer(demo_prompts):
     exact = make_model()
     half = replace(exact, module=make_model().module.to(torch.bfloat16), dtype=torch.bfloat16)

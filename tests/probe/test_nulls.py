@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from spillover.probe.nulls import resamples, share_explained, shuffled_orders, sign_flip
+from spillover.probe.nulls import resampled_means, resamples, share_explained, shuffled_orders, sign_flip
 
 
 def test_sign_flip_is_scipys_paired_permutation_test():
@@ -34,4 +34,16 @@ def test_share_explained_stays_within_0_and_1_and_is_undefined_without_a_value()
 def test_draws_are_orders_and_weights():
     rng = np.random.default_rng(0)
     assert (np.sort(shuffled_orders(7, 5, rng), axis=1) == np.arange(7)).all()
-    np.testing.assert_allclose(resamples(7, 5, rng).sum(axis=1), 1)
+    assert (resamples(7, 5, rng).sum(axis=1) == 7).all()
+
+
+def test_nothing_but_for_rounding_is_nothing():
+    assert np.isnan(share_explained(np.array([1e-16]), np.array([1e-17])))
+
+
+def test_resampled_hits_are_exact_fractions():
+    """Whatever kernel adds them up: where every item is a hit, every resample's rate is 1 and not nearly 1."""
+    counts = resamples(49, 500, np.random.default_rng(0))
+    assert set(np.unique(resampled_means(np.ones((49, 3)), counts))) == {1.0}
+    hits = np.repeat([0.0, 1.0], [20, 29])
+    np.testing.assert_array_equal(resampled_means(hits, counts), counts[:, 20:].sum(axis=1) / 49)

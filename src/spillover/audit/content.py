@@ -84,7 +84,7 @@ def _lengths_left(languages: Languages) -> Iterator[tuple[str, NDArray[np.float6
             continue
         off = usual[number] - _median(np.delete(usual, number, axis=0), 0)
         share = (ended - ends[number]) / np.maximum(having - present[number][:, None], 1)
-        yield code, off, _marks_lost(ends[number], share >= languages.config.consensus, off >= _median(off, 0))
+        yield code, off, _marks_lost(ends[number], share >= languages.config.consensus, off >= _median(off, 0) - 1e-9)
 
 
 def _marks_lost(own: NDArray[np.bool_], expected: NDArray[np.bool_], whole: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -123,7 +123,7 @@ def lost_numbers(languages: Languages) -> Iterator[Finding]:
     having = present.sum(axis=0)[items]
     for number, code in enumerate(languages.profiles):
         own = np.isin(pairs, expected[code], assume_unique=True)
-        lost = ~own & present[number, items] & (counts >= languages.config.consensus * np.maximum(having - 1, 1))
+        lost = ~own & present[number, items] & (counts >= languages.config.consensus * np.maximum(having - 1, 1) - 1e-9)
         if reference is not None:
             lost &= np.isin(pairs, reference, assume_unique=True)
         rows = np.unique(items[lost])

@@ -31,7 +31,7 @@ def consensus(labels: Labels, n_labels: int, share: float) -> tuple[Labels, NDAr
     for number, own in enumerate(labels):
         others = votes - (np.arange(n_labels)[:, None] == own)
         top, total = others.max(axis=0), others.sum(axis=0)
-        agreed = (total > 0) & (top >= share * total)
+        agreed = (total > 0) & (top >= share * total - 1e-9)
         settled[number] = np.where(agreed, others.argmax(axis=0), UNSETTLED)
         unanimous[number] = agreed & (top == total) & (total >= 3)
     return settled, unanimous

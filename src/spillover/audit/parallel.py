@@ -21,6 +21,7 @@ from spillover.core.types import Finding
 
 Floats = NDArray[np.float64]
 PRICE = 6.0  # nats for a change of shift: about one in 400 items
+FLAT = 1e-5  # a spread below it is float32's rounding: all values are the same
 GAIN = 10.0  # nats that a run must win over no shift
 RARITY = 4.0  # nats that one shared number or name counts at most
 ELSEWHERE = 10.0  # nats of rare anchors that say an item is another one
@@ -182,17 +183,22 @@ def _standardised(languages: Languages) -> tuple[Floats, Floats, NDArray[np.int6
     the languages, and how many have the item."""
     shapes = languages.shapes()
     flat = shapes.reshape(*shapes.shape[:2], -1)
-    # Every language has at least one item, so that no mean is of nothing.
-    mean, spread = np.nanmean(flat, axis=1, keepdims=True), np.nanstd(flat, axis=1, keepdims=True)
-    scaled = np.clip((flat - mean) / np.where(spread > 0, spread, 1), -3, 3)
-    scaled = np.nan_to_num(scaled, nan=0.0)
+    scaled = standardised(flat)
     return scaled, scaled.sum(axis=0), languages.present().sum(axis=0)[:, None]
+
+
+def standardised(values: NDArray[np.float32]) -> Floats:
+    """[languages, items, features], NaN where an item is lacking → mean 0 and variance 1 by language and feature,
+    within ±3; 0 where an item is lacking or all are alike. Every language has an item."""
+    mean, spread = np.nanmean(values, axis=1, keepdims=True), np.nanstd(values, axis=1, keepdims=True)
+    scaled = (values - mean) * np.where(spread > FLAT, 1 / np.maximum(spread, FLAT), 0)
+    return np.asarray(np.nan_to_num(np.clip(scaled, -3, 3), nan=0.0), dtype=np.float64)
 
 
 def _shape_scores(own: Floats, others: Floats, reach: int) -> Floats:
     """[items, shifts]: log-likelihood ratio of "the same item" against "any item", summed over the features."""
     spread = others.std(axis=0)
-    others = others / np.where(spread > 0, spread, 1)
+    others = others / np.where(spread > FLAT, spread, 1)
     n = len(own)
     shifted = [_moved(others, shift) for shift in range(-reach, reach + 1)]
     rho = np.clip(np.max([(own * other).mean(axis=0) for other in shifted], axis=0), 0.0, 0.95)
@@ -221,7 +227,7 @@ def _length_correlations(languages: Languages) -> dict[str, float]:
     found = {}
     for number, code in enumerate(languages.profiles):
         own, others = scaled[number][:, lengths], (total - scaled[number])[:, lengths]
-        usable = (own.std(axis=0) > 0) & (others.std(axis=0) > 0)
+        usable = (own.std(axis=0) > FLAT) & (others.std(axis=0) > FLAT)
         pairs = zip(own.T[usable], others.T[usable], strict=True)
         found[code] = max((float(np.corrcoef(one, other)[0, 1]) for one, other in pairs), default=np.nan)
     return found

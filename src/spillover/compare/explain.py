@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from spillover.compare.paired import Comparison
 
 Floats = NDArray[np.float64]
+# Margins are sums of many products: a difference below this is rounding, and the two tie.
+TIE = 1e-9
 FEWEST_TURNED = 5
 TABLES = ("items", "questions", "alignment_changes")
 TURNS = {"right": "became right", "wrong": "became wrong"}
@@ -209,7 +211,7 @@ def chance_of_more(values: Floats, first: NDArray[np.bool_], second: NDArray[np.
     wins = pairs = 0.0
     for own, ours, theirs in zip(values, first, second, strict=True):
         apart = own[ours][:, None] - own[theirs][None, :]
-        wins += float((apart > 0).sum() + (apart == 0).sum() / 2)
+        wins += float((apart > TIE).sum() + (np.abs(apart) <= TIE).sum() / 2)
         pairs += apart.size
     return wins / pairs if pairs else math.nan
 
@@ -224,7 +226,7 @@ def item_permutation(
     ranks = np.zeros(values.shape)
     for row, own in zip(ranks, values, strict=True):
         known = ~np.isnan(own)
-        row[known] = stats.rankdata(own[known]) - (known.sum() + 1) / 2
+        row[known] = stats.rankdata(np.round(own[known], 9)) - (known.sum() + 1) / 2
     weights = first / first.sum() - second / second.sum()
     meeting = weights.T @ ranks
     n = len(meeting)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from spillover.evaluate.auroc import skewed_mean
+from spillover.evaluate.auroc import UNVARIED, skewed_mean
 
 Floats = NDArray[np.float64]
 GRADES = 60
@@ -43,7 +43,7 @@ def adjusted(parts: Floats, level: float) -> Estimate:
     if n < 2 or np.isnan(parts).any():
         return _untested(parts)
     squares = float((parts**2).sum())
-    size = float((parts**4).sum()) / squares if squares else 1.0
+    size = float((parts**4).sum()) / squares if squares > UNVARIED else 1.0
     mean = float(parts.sum()) / (n + 2)
     error = math.sqrt(((squares + size) / (n + 2) - mean**2) / (n + 2))
     return _normal(float(parts.mean()), mean, error, level)
@@ -58,7 +58,7 @@ def plain(parts: Floats, level: float) -> Estimate:
         return _untested(parts)
     mean = float(parts.mean())
     error = math.sqrt(float(((parts - mean) ** 2).sum())) / n
-    if error < 1e-12:
+    if error < UNVARIED:
         return _untested(parts)
     return _normal(mean, mean, error, level)
 
@@ -88,7 +88,7 @@ def fall(parts: Floats, margin: float, size: float) -> tuple[float, float, float
     if found.delta != found.delta or len(parts) < 2:
         return found.delta, math.nan, math.nan
     if found.error != found.error:
-        return found.delta, found.delta, float(found.delta >= -margin)
+        return found.delta, found.delta, float(found.delta >= -margin - UNVARIED)
     high = found.delta + float(norm.ppf(1 - size)) * found.error
     return found.delta, high, float(norm.cdf((found.delta + margin) / found.error))
 
@@ -110,7 +110,7 @@ def two_way(block: Floats, level: float, *, floor: float = 0.0) -> Estimate:
     of_items = float(rows.var(ddof=1)) / n
     of_columns = float(columns.var(ddof=1)) / k
     variance = max(of_items + of_columns, floor**2)
-    if of_items + of_columns <= 0:
+    if math.sqrt(of_items + of_columns) < UNVARIED:
         return _untested(block)
     freedom = (of_items + of_columns) ** 2 / (of_items**2 / (n - 1) + of_columns**2 / (k - 1))
     error = math.sqrt(variance)

@@ -18,7 +18,7 @@ from spillover.core.config import CompareConfig
 from spillover.core.errors import DataError
 from spillover.core.types import Evaluation, LabelScores
 from spillover.evaluate.auroc import auroc_influence, skewed_mean
-from spillover.evaluate.calibrate import Method, normalised, rescaled
+from spillover.evaluate.calibrate import Method, log_odds, rescaled
 from spillover.evaluate.summary import calibrated_hits, hits, measures, reason_undefined
 
 Floats = NDArray[np.float64]
@@ -87,7 +87,7 @@ def parts_of(left: LabelScores, right: LabelScores, calibration: Method = "batch
     calibrated = calibrated_hits(right, calibration) - calibrated_hits(left, calibration)
     area = np.full(len(accuracy), np.nan)
     if not reason_undefined(left):
-        old, new = (auroc_influence(normalised(side.logprobs), side.gold) for side in (left, right))
+        old, new = (auroc_influence(log_odds(side.logprobs), side.gold) for side in (left, right))
         area = new[0] - old[0] + new[1] - old[1]
     return {
         "accuracy": accuracy,

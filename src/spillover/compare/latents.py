@@ -15,7 +15,7 @@ import numpy as np
 
 from spillover.compare.intervals import corrected
 from spillover.core.errors import DataError
-from spillover.probe.nulls import resamples, sign_flip
+from spillover.probe.nulls import resampled_means, resamples, sign_flip
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -65,7 +65,7 @@ def _interval(
     """Percentiles of the bootstrap for each column of [n, columns], some at a time."""
     tail = (1 - level) / 2
     ends = [
-        np.quantile(weights @ parts[:, start : start + 4096], [tail, 1 - tail], axis=0)
+        np.quantile(resampled_means(parts[:, start : start + 4096], weights), [tail, 1 - tail], axis=0)
         for start in range(0, parts.shape[1], 4096)
     ]
     low, high = np.concatenate(ends, axis=1)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from spillover.compare.items import CHANGES, Pairs
 from spillover.core.types import LabelScores
-from spillover.evaluate.calibrate import Method, normalised
+from spillover.evaluate.calibrate import Method, log_odds, normalised
 from spillover.evaluate.summary import TIE, calibrated_hits, hits, reason_undefined
 
 Floats = NDArray[np.float64]
@@ -61,7 +61,7 @@ def _measures(scores: LabelScores, weights: Floats, calibration: Method) -> dict
         "calibrated_accuracy": weighted_calibrated_accuracy(values, scores.gold, weights)
         if calibration == "batch"
         else shares @ calibrated_hits(scores, calibration),
-        "auroc": weighted_auroc(values, scores.gold, weights),
+        "auroc": weighted_auroc(log_odds(scores.logprobs), scores.gold, weights),
     }
 
 
@@ -83,7 +83,7 @@ def weighted_calibrated_accuracy(values: Floats, gold: NDArray[np.int64], weight
 def weighted_auroc(values: Floats, gold: NDArray[np.int64], weights: Floats) -> Floats:
     """[draws]: the mean one-vs-rest area under weights; NaN in a draw that lost a label. Each label is sorted once.
 
-    With two labels the one area is the other's: normalised log-probabilities sum to one.
+    With two labels the one area is the other's: their log-odds differ in sign alone.
     """
     labels = 1 if values.shape[1] == 2 else values.shape[1]
     areas = [_weighted_area(values[:, i], gold == i, weights) for i in range(labels)]

@@ -26,13 +26,13 @@ def auroc_influence(values: Floats, gold: NDArray[np.int64]) -> tuple[float, Flo
     counts = np.bincount(gold, minlength=labels)
     if n == 0 or labels < 2 or (counts == 0).any():
         return math.nan, np.full(n, np.nan)
-    area, parts = 0.0, np.zeros(n)
+    areas, parts = [], np.zeros(n)
     for i in range(labels):
         of_label = gold == i
         places = placements(values[:, i], of_label)
-        area += float(places[of_label].mean()) / labels
+        areas.append(float(places[of_label].mean()))
         parts += places / np.where(of_label, counts[i], n - counts[i]) / labels
-    return area, n * _centred(parts, gold, counts)
+    return math.fsum(areas) / labels, n * _centred(parts, gold, counts)
 
 
 @dataclass(frozen=True)

@@ -92,6 +92,20 @@ def normalised(logprobs: NDArray[np.floating]) -> Floats:
     return np.asarray(values - peak - np.log(np.exp(values - peak).sum(axis=1, keepdims=True)))
 
 
+def log_odds(logprobs: NDArray[np.floating]) -> Floats:
+    """[n, labels] → [n, labels]: the natural logarithm of each label's odds against the others together.
+
+    It orders items as their normalised probabilities do, without the ties that these have near 0 and 1, where double
+    precision has no room between them. The same for the other labels in any order. With one label, infinite."""
+    from scipy.special import logsumexp
+
+    values = logprobs.astype(np.float64)
+    if values.shape[1] == 2:
+        return np.asarray(values - values[:, ::-1])
+    others = [np.sort(np.delete(values, label, axis=1), axis=1) for label in range(values.shape[1])]
+    return np.stack([values[:, label] - logsumexp(rest, axis=1) for label, rest in enumerate(others)], axis=1)
+
+
 def batch_calibrated(logprobs: NDArray[np.floating]) -> Floats:
     """[n, labels] → [n, labels]: normalised log-probabilities less each label's mean over the items (Zhou et al. 2023).
 

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spillover.core.types import Evaluation, LabelScores
-from spillover.evaluate.auroc import auroc_influence, skewed_mean
-from spillover.evaluate.calibrate import Length, Method, calibrated, normalised, rescaled
+from spillover.evaluate.auroc import UNVARIED, auroc_influence, skewed_mean
+from spillover.evaluate.calibrate import Length, Method, calibrated, log_odds, normalised, rescaled
 
 CHANCE = 0.5
 ECE_BINS = 10
@@ -69,7 +69,9 @@ def summarise_language(scores: LabelScores, *, calibration: Method = "batch", le
         accuracy=_mean(hits(scores)),
         calibrated_accuracy=_mean(calibrated_hits(scores, calibration)),
         macro_f1=macro_f1(scores, scores.logprobs),
-        calibrated_macro_f1=math.nan if reason_undefined(scores) else macro_f1(scores, calibrated(scores, calibration)),
+        calibrated_macro_f1=math.nan
+        if reason_undefined(scores)
+        else macro_f1(scores, calibrated(scores, calibration), TIE),
         auroc=area,
         auroc_low=low,
         auroc_high=high,
@@ -133,14 +135,16 @@ def _hits(values: NDArray[np.float64], gold: NDArray[np.int64], tie: float) -> N
     return np.asarray(best[np.arange(len(gold)), gold] / best.sum(axis=1), dtype=np.float64)
 
 
-def macro_f1(scores: LabelScores, values: NDArray[np.floating]) -> float:
-    """Mean F1 over the labels that the task has; a label that is never given and never gold counts as 0."""
+def macro_f1(scores: LabelScores, values: NDArray[np.floating], tie: float = 0.0) -> float:
+    """Mean F1 over the labels that the task has; a label that is never given and never gold counts as 0. Of labels
+    within `tie` of the best, the first is the answer."""
     from sklearn.metrics import f1_score
 
     if not len(scores.gold):
         return math.nan
     labels = list(range(len(scores.labels)))
-    return float(f1_score(scores.gold, values.argmax(axis=1), labels=labels, average="macro", zero_division=0.0))
+    answers = (values >= values.max(axis=1, keepdims=True) - tie).argmax(axis=1)
+    return float(f1_score(scores.gold, answers, labels=labels, average="macro", zero_division=0.0))
 
 
 def auroc(scores: LabelScores) -> float:
@@ -148,7 +152,7 @@ def auroc(scores: LabelScores) -> float:
 
     In [0, 1], 0.5 at chance, unchanged by any prior on two labels. NaN when a label has no item, or all of them.
     """
-    return math.nan if reason_undefined(scores) else auroc_influence(normalised(scores.logprobs), scores.gold)[0]
+    return math.nan if reason_undefined(scores) else auroc_influence(log_odds(scores.logprobs), scores.gold)[0]
 
 
 def auroc_interval(scores: LabelScores, level: float = 0.95) -> tuple[float, float, float]:
@@ -159,14 +163,15 @@ def auroc_interval(scores: LabelScores, level: float = 0.95) -> tuple[float, flo
     """
     if reason_undefined(scores):
         return math.nan, math.nan, math.nan
-    area, influence = auroc_influence(normalised(scores.logprobs), scores.gold)
+    area, influence = auroc_influence(log_odds(scores.logprobs), scores.gold)
     counts = np.bincount(scores.gold)
     if (counts < 2).any():
         return area, math.nan, math.nan
     found = skewed_mean(area + influence)
     if found is None:
         bound = ((1 - level) / 2) ** (1 / float(counts.min()))
-        return area, bound if area == 1 else area, 1 - bound if area == 0 else area
+        perfect, inverted = area > 1 - UNVARIED, area < UNVARIED
+        return area, bound if perfect else area, 1 - bound if inverted else area
     low, high = found.interval(level)
     return area, max(low, 0.0), min(high, 1.0)
 
@@ -178,7 +183,7 @@ def expected_calibration_error(scores: LabelScores) -> float:
         return math.nan
     sure = np.exp(normalised(scores.logprobs)).max(axis=1)
     right = hits(scores)
-    bins = np.minimum((sure * ECE_BINS).astype(int), ECE_BINS - 1)
+    bins = np.minimum((sure * ECE_BINS + TIE).astype(int), ECE_BINS - 1)
     gaps = np.bincount(bins, weights=right - sure, minlength=ECE_BINS)
     return float(np.abs(gaps).sum() / len(sure))
 

@@ -103,7 +103,9 @@ def load_model(
         module = module.to(place)
     ref = ModelRef(name, revision, None, _fingerprint(path, module))
     model = Model(ref, module.eval(), tokenizer, place, kind)
-    log.info("loaded %s as %s on %s", name, str(kind).removeprefix("torch."), place)
+    slow = dtype == "auto" and place.type == "cpu" and kind == torch.float32
+    why = ", as this processor does not multiply bfloat16" if slow else ""
+    log.info("loaded %s as %s on %s%s", name, str(kind).removeprefix("torch."), place, why)
     return attach_adapter(model, adapter) if adapter else model
 
 
@@ -207,9 +209,16 @@ def _dtype(name: str, device: torch.device) -> torch.dtype:
     if device.type == "cuda":
         return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
     if device.type == "cpu":
-        abilities = torch.cpu.get_capabilities()
-        return torch.bfloat16 if abilities.get("avx512_bf16") or abilities.get("amx_bf16") else torch.float32
+        return torch.bfloat16 if _multiplies_bfloat16() else torch.float32
     return torch.float32
+
+
+def _multiplies_bfloat16() -> bool:
+    """Whether this processor has instructions for it and torch uses them: ATEN_CPU_CAPABILITY may forbid it."""
+    abilities = torch.cpu.get_capabilities()
+    return bool(abilities.get("avx512_bf16") or abilities.get("amx_bf16")) and (
+        torch.backends.cpu.get_cpu_capability().startswith("AVX512")
+    )
 
 
 def _four_bit(kind: torch.dtype) -> dict[str, Any]:

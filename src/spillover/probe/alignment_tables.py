@@ -223,7 +223,9 @@ def _summary(
         ("random_weights", nothing if untrained is None else untrained, True),
     ):
         mean = drawn.mean(axis=-1)
-        limit = _limits(drawn @ chance.weights.T if resampled and drawn.shape[-1] > 1 else drawn, residual)
+        limit = _limits(
+            drawn @ chance.weights.T / drawn.shape[-1] if resampled and drawn.shape[-1] > 1 else drawn, residual
+        )
         if resampled:
             limit = _hit_limits(mean, limit, found.parts.shape[-1])
         gains = [np.where(residual, 1 - side, side) for side in (values, mean)]
@@ -262,7 +264,7 @@ def _interval(parts: Floats, weights: Floats, level: float) -> tuple[Floats, Flo
     from scipy import stats
 
     tail = (1 - level) / 2
-    low, high = np.quantile(parts @ weights.T, [tail, 1 - tail], axis=-1)
+    low, high = np.quantile(parts @ weights.T / parts.shape[-1], [tail, 1 - tail], axis=-1)
     n, z2 = parts.shape[-1], stats.norm.ppf(1 - tail) ** 2
     slack = z2 / (n + z2)
     hits = np.array([measure in HITS for measure in MEASURES])[None, :]

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from spillover.core.errors import DataError
 from spillover.core.types import Progress, no_progress
-from spillover.probe.nulls import resamples, share_explained
+from spillover.probe.nulls import resampled_means, resamples, share_explained
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -149,14 +149,14 @@ def _shape(parts: Floats, weights: Floats, level: float) -> dict[str, float]:
     """The measure of the true labels with its bootstrap interval over items."""
     by_item = parts[0].mean(axis=0)
     tail = (1 - level) / 2
-    low, high = np.quantile(weights @ by_item, [tail, 1 - tail])
+    low, high = np.quantile(resampled_means(by_item, weights), [tail, 1 - tail])
     return {"value": float(by_item.mean()), "low": float(low), "high": float(high)}
 
 
 def _mean_and_limit(parts: Floats, weights: Floats) -> tuple[float, float]:
     """A null that is one number, and the 95th percentile of its bootstrap over items. parts: [languages, items]."""
     by_item = parts.mean(axis=0)
-    return float(by_item.mean()), float(np.quantile(weights @ by_item, LIMIT))
+    return float(by_item.mean()), float(np.quantile(resampled_means(by_item, weights), LIMIT))
 
 
 def _beside(value: float, nulls: Mapping[str, tuple[float, float]]) -> dict[str, Any]:

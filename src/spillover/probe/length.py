@@ -73,7 +73,7 @@ def length_procrustes(target: Cloud, source: NDArray[np.integer], halves: tuple[
     z = standardised(source)
     kinds = [_left_by(np.stack([z**power for power in range(degree + 1)], axis=1), target, halves) for degree in (1, 2)]
     best = min(kinds, key=lambda parts: float(parts.mean()))
-    return np.ones(len(z)) if best.mean() >= 1 else best
+    return np.ones(len(z)) if best.mean() >= 1 - TIE else best
 
 
 def _left_by(features: Floats, target: Cloud, halves: tuple[Indices, Indices]) -> Floats:

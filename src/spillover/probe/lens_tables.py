@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spillover.probe.nulls import resamples, share_explained
+from spillover.probe.nulls import resampled_means, resamples, share_explained
 from spillover.probe.states import SavedStates
 from spillover.probe.words import Sought
 
@@ -111,13 +111,13 @@ def _with_intervals(values: Mapping[str, Floats], weights: Floats) -> dict[str, 
     columns: dict[str, Floats] = {}
     for name, rows in values.items():
         columns[name] = rows.mean(axis=0)
-        columns[f"{name}_low"], columns[f"{name}_high"] = np.quantile(weights @ rows, EDGES, axis=0)
+        columns[f"{name}_low"], columns[f"{name}_high"] = np.quantile(resampled_means(rows, weights), EDGES, axis=0)
     return columns
 
 
 def _weighted_median(rows: Floats, weights: Floats) -> Floats:
     """[items, layers] and [items] weights of a resample → [layers]."""
-    drawn = np.repeat(rows, np.rint(weights * len(weights)).astype(int), axis=0)
+    drawn = np.repeat(rows, weights.astype(int), axis=0)
     return np.asarray(np.median(drawn, axis=0))
 
 
