@@ -14,8 +14,8 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-from spillover.probe.alignment_tables import alignment_tables
-from spillover.probe.identity import identity_table
+from spillover.stages.probe.alignment_tables import alignment_tables
+from spillover.stages.probe.language_identity import identity_table
 
 LANGUAGES, ITEMS, HIDDEN = 20, 100, 576
 POOLINGS = ["last", "weighted"]

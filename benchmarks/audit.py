@@ -16,13 +16,13 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
-from tests.audit.faults import CHANGES_SCORES, FOUND_BY, WHOLE_FILE, Data, plant, read_data, write_data
+from tests.stages.audit.faults import CHANGES_SCORES, FOUND_BY, WHOLE_FILE, Data, plant, read_data, write_data
 
-from spillover.audit.checks import audit
 from spillover.core.config import AuditConfig
 from spillover.core.files import resources
 from spillover.core.languages import reference_language
 from spillover.core.types import Finding
+from spillover.stages.audit.stage import audit
 from spillover.tasks.wording import bundled_tasks
 
 RATES = (0.01, 0.02, 0.05, 0.2)

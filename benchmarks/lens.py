@@ -25,9 +25,9 @@ from benchmarks.scoring_worker import forget_peak, memory_mib
 from spillover.core.types import Prompt
 from spillover.models.load import Model, load_model
 from spillover.models.local import LocalEngine
-from spillover.probe.lens import Lens, measure_batch
-from spillover.probe.states import collect
-from spillover.probe.words import Sought, seek, with_random_words
+from spillover.stages.probe.lens import Lens, measure_batch
+from spillover.stages.probe.lens_targets import Sought, seek, with_random_words
+from spillover.stages.probe.state_store import collect
 from spillover.tasks.examples import load_parallel
 from spillover.tasks.prompts import render
 from spillover.tasks.wording import load_task

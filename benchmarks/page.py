@@ -19,12 +19,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from spillover.compare.run import compare_run
 from spillover.core.config import CompareConfig
 from spillover.core.languages import known_languages, language
 from spillover.core.runs import Run, open_run
 from spillover.core.types import Evaluation, LabelScores, ModelRef
-from spillover.evaluate.tables import facts_of, write_scores
+from spillover.stages.compare.stage import compare_run
+from spillover.stages.evaluate.score_tables import facts_of, write_scores
 
 LABELS = ("entailment", "neutral", "contradiction")
 LAYERS, PROBED = 31, 24
@@ -39,7 +39,7 @@ def main() -> None:
     options = parser.parse_args()
     folder = options.keep or Path(tempfile.mkdtemp()) / "run"
     run = make_run(folder, options.items, np.random.default_rng(0))
-    code = f"from spillover.report.page import report; report({str(run.path)!r})"
+    code = f"from spillover.stages.report.page import report; report({str(run.path)!r})"
     subprocess.run([sys.executable, "-c", code], check=True)
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     page = run.path / "report.html"

@@ -17,9 +17,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from spillover.build.pairs import build_pairs
 from spillover.core.config import BuildConfig
 from spillover.models.load import packaged_folder
+from spillover.stages.build.pairs import build_pairs
 
 HERE = Path(__file__).parent
 SOURCES = ["zh", "de", "es", "it", "sw"]

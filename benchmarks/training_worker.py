@@ -62,7 +62,7 @@ def ours(model: str, rows: list[dict], folder: str, watch: Watch) -> None:
     from spillover.core.config import TrainConfig
     from spillover.core.types import TrainingPair
     from spillover.models.load import load_model
-    from spillover.train import lora
+    from spillover.stages.train import stage as lora
 
     base = load_model(model, dtype="bfloat16", device="cpu")
     pairs = [TrainingPair(row["id"], "", "", row["prompt"], row["completion"]) for row in rows]

@@ -13,7 +13,7 @@ from types import SimpleNamespace
 import pytest
 
 from spillover.cli import main, terminal
-from tests.conftest import save_model, small_data, write_rows
+from tests.builders import save_model, small_data, write_rows
 
 ROOT = Path(__file__).parent.parent
 
@@ -73,7 +73,7 @@ def test_the_stages_one_by_one(place, tmp_path, call):
 
 def test_of_several_processes_only_the_first_says_what_it_wrote(place, tmp_path, call, monkeypatch):
     call("build", "--data", place / "data", "--source", "de,es", "--out", tmp_path / "run")
-    monkeypatch.setattr(import_module("spillover.train.lora"), "train", lambda *_, **__: None)
+    monkeypatch.setattr(import_module("spillover.stages.train.stage"), "train", lambda *_, **__: None)
     arguments = ("train", "--model", place / "model", "--out", tmp_path / "run")
     assert "wrote" in call(*arguments)[1]
     monkeypatch.setenv("RANK", "1")

@@ -10,9 +10,9 @@ import pytest
 
 from spillover.core.runs import open_run
 from spillover.core.types import Evaluation, ModelRef
-from spillover.evaluate.calibrate import normalised
-from spillover.evaluate.tables import facts_of, read_scores, write_scores
-from tests.evaluate.test_summary import table
+from spillover.stages.evaluate.score_tables import facts_of, read_scores, write_scores
+from spillover.stats.calibration import normalised
+from tests.builders import table
 from tests.test_cli import call
 
 __all__ = ["call"]

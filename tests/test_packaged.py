@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from spillover.evaluate.score import evaluate
-from spillover.evaluate.summary import summarise
-from spillover.models.labels import tokenize_prompts
+from spillover.models.label_tokens import tokenize_prompts
 from spillover.models.load import load_model
 from spillover.models.local import LocalEngine
+from spillover.stages.evaluate.stage import evaluate
+from spillover.stats.summary import summarise
 
 pytestmark = pytest.mark.packaged
 

@@ -9,9 +9,9 @@ import pytest
 from spillover import pipeline
 from spillover.core.config import load_config
 from spillover.core.errors import ConfigError, DataError, RunError
-from spillover.evaluate.tables import read_scores
 from spillover.pipeline import run
-from tests.conftest import save_model, small_data, write_rows
+from spillover.stages.evaluate.score_tables import read_scores
+from tests.builders import save_model, small_data, write_rows
 
 STAGES = ["audit", "build", "train", "merge", "evaluate/base/sentiment", "evaluate/tuned/sentiment", "probe/base", "probe/tuned", "compare"]  # fmt: skip
 

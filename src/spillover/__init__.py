@@ -5,47 +5,45 @@ The public names are resolved when they are first used: `import spillover` loads
 
 from __future__ import annotations
 
-import sys
 from importlib import import_module
 from importlib.metadata import version
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from spillover.core.errors import missing_extra
 
 if TYPE_CHECKING:
-    from spillover.audit.checks import audit
-    from spillover.build.pairs import build_pairs
-    from spillover.compare.paired import compare
     from spillover.core.config import load_config
-    from spillover.evaluate.score import evaluate
-    from spillover.evaluate.summary import summarise
-    from spillover.evaluate.tables import read_evaluation
+    from spillover.in_training import watch
     from spillover.models.load import load_model
     from spillover.pipeline import run
-    from spillover.report.page import report
+    from spillover.stages.audit.stage import audit
+    from spillover.stages.build.pairs import build_pairs
+    from spillover.stages.compare.paired import compare
+    from spillover.stages.evaluate.score_tables import read_evaluation
+    from spillover.stages.evaluate.stage import evaluate
+    from spillover.stages.report.page import report
+    from spillover.stages.train.merge import merge
+    from spillover.stages.train.stage import train
+    from spillover.stats.summary import summarise
     from spillover.tasks.wording import load_task
-    from spillover.train.lora import train
-    from spillover.train.merge import merge
-    from spillover.watch import watch
 
 __version__ = version("spillover")
 
 _HOMES = {
-    "audit": "spillover.audit.checks",
-    "build_pairs": "spillover.build.pairs",
-    "compare": "spillover.compare.paired",
-    "evaluate": "spillover.evaluate.score",
+    "audit": "spillover.stages.audit.stage",
+    "build_pairs": "spillover.stages.build.pairs",
+    "compare": "spillover.stages.compare.paired",
+    "evaluate": "spillover.stages.evaluate.stage",
     "load_config": "spillover.core.config",
     "load_model": "spillover.models.load",
     "load_task": "spillover.tasks.wording",
-    "merge": "spillover.train.merge",
-    "read_evaluation": "spillover.evaluate.tables",
-    "report": "spillover.report.page",
+    "merge": "spillover.stages.train.merge",
+    "read_evaluation": "spillover.stages.evaluate.score_tables",
+    "report": "spillover.stages.report.page",
     "run": "spillover.pipeline",
-    "summarise": "spillover.evaluate.summary",
-    "train": "spillover.train.lora",
-    "watch": "spillover.watch",
+    "summarise": "spillover.stats.summary",
+    "train": "spillover.stages.train.stage",
+    "watch": "spillover.in_training",
 }
 __all__ = [
     "audit",
@@ -72,15 +70,3 @@ def __getattr__(name: str) -> Any:
         return getattr(import_module(_HOMES[name]), name)
     except ImportError as error:
         raise missing_extra(error) or error from None
-
-
-class _Package(ModuleType):
-    """A stage's function and its folder have one name. Importing the folder would put the module in the
-    function's place (`spillover.train` would stop being callable), so that one assignment is passed over."""
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if not (name in _HOMES and isinstance(value, ModuleType)):
-            super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _Package

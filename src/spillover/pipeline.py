@@ -12,21 +12,21 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from spillover.audit.checks import audit_run, refuse_errors
-from spillover.build.pairs import build, source_languages
-from spillover.compare.paired import Comparison
-from spillover.compare.run import compare_run, training_languages
 from spillover.core.config import RunConfig
 from spillover.core.errors import RunError
 from spillover.core.files import atomic, hash_of, read_yaml, write_yaml
 from spillover.core.languages import reference_language, select_languages
 from spillover.core.runs import Run, open_run
 from spillover.core.types import Evaluation, Progress, Prompt, TrainingPair, no_progress
-from spillover.report.page import report
+from spillover.in_training import LanguageWatch, watch
+from spillover.stages.audit.stage import audit_run, refuse_errors
+from spillover.stages.build.pairs import build, source_languages
+from spillover.stages.compare.paired import Comparison
+from spillover.stages.compare.stage import compare_run, training_languages
+from spillover.stages.report.page import report
 from spillover.tasks.examples import language_files, load_parallel
 from spillover.tasks.prompts import answers, render
 from spillover.tasks.wording import load_task
-from spillover.watch import LanguageWatch, watch
 
 if TYPE_CHECKING:
     from spillover.models.load import Model
@@ -81,7 +81,7 @@ def run(
     evaluations: dict[str, list[Evaluation]] = {}
     for name, model in ((BASE, base), (TUNED, tuned)):
         evaluations[name] = [_evaluate(config, place, model, name, task, progress) for task in config.tasks]
-    from spillover.probe.run import probe
+    from spillover.stages.probe.stage import probe
 
     for name, model in ((BASE, base), (TUNED, tuned)):
         probe(
@@ -153,7 +153,7 @@ def estimate_seconds(config: RunConfig, base: Model, pairs: Sequence[TrainingPai
     """How long training, scoring both models and probing will take on this machine, from one timed batch and the tokens
     that there are. Within a factor of two: machines are shared, and long items cost more than short ones."""
     from spillover.models.engine import open_engine
-    from spillover.train.rows import tokenize_pairs
+    from spillover.stages.train.tokenize import tokenize_pairs
 
     engine = open_engine(base, config.evaluate)
     tokens, rate = 0, 0.0
@@ -199,8 +199,8 @@ def _tuned(
 ) -> Model:
     """The merged weights where they are kept, else base plus adapter."""
     from spillover.models.load import load_model
-    from spillover.train.lora import train
-    from spillover.train.merge import merge_run
+    from spillover.stages.train.merge import merge_run
+    from spillover.stages.train.stage import train
 
     tuned = train(base, pairs, out=place.path, config=config.train, seed=config.seed, watch=eyes, progress=progress)
     if not config.train.keep_merged:
@@ -221,7 +221,7 @@ def gate_prompts(config: RunConfig) -> list[Prompt]:
 
 
 def _evaluate(config: RunConfig, place: Run, model: Model, name: str, task: str, progress: Progress) -> Evaluation:
-    from spillover.evaluate.score import evaluate
+    from spillover.stages.evaluate.stage import evaluate
 
     return evaluate(
         model,

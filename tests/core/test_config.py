@@ -7,7 +7,7 @@ import pytest
 from spillover.core.config import config_lines, load_config
 from spillover.core.errors import ConfigError
 from spillover.core.files import read_yaml, resources, write_yaml
-from spillover.sweep.grid import load_grid
+from spillover.sweep import load_grid
 
 
 def config_file(tmp_path, text):

@@ -8,7 +8,7 @@ import torch
 from spillover.core.errors import MissingExtra, ModelError
 from spillover.models import load
 from spillover.models.load import load_model, share_weights
-from tests.conftest import make_model, save_model
+from tests.builders import make_model, save_model
 
 
 def test_a_folder_loads_in_evaluation_mode_with_a_fingerprint(tiny_folder):

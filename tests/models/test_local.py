@@ -11,9 +11,9 @@ import torch
 
 from spillover.core.errors import DataError, ModelError
 from spillover.core.types import Prompt
-from spillover.models.labels import paper_rule_tokens, tokenize_prompts
+from spillover.models.label_tokens import paper_rule_tokens, tokenize_prompts
 from spillover.models.local import LocalEngine
-from tests.conftest import make_model
+from tests.builders import make_model
 
 EXACT = 1e-4
 
@@ -156,7 +156,7 @@ def test_a_layer_type_that_is_not_known_falls_back(tiny, demo_prompts, caplog):
 
 def test_a_model_that_answers_otherwise_with_a_prefix_falls_back(tiny, demo_prompts, monkeypatch, caplog):
     """The check of both ways: attention that goes wrong in a way that nobody foresaw."""
-    from spillover.models import attention
+    from spillover.models.fast import prefix_attention as attention
 
     right = attention.by_products
     monkeypatch.setattr(attention, "by_products", lambda *asked: right(*asked) * (1.5 if asked[1].prefix else 1.0))

@@ -7,7 +7,7 @@ import pytest
 from spillover.core.errors import DataError
 from spillover.tasks.examples import language_files, load_parallel, read_examples, write_examples
 from spillover.tasks.wording import load_task
-from tests.conftest import small_data, write_rows
+from tests.builders import small_data, write_rows
 
 ROW = {"id": "a", "review": "fine", "label": "positive"}
 

@@ -15,9 +15,9 @@ from spillover.cli.options import Data, Json, Lang, Set
 from spillover.cli.terminal import print_list, print_table, progress_bars
 
 if TYPE_CHECKING:
-    from spillover.audit.fix import Mend
     from spillover.core.types import Finding
-    from spillover.tasks.hub import Source
+    from spillover.stages.audit.repair import Mend
+    from spillover.tasks.importers.hub import Source
 
 WORST = 3
 DEFAULT_TASK = "sentiment"
@@ -48,12 +48,12 @@ def audit(
     as_json: Json = False,
 ) -> None:
     """What in the data cannot be trusted, row by row. Exit code 3 with findings at or above --fail-on."""
-    from spillover.audit.checks import SEVERITIES, audit_run, reaches
-    from spillover.audit.fix import MENDS, check_target
-    from spillover.audit.fix import fix as write_fixed
     from spillover.core.config import load_config
     from spillover.core.runs import open_run
-    from spillover.tasks.hub import read_source
+    from spillover.stages.audit.repair import MENDS, check_target
+    from spillover.stages.audit.repair import fix as write_fixed
+    from spillover.stages.audit.stage import SEVERITIES, audit_run, reaches
+    from spillover.tasks.importers.hub import read_source
     from spillover.tasks.wording import bundled_tasks, load_task
 
     if fail_on not in SEVERITIES:
@@ -95,11 +95,11 @@ def _folder(data: str, checkout: Path | None, source: Source | None) -> Iterator
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary) / "data"
         if source is not None:
-            from spillover.tasks.hub import import_dataset
+            from spillover.tasks.importers.hub import import_dataset
 
             import_dataset(source, folder)
         elif checkout is not None:
-            from spillover.tasks.paper import import_paper
+            from spillover.tasks.importers.paper import import_paper
 
             import_paper(checkout, folder, as_shipped=True)
         yield str(folder)

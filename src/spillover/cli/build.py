@@ -39,10 +39,10 @@ def build(
     set_: Set = None,
 ) -> None:
     """Question-translation pairs: <out>/build/pairs.jsonl."""
-    from spillover.build.exchange import check_format, export
-    from spillover.build.pairs import build as build_stage
     from spillover.core.config import load_config
     from spillover.core.runs import open_run
+    from spillover.stages.build.formats import check_format, export
+    from spillover.stages.build.pairs import build as build_stage
 
     config = load_config(
         None, set_ or (), build__mix=mix, build__replay=replay, model__name=model,

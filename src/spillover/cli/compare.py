@@ -13,8 +13,8 @@ from spillover.cli.options import Json, Seed, Set
 from spillover.cli.terminal import UNKNOWN, by_reason, print_list, print_table, print_wrapped
 
 if TYPE_CHECKING:
-    from spillover.compare.paired import Comparison
     from spillover.core.config import CompareConfig
+    from spillover.stages.compare.paired import Comparison
 
 
 INDEPENDENT = """It takes the two models' errors as independent; two models of one family turn
@@ -72,8 +72,8 @@ def compare(
         return
     comparisons, written = _compare(paths, (before, after), seen, metric, config, seed)
     if as_json:
-        from spillover.compare.tables import to_plain
         from spillover.core.files import plain
+        from spillover.stages.compare.latex import to_plain
 
         print(json.dumps(plain([to_plain(found) for found in comparisons]), ensure_ascii=False))
         return
@@ -94,11 +94,11 @@ def _compare(
     config: CompareConfig,
     seed: int,
 ) -> tuple[list[Comparison], Path | None]:
-    from spillover.compare.logs import is_log, read_logs
-    from spillover.compare.paired import compare as compare_sides
-    from spillover.compare.run import compare_run, evaluations, training_languages
     from spillover.core.errors import DataError
     from spillover.core.runs import existing_run
+    from spillover.stages.compare.external_logs import is_log, read_logs
+    from spillover.stages.compare.paired import compare as compare_sides
+    from spillover.stages.compare.stage import compare_run, evaluations, training_languages
 
     if not paths:
         raise typer.BadParameter("give a run folder, two logs, or --plan")
@@ -131,7 +131,7 @@ def _plan(
     config: CompareConfig,
 ) -> Any:
     """From numbers, or from what an existing run shows: its items, its languages and how many of its items turned."""
-    from spillover.compare.power import independent_discordance, plan
+    from spillover.stages.compare.power import independent_discordance, plan
 
     if paths:
         quick = config.model_copy(update={"draws": 1, "against": []})
@@ -152,7 +152,7 @@ def _plan(
 
 
 def _print_published(path: Path, items: int | None, config: CompareConfig, as_json: bool) -> None:
-    from spillover.compare.power import read_published
+    from spillover.stages.compare.power import read_published
 
     if items is None:
         raise typer.BadParameter("--published wants --items, how many items each accuracy was measured on")
@@ -180,9 +180,9 @@ def _print_published(path: Path, items: int | None, config: CompareConfig, as_js
 
 
 def _unwritten(path: Path, names: tuple[str, str], config: CompareConfig) -> Comparison:
-    from spillover.compare.paired import compare as compare_sides
-    from spillover.compare.run import evaluations
     from spillover.core.runs import existing_run
+    from spillover.stages.compare.paired import compare as compare_sides
+    from spillover.stages.compare.stage import evaluations
 
     old, new = (evaluations(existing_run(path), name)[0] for name in names)
     return compare_sides(old, new, config=config)
@@ -200,7 +200,7 @@ def _shares(text: str) -> tuple[float, float]:
 
 def print_comparison(comparison: Comparison) -> None:
     """The headline, a table of languages, one of groups, and the sentences."""
-    from spillover.compare.groups import group_title
+    from spillover.stages.compare.language_groups import group_title
 
     first, *rest = comparison.verdict
     level = f"{100 * comparison.level:g} % interval"
@@ -254,7 +254,7 @@ def _group_rows(comparison: Comparison) -> list[dict[str, Any]]:
 
 
 def _row(name: str, row: Mapping[str, Any]) -> tuple[str, ...]:
-    from spillover.compare.verdict import p_value, percent, points, span
+    from spillover.stages.compare.verdict import p_value, percent, points, span
 
     area = [f"{row[key]:.2f}" if row[key] == row[key] else "" for key in ("auroc_before", "auroc_after")]
     return (

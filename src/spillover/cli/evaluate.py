@@ -70,14 +70,14 @@ def evaluate(
     Calibration and length rule only change the summary that is printed; the scores on disk stay as they are.
     """
     from spillover.core.config import load_config
-    from spillover.evaluate.calibrate import check_rules
+    from spillover.stats.calibration import check_rules
 
     check_rules(calibration, length)
     rules = {"calibration": calibration, "length": length}
     if scores is not None:
         if out is not None:
             raise typer.BadParameter("--scores only summarises, it writes nothing: leave --out away")
-        from spillover.evaluate.tables import read_evaluation
+        from spillover.stages.evaluate.score_tables import read_evaluation
 
         _show(read_evaluation(scores), rules, as_json)
         return
@@ -90,8 +90,8 @@ def evaluate(
         evaluate__rule=rule, evaluate__budget_minutes=budget_minutes, **model_flags(locals()),
     )  # fmt: skip
     check_words(config, lang)
-    from spillover.evaluate.score import evaluate as score
     from spillover.models.load import load_model
+    from spillover.stages.evaluate.stage import evaluate as score
 
     with progress_bars() as progress:
         loaded = load_model(**config.model.model_dump())
@@ -106,7 +106,7 @@ def evaluate(
 
 def _show(evaluation: Evaluation, rules: Mapping[str, Any], as_json: bool) -> None:
     from spillover.core.files import plain
-    from spillover.evaluate.summary import summarise
+    from spillover.stats.summary import summarise
 
     summaries = summarise(evaluation, **rules)
     if as_json:

@@ -16,8 +16,8 @@ def import_paper(
     as_shipped: Annotated[bool, typer.Option("--as-shipped", help="Leave the known faults in.")] = False,
 ) -> None:
     """The paper's data, its known faults repaired and named."""
-    from spillover.tasks.paper import CHANGES
-    from spillover.tasks.paper import import_paper as import_data
+    from spillover.tasks.importers.paper import CHANGES
+    from spillover.tasks.importers.paper import import_paper as import_data
 
     for change in import_data(checkout, out, as_shipped=as_shipped):
         done = "repaired" if change.applied else "left as shipped"
@@ -32,7 +32,7 @@ def import_hub(
     limit: Annotated[int | None, typer.Option(help="First rows of each file; all when left out.")] = None,
 ) -> None:
     """A Hugging Face data set in our format."""
-    from spillover.tasks.hub import import_dataset, needed, read_source
+    from spillover.tasks.importers.hub import import_dataset, needed, read_source
 
     source = read_source(name)
     folder = out or Path("data") / source.name

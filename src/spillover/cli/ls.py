@@ -64,7 +64,7 @@ def _run_lines(folder: Path) -> Iterator[str]:
 
 
 def _dataset_lines() -> Iterator[str]:
-    from spillover.tasks.hub import datasets_known, read_source
+    from spillover.tasks.importers.hub import datasets_known, read_source
 
     for name in datasets_known():
         source = read_source(name)
@@ -74,7 +74,7 @@ def _dataset_lines() -> Iterator[str]:
 def _check_lines() -> Iterator[str]:
     from inspect import getdoc
 
-    from spillover.audit.checks import CHECKS
+    from spillover.stages.audit.stage import CHECKS
 
     for check, function in CHECKS.items():
         yield f"{check}\n    " + (getdoc(function) or "").replace("\n", "\n    ").replace("\n    \n", "\n")

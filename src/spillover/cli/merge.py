@@ -35,15 +35,15 @@ def merge(
     place = existing_run(out)
     if not adapter_only:
         from spillover.pipeline import gate_prompts
-        from spillover.train.merge import merge_run
+        from spillover.stages.train.merge import merge_run
 
         with progress_bars() as progress:
             folder = merge_run(place, config.model, gate_prompts(config), progress)
         print(f"wrote {folder}")
     if push:
-        from spillover.report.card import model_card
-        from spillover.train.push import Weights
-        from spillover.train.push import push as publish
+        from spillover.stages.report.model_card import model_card
+        from spillover.stages.train.push import Weights
+        from spillover.stages.train.push import push as publish
 
         weights: Weights = "adapter" if adapter_only else "merged"
         card = model_card(place, weights, push.rpartition("/")[2])

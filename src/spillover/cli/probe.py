@@ -65,7 +65,7 @@ def probe(
     from spillover.core.config import load_config
     from spillover.core.errors import ConfigError
     from spillover.core.runs import open_run
-    from spillover.probe.items import items_asked_for
+    from spillover.stages.probe.selection import items_asked_for
 
     if out is None:
         raise ConfigError("--out is missing", hint="spillover probe --out RUN, or spillover probe lens --text TEXT")
@@ -78,7 +78,7 @@ def probe(
     task, data = items_asked_for(run, name, task, data)
     check_words(config.model_copy(update={"data": data, "tasks": [task]}), lang)
     from spillover.models.load import load_model
-    from spillover.probe.run import probe as look
+    from spillover.stages.probe.stage import probe as look
 
     with progress_bars() as progress:
         loaded = load_model(**config.model.model_dump())
@@ -108,7 +108,7 @@ def lens(
 
     config = load_config(**model_flags(locals()))
     from spillover.models.load import load_model
-    from spillover.probe.lens import top_tokens
+    from spillover.stages.probe.lens import top_tokens
 
     with progress_bars() as progress:
         progress("load the model", 0, 1)

@@ -23,8 +23,8 @@ def report(
 ) -> None:
     """One HTML page from a run folder: <run>/report.html. Loads no model."""
     from spillover.core.errors import ConfigError
-    from spillover.report.figures import check_formats, write_figures
-    from spillover.report.page import report as write
+    from spillover.stages.report.figures import check_formats, write_figures
+    from spillover.stages.report.page import report as write
 
     if licence and not model_card:
         raise ConfigError("--licence goes with --model-card")
@@ -35,10 +35,10 @@ def report(
         written = write_figures(first, formats, *folders[1:])
         print(f"wrote {len(written)} files into {first / 'figures'}")
     if model_card:
-        from spillover.report.card import write_card
+        from spillover.stages.report.model_card import write_card
 
         print(f"wrote {write_card(first, licence=licence)}")
     if latex:
-        from spillover.report.latex import write_latex
+        from spillover.stages.report.latex_tables import write_latex
 
         print(f"wrote {write_latex(first)}")

@@ -16,10 +16,10 @@ def sweep(
     out: Annotated[Path, typer.Option("--out", help="Folder of the runs.")] = Path("runs"),
 ) -> None:
     """A grid of runs from one config, then the first run against the others, and one page of all."""
-    from spillover.compare.run import compare_folders
     from spillover.pipeline import run as run_stages
-    from spillover.report.page import report
-    from spillover.sweep.grid import load_grid
+    from spillover.stages.compare.stage import compare_folders
+    from spillover.stages.report.page import report
+    from spillover.sweep import load_grid
 
     points = load_grid(config)
     folders = [out / point.name for point in points]

@@ -42,19 +42,19 @@ def train(
     set_: Set = None,
 ) -> None:
     """A LoRA adapter from pairs: <out>/train/adapter."""
-    from spillover.build.pairs import read_pairs
     from spillover.core.config import load_config
+    from spillover.stages.build.pairs import read_pairs
 
     watched = {"train__eval_every": eval_every, "tasks": [task], "data": data}
     config = load_config(None, set_ or (), seed=seed, **watched, **model_flags(locals()))
     made = read_pairs(pairs or out / "build" / "pairs.jsonl")
-    from spillover.build.pairs import trained_languages
     from spillover.core.runs import first_process
     from spillover.pipeline import watch_of
+    from spillover.stages.build.pairs import trained_languages
 
     eyes = watch_of(config, trained_languages(made))
     from spillover.models.load import load_model
-    from spillover.train.lora import train as tune
+    from spillover.stages.train.stage import train as tune
 
     with progress_bars() as progress:
         base = load_model(**config.model.model_dump())

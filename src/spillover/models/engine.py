@@ -7,9 +7,9 @@ from typing import Protocol
 
 from spillover.core.config import EvaluateConfig
 from spillover.core.types import Prompt, ScoredBatch
+from spillover.models.batching import Plan
 from spillover.models.load import Model
 from spillover.models.local import LocalEngine
-from spillover.models.packing import Plan
 
 
 class Engine(Protocol):

@@ -23,14 +23,14 @@ from torch import Tensor
 
 from spillover.core.errors import DataError, ModelError
 from spillover.core.types import Prompt, ScoredBatch, States
-from spillover.models.attention import CannotShare, Segment, Sharing, sharing, why_not_shared
-from spillover.models.head import logits_at
-from spillover.models.labels import paper_rule_tokens, tokenize_prompts
+from spillover.models.batching import Item, Plan, make_plan, pack
+from spillover.models.fast.malloc import keep_freed_memory
+from spillover.models.fast.prefix_attention import CannotShare, Segment, Sharing, sharing, why_not_shared
+from spillover.models.fast.unembedding import logits_at
+from spillover.models.hidden_states import Pooling, PrefixSums, pooling, residuals
+from spillover.models.label_tokens import paper_rule_tokens, tokenize_prompts
 from spillover.models.load import Model
-from spillover.models.memory import keep_freed_memory
-from spillover.models.neurons import firing, why_no_neurons
-from spillover.models.packing import Item, Plan, make_plan, pack
-from spillover.models.states import Pooling, PrefixSums, pooling, residuals
+from spillover.models.neuron_activations import firing, why_no_neurons
 
 log = logging.getLogger(__name__)
 

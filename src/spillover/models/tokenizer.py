@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from spillover.core.types import Prompt
-from spillover.models.labels import tokenize_prompts
+from spillover.models.label_tokens import tokenize_prompts
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

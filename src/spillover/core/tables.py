@@ -1,0 +1,42 @@
+"""Tables on disk: written atomically as parquet, with a declared list of columns.
+
+The list stands beside the code that writes the table. The page, the documentation and a test read the same list.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from spillover.core.files import atomic
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of a written table: its name, what it holds, its unit ("" where it has none) and its range."""
+
+    name: str
+    description: str
+    unit: str = ""
+    range: str = ""
+
+
+def check_columns(table: pd.DataFrame, columns: Sequence[Column]) -> pd.DataFrame:
+    """The table as it is. AssertionError when its columns are not the declared ones, in any order: our own mistake."""
+    declared, present = {column.name for column in columns}, set(map(str, table.columns))
+    assert declared == present, f"undeclared: {sorted(present - declared)}, missing: {sorted(declared - present)}"
+    return table
+
+
+def write_table(path: Path, table: pd.DataFrame, columns: Sequence[Column] | None = None) -> Path:
+    """Write a parquet file, atomically, and return its path. columns: checked where they are given."""
+    if columns is not None:
+        check_columns(table, columns)
+    with atomic(path) as partial:
+        table.to_parquet(partial, index=False)
+    return path

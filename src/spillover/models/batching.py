@@ -1,0 +1,153 @@
+"""Items after a shared prefix → batches of one packed row each.
+
+1. Sort the items by length and fill batches up to a token budget.
+2. In a batch, items of nearly one length stand side by side as a segment, padded to its longest: no gather, no copy.
+3. Each item's label tokens grow out of its last token as a tree, and positions go on from there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from spillover.core.types import Prompt
+from spillover.models.fast.prefix_attention import Segment
+from spillover.models.label_tokens import LabelTree, TokenizedPrompt, common_prefix_length, label_tree
+
+# A segment may waste this share of its width on padding: fewer, larger calls cost less than the tokens.
+WASTE = 1 / 24
+
+
+@dataclass(frozen=True)
+class Item:
+    """One prompt after the shared prefix: its own tokens, and its labels' tokens as a tree. `context`: tokens of the
+    whole prompt before the labels."""
+
+    body: tuple[int, ...]
+    answers: tuple[str, ...]
+    labels: tuple[tuple[int, ...], ...]
+    tree: LabelTree
+    context: int
+
+    @property
+    def size(self) -> int:
+        return len(self.body) + len(self.tree.tokens)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What will be computed for one list of prompts. prefix: the tokens that all share. shared: whether they are
+    computed once. batches: item numbers, longest items first."""
+
+    prompts: tuple[Prompt, ...]
+    prefix: tuple[int, ...]
+    items: tuple[Item, ...]
+    shared: bool
+    batches: tuple[tuple[int, ...], ...]
+
+    def size(self, number: int) -> int:
+        """Tokens that are computed for one item, padding aside; the shared prefix does not count."""
+        item = self.items[number]
+        return item.size if self.shared else sum(item.context + len(label) for label in item.labels)
+
+    @property
+    def computed(self) -> int:
+        """Tokens that are computed for all items, padding aside."""
+        return sum(map(self.size, range(len(self.items)))) + len(self.prefix) * (self.shared and bool(self.items))
+
+    @property
+    def whole(self) -> int:
+        """Tokens of all prompts, were each of them computed once from its beginning."""
+        return sum(len(self.prefix) + item.size for item in self.items)
+
+
+@dataclass(frozen=True)
+class Row:
+    """A packed batch. ids, positions: [1, t]. ends: [b], the index of each item's last token before its labels.
+    nodes: [b], where its tree begins."""
+
+    ids: torch.Tensor
+    positions: torch.Tensor
+    segments: tuple[Segment, ...]
+    ends: tuple[int, ...]
+    nodes: tuple[int, ...]
+
+
+def make_plan(prompts: Sequence[Prompt], tokenized: Sequence[TokenizedPrompt], budget: int, *, shared: bool) -> Plan:
+    """One token of each context stays outside the prefix: its logits predict the labels."""
+    length = common_prefix_length([item.context[:-1] for item in tokenized]) if tokenized else 0
+    items = tuple(
+        Item(own.context[length:], prompt.answers, own.labels, label_tree(own.labels), len(own.context))
+        for prompt, own in zip(prompts, tokenized, strict=True)
+    )
+    plan = Plan(tuple(prompts), tokenized[0].context[:length] if tokenized else (), items, shared and length > 0, ())
+    return replace(plan, batches=tuple(map(tuple, fill_batches([plan.size(i) for i in range(len(items))], budget))))
+
+
+def fill_batches(sizes: Sequence[int], budget: int) -> Iterator[list[int]]:
+    """Item numbers by batch, longest first, so that the largest is met first; one item at the least."""
+    batch: list[int] = []
+    filled = 0
+    for i in sorted(range(len(sizes)), key=lambda i: (-sizes[i], i)):
+        if batch and filled + sizes[i] > budget:
+            yield batch
+            batch, filled = [], 0
+        batch.append(i)
+        filled += sizes[i]
+    if batch:
+        yield batch
+
+
+def pack(items: Sequence[Item], prefix: int, device: torch.device) -> Row:
+    """Items, longest first, as one row after a prefix of that many tokens."""
+    ids: list[int] = []
+    positions: list[int] = []
+    segments, ends, nodes = [], [], []
+    for group in _groups(items):
+        start, width = len(ids), group[0].size
+        for item in group:
+            at, length = len(ids), len(item.body)
+            padding = width - item.size
+            ends.append(at + length - 1)
+            nodes.append(at + length)
+            ids += [*item.body, *item.tree.tokens, *[0] * padding]
+            depths = [len(item.tree.ancestors(node)) - 1 for node in range(len(item.tree.tokens))]
+            positions += [*range(prefix, prefix + length), *(prefix + length + depth for depth in depths)]
+            positions += [prefix] * padding
+        segments.append(Segment(start, len(group), width, _visible(group, width, device)))
+    return Row(
+        torch.tensor([ids], device=device),
+        torch.tensor([positions], device=device),
+        tuple(segments),
+        tuple(ends),
+        tuple(nodes),
+    )
+
+
+def _groups(items: Sequence[Item]) -> Iterator[list[Item]]:
+    """Neighbours that waste little when they are padded to the first of them."""
+    group: list[Item] = []
+    for item in items:
+        if group and group[0].size - item.size > WASTE * group[0].size:
+            yield group
+            group = []
+        group.append(item)
+    if group:
+        yield group
+
+
+def _visible(group: Sequence[Item], width: int, device: torch.device) -> torch.Tensor | None:
+    """bool [rows, 1, width, width]: causal, but a label's token sees the item and its own branch alone. None where no
+    item has a branch: padding on the right changes nothing of what stands before it."""
+    if not any(item.tree.tokens for item in group):
+        return None
+    visible = np.repeat(np.tri(width, dtype=bool)[None], len(group), axis=0)
+    for row, item in zip(visible, group, strict=True):
+        length = len(item.body)
+        for node in range(len(item.tree.tokens)):
+            row[length + node, length:] = False
+            row[length + node, [length + other for other in item.tree.ancestors(node)]] = True
+    return torch.from_numpy(visible).unsqueeze(1).to(device)

@@ -1,0 +1,313 @@
+"""Prompts × engine → tables.
+
+1. Load the items of all languages, aligned by id, and render them; with a budget, as many as fit into it.
+2. Plan every language, measure the machine, and say how long it will take.
+3. Score language by language. Every finished batch is appended to a file beside the table, so a kill loses at most
+   the batch in flight; on resume the batches are planned in the same way, so the table comes out the same.
+4. Write the table and drop the batches.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from spillover.core.config import EvaluateConfig
+from spillover.core.files import hash_files, hash_of
+from spillover.core.languages import select_languages
+from spillover.core.runs import Run, open_run
+from spillover.core.types import (
+    CalibrationScores,
+    Evaluation,
+    LabelScores,
+    Progress,
+    Prompt,
+    ScoredBatch,
+    Task,
+    no_progress,
+)
+from spillover.models.batching import Plan
+from spillover.models.engine import Engine, open_engine
+from spillover.models.load import Model
+from spillover.stages.evaluate.score_tables import facts_of, read_scores, write_scores
+from spillover.tasks.examples import language_files, load_parallel
+from spillover.tasks.prompts import answer_prompt, content_free, render
+from spillover.tasks.wording import load_task
+
+log = logging.getLogger(__name__)
+
+
+def evaluate(
+    model: Model,
+    task: str,
+    *,
+    data: str = "demo",
+    languages: str | Sequence[str] = "all",
+    limit: int | None = None,
+    seed: int = 0,
+    config: EvaluateConfig | None = None,
+    out: Path | str | None = None,
+    name: str | None = None,
+    progress: Progress = no_progress,
+) -> Evaluation:
+    """Log-probabilities of every label for every item, by language.
+
+    task: bundled name or folder. data: "demo" or a folder. languages: "all", codes, or "zh,de". limit: items per
+    language. out: a run folder; tables go to `<out>/evaluate/<name>/<task>`, and what is there is not computed again.
+    name: base or tuned unless given, by whether the model has an adapter.
+    """
+    config = config or EvaluateConfig()
+    wording = load_task(task)
+    files = language_files(data, wording, "test")
+    available = [code for code in files if code in wording.wordings] if languages == "all" else list(files)
+    codes = select_languages(languages, available, where=f"languages of {data}")
+    run = open_run(out) if out is not None else None
+    engine = open_engine(model, config)
+    plan = partial(_plans, engine, wording, data, codes, seed, config)
+    limit, plans = _within_budget(run, wording.name, engine, plan, limit, config)
+    settings = {
+        "model": model.ref.fingerprint,
+        "dtype": str(model.dtype).removeprefix("torch."),
+        "wording": wording.fingerprint,
+        "data": {code: hash_files([files[code]]) for code in codes},
+        "limit": limit,
+        "seed": seed if limit else None,
+    } | config.model_dump(exclude={"batch_tokens"})
+    evaluation = Evaluation(model.ref, wording.name, config.labels, hash_of(settings), {})
+    free = len(config.content_free)
+    if run is None:
+        return _score_all(engine, wording, plans, free, None, evaluation, name or "", progress)
+    name = name or ("tuned" if model.ref.adapter else "base")
+    stage_name = f"evaluate/{name}/{wording.name}"
+    with run.stage(stage_name, settings) as stage:
+        found = _score_all(engine, wording, plans, free, run.path / stage_name, evaluation, name, progress)
+        stage.facts |= _counts(found, plans) | {"task": task, "data": data}
+    return found
+
+
+def _counts(found: Evaluation, plans: Mapping[str, Plan]) -> dict[str, int]:
+    return {
+        "items": sum(len(own.example_ids) for own in found.scores.values()),
+        "prompt_tokens": int(sum(own.tokens.sum() for own in found.scores.values())),
+        "computed_tokens": sum(own.computed for own in plans.values()),
+    }
+
+
+def _plans(
+    engine: Engine,
+    task: Task,
+    data: str,
+    codes: Sequence[str],
+    seed: int,
+    config: EvaluateConfig,
+    limit: int | None,
+) -> dict[str, Plan]:
+    """What will be computed, by language: the items, and behind them the inputs without content."""
+    examples = load_parallel(
+        data,
+        task,
+        "test",
+        codes,
+        limit=limit,
+        seed=seed,
+        missing_items=config.missing_items,
+        disagreeing_labels=config.disagreeing_labels,
+    )
+    plans = {}
+    for code, rows in examples.items():
+        prompts = render(task, rows, label_set=config.labels, shots=config.shots)
+        plans[code] = engine.plan([*prompts, *content_free(task, prompts[0], config.content_free)])
+    return plans
+
+
+def _score_all(
+    engine: Engine,
+    task: Task,
+    plans: Mapping[str, Plan],
+    free: int,
+    folder: Path | None,
+    evaluation: Evaluation,
+    name: str,
+    progress: Progress,
+) -> Evaluation:
+    """The evaluation with the scores of every language; a table that is there already is read."""
+    paths = {code: folder / f"{code}.parquet" if folder else None for code in plans}
+    items = sum(len(plan.items) - free for plan in plans.values())
+    bar = _Bar(progress, f"evaluate {name} {task.name}".replace("  ", " "), items)
+    _announce(engine, task.name, [plan for code, plan in plans.items() if not _exists(paths[code])])
+    scores = {
+        code: score_language(engine, task, plan, free, paths[code], evaluation, bar) for code, plan in plans.items()
+    }
+    return replace(evaluation, scores=scores)
+
+
+def _exists(path: Path | None) -> bool:
+    return path is not None and path.exists()
+
+
+def _announce(engine: Engine, task: str, plans: Sequence[Plan]) -> None:
+    """Say what will be computed, what the shared prefix saves, and how long it should take."""
+    computed, whole = sum(plan.computed for plan in plans), sum(plan.whole for plan in plans)
+    if not computed:
+        return
+    seconds = computed / engine.tokens_per_second(plans[0])
+    saved = max(0, whole - computed)
+    log.info(
+        "%s: %s tokens to compute (prefix saves %s), about %s", task, f"{computed:,}", f"{saved:,}", _duration(seconds)
+    )
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
+
+
+def _within_budget(
+    run: Run | None,
+    task: str,
+    engine: Engine,
+    plan: Callable[[int | None], dict[str, Plan]],
+    limit: int | None,
+    config: EvaluateConfig,
+) -> tuple[int | None, dict[str, Plan]]:
+    """The limit and its plans, of fewer items where `config.budget_minutes` allows no more."""
+    plans = plan(limit)
+    if config.budget_minutes is None:
+        return limit, plans
+    most = len(next(iter(plans.values())).items) - len(config.content_free)
+    within = _items_within(run, task, engine, plans, most, 60 * config.budget_minutes)
+    return (within, plan(within)) if within < most else (limit, plans)
+
+
+def _items_within(
+    run: Run | None, task: str, engine: Engine, plans: Mapping[str, Plan], most: int, seconds: float
+) -> int:
+    """How many items a language fit into that time, at the least one. In a run folder the first evaluation of a task
+    decides for all that follow, so that they score the same items."""
+    held = run.manifest().get("budget", {}) if run else {}
+    if task not in held:
+        rate = engine.tokens_per_second(next(iter(plans.values())))
+        prefixes = sum(len(plan.prefix) for plan in plans.values() if plan.shared)
+        an_item = sum((plan.computed - len(plan.prefix) * plan.shared) / len(plan.items) for plan in plans.values())
+        held = held | {task: min(most, max(1, int((seconds * rate - prefixes) / an_item)))}
+        log.info("%s: %d of %d items a language fit into the budget", task, held[task], most)
+        if run:
+            run.update(budget=held)
+    return int(held[task])
+
+
+class _Bar:
+    """Adds up finished items over languages for a progress bar."""
+
+    def __init__(self, progress: Progress, activity: str, total: int) -> None:
+        self.progress, self.activity, self.total, self.done = progress, activity, total, 0
+        progress(activity, 0, total)
+
+    def add(self, items: int) -> None:
+        if items:
+            self.done += items
+            self.progress(self.activity, self.done, self.total)
+
+
+def score_language(
+    engine: Engine, task: Task, plan: Plan, free: int, path: Path | None, evaluation: Evaluation, bar: _Bar
+) -> LabelScores:
+    """Scores of one language, from its table when that is finished, else from the engine and then into the table.
+
+    free: how many of the plan's prompts, the last ones, have no content and serve calibration.
+    """
+    items = len(plan.items) - free
+    if path is not None and path.exists():
+        scores, facts = read_scores(path)
+        if facts["key"] == evaluation.key:
+            bar.add(items)
+            return scores
+    batches_path = path.with_suffix(".batches.jsonl") if path else None
+    batches = _read_batches(batches_path, evaluation.key) if batches_path else []
+    finished = frozenset(i for batch in batches for i in batch.index)
+    bar.add(sum(i < items for i in finished))
+    for batch in engine.score(plan, skip=finished):
+        batches.append(batch)
+        if batches_path:
+            _append_batch(batches_path, evaluation.key, batch)
+        bar.add(sum(i < items for i in batch.index))
+    scores = assemble(task, plan.prompts[:items], batches)
+    scores = replace(scores, calibration=_calibration(engine, task, plan.prompts[0], items, batches))
+    if path and batches_path:
+        write_scores(path, scores, facts_of(evaluation), [prompt.body for prompt in plan.prompts[:items]])
+        batches_path.unlink(missing_ok=True)
+    return scores
+
+
+def assemble(task: Task, prompts: Sequence[Prompt], batches: Sequence[ScoredBatch]) -> LabelScores:
+    """Batches put back into the order of the prompts; what comes after these is left out."""
+    index = np.concatenate([batch.index for batch in batches])
+    order = np.argsort(index)[: len(prompts)]
+    return LabelScores(
+        language=prompts[0].language,
+        labels=task.labels,
+        example_ids=tuple(prompt.example_id for prompt in prompts),
+        gold=np.array([task.labels.index(prompt.gold or "") for prompt in prompts], dtype=np.int64),
+        logprobs=np.concatenate([batch.logprobs for batch in batches])[order],
+        tokens=np.concatenate([batch.tokens for batch in batches])[order],
+        label_tokens=np.concatenate([batch.label_tokens for batch in batches])[order],
+    )
+
+
+def _calibration(
+    engine: Engine, task: Task, prompt: Prompt, items: int, batches: Sequence[ScoredBatch]
+) -> CalibrationScores:
+    """From the prompts that follow the first `items`, and from the answer prompt, which costs a few tokens."""
+    order = np.argsort(np.concatenate([batch.index for batch in batches]))[items:]
+    alone = next(engine.score(engine.plan([answer_prompt(task, prompt)])))
+    return CalibrationScores(
+        content_free=np.concatenate([batch.logprobs for batch in batches])[order],
+        answer_prompt=alone.logprobs[0],
+        label_bytes=np.array([len(word.encode()) for word in prompt.answers], dtype=np.int32),
+    )
+
+
+def _append_batch(path: Path, key: str, batch: ScoredBatch) -> None:
+    row = {
+        "key": key,
+        "index": list(batch.index),
+        "logprobs": batch.logprobs.astype(float).tolist(),  # float64 text gives the same float32 back
+        "tokens": batch.tokens.tolist(),
+        "label_tokens": batch.label_tokens.tolist(),
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(row) + "\n")
+
+
+def _read_batches(path: Path, key: str) -> list[ScoredBatch]:
+    """Finished batches. A last line that a kill cut short is dropped, and so is what has another key."""
+    if not path.exists():
+        return []
+    batches = []
+    whole = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            row: Mapping[str, Any] = json.loads(line)
+        except json.JSONDecodeError:
+            continue
+        if row["key"] != key:
+            continue
+        whole.append(line)
+        batches.append(
+            ScoredBatch(
+                tuple(row["index"]),
+                np.array(row["logprobs"], dtype=np.float32),
+                np.array(row["tokens"], dtype=np.int32),
+                np.array(row["label_tokens"], dtype=np.int32),
+            )
+        )
+    # Rewritten, so that the next line does not continue one that was cut short.
+    path.write_text("".join(line + "\n" for line in whole), encoding="utf-8")
+    return batches

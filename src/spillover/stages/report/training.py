@@ -1,0 +1,135 @@
+"""The page's section on training, from train/steps.jsonl alone: loss, and what was looked at while it learned."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from spillover.core.files import blamed_on, read_jsonl
+from spillover.core.languages import language
+from spillover.stages.report.charts import BLUE, GREY, ORANGE, Figure, columns
+
+if TYPE_CHECKING:
+    import altair as alt
+    import pandas as pd
+
+MEASURES = {"auroc": "AUROC", "calibrated_accuracy": "calibrated accuracy", "mexa": "MEXA"}
+GROUPS = {"seen": "trained on", "unseen": "unseen"}
+
+
+LOOKS = (
+    "A few items of the task while it trained; step 0 is the base. MEXA is the share of items that find their own "
+    "translation. Below the limit the loss is more than the guard allows; it stops only when that is more than noise."
+)
+LOSS = (
+    "Loss on question translation. A falling loss says that the model learns to translate, not that it answers better."
+)
+
+
+def training_figures(path: Path) -> list[Figure]:
+    """The loss, and what was looked at while it learned; none without a file. DataError names a damaged one."""
+    import pandas as pd
+
+    steps = read_steps(path)
+    with blamed_on(path):
+        curve = [
+            {"step": row["step"], "loss": row[key], "kind": kind}
+            for key, kind in (("loss", "training"), ("eval_loss", "validation"))
+            for row in steps
+            if key in row
+        ]
+        found = []
+        if curve:
+            rows = pd.DataFrame(curve)
+            heads = {"step": "Step", "kind": "Loss of", "loss": "Loss (nats a token)"}
+            found.append(Figure("training-loss", loss_chart(rows), LOSS, columns(rows, heads)))
+        if looks := [row for row in steps if "watch" in row]:
+            rows = watched_table(looks)
+            heads = {"step": "Step", "measure": "Measure", "group": "Languages", "value": "Value"}
+            chart = watch_chart(rows, limit_of(looks))
+            found.append(Figure("training-watch", chart, LOOKS, columns(rows, heads)))
+        return found
+
+
+def read_steps(path: Path) -> list[dict[str, Any]]:
+    """The rows of steps.jsonl; none without it."""
+    return [row for _, row in read_jsonl(path)] if path.exists() else []
+
+
+def stopped(steps: Sequence[dict[str, Any]]) -> str | None:
+    """Why the guard ended the training; None when it did not."""
+    return next((f"Step {row['step']}: {row['stop']}" for row in steps if row.get("stop")), None)
+
+
+def loss_chart(table: pd.DataFrame) -> alt.LayerChart:
+    """Training and validation loss by step."""
+    import altair as alt
+
+    shown = [name for name in ("training", "validation") if (table["kind"] == name).any()]
+    color = alt.Color("kind:N", title=None, scale=alt.Scale(domain=shown, range=[BLUE, ORANGE]))
+    shape = alt.Shape("kind:N", title=None, scale=alt.Scale(domain=shown, range=["circle", "square"]))
+    # Points of a line share its colour alone, so that the two kinds of losses differ in dash as well.
+    dash = alt.StrokeDash("kind:N", title=None, scale=alt.Scale(domain=shown, range=[[1, 0], [5, 2]]))
+    x = alt.X("step:Q", title="step")
+    y = alt.Y("loss:Q", title="loss per completion token (nats)", scale=alt.Scale(zero=False))
+    base = alt.Chart().encode(x=x, y=y, color=color)
+    line = base.mark_line(strokeWidth=1.5).encode(strokeDash=dash)
+    dots = base.mark_point(filled=True, size=40, opacity=1).encode(shape=shape)
+    return alt.layer(line, dots, data=table).properties(width=420, height=190)
+
+
+def watched_table(looks: Sequence[dict[str, Any]]) -> pd.DataFrame:
+    """A row per step, measure and group: `value`, the mean over the group's languages, those without one left out."""
+    import pandas as pd
+
+    rows = [
+        {"step": look["step"], "group": _group_name(row), "measure": name, "value": row[key]}
+        for look in looks
+        for row in look["watch"]
+        for key, name in MEASURES.items()
+        if row[key] is not None
+    ]
+    table = pd.DataFrame(rows, columns=["step", "group", "measure", "value"])
+    return table.groupby(["measure", "group", "step"], sort=False)["value"].mean().reset_index()
+
+
+def limit_of(looks: Sequence[dict[str, Any]]) -> float | None:
+    """The AUROC of the reference language below which its loss is more than the margin; None without a guard."""
+    guard = next((row["guard"] for row in looks if row["guard"]), None)
+    return None if guard is None else guard["before"] - guard["margin"]
+
+
+def _group_name(row: dict[str, Any]) -> str:
+    return GROUPS.get(row["group"]) or language(row["language"]).name
+
+
+def watch_chart(table: pd.DataFrame, limit: float | None) -> alt.HConcatChart:
+    """A small chart per measure: a line per group of languages over the steps, and the guard's limit in AUROC's."""
+    import altair as alt
+
+    names = list(dict.fromkeys(table["group"]))
+    reference = next((name for name in names if name not in GROUPS.values()), "")
+    colours = {reference: GREY, "trained on": ORANGE, "unseen": BLUE}
+    dashes = {reference: [2, 2], "trained on": [1, 0], "unseen": [6, 2]}
+    domain = [name for name in colours if name in names]
+    color = alt.Color("group:N", title=None, scale=alt.Scale(domain=domain, range=[colours[name] for name in domain]))
+    dash = alt.StrokeDash(
+        "group:N", title=None, scale=alt.Scale(domain=domain, range=[dashes[name] for name in domain])
+    )
+    charts: list[alt.Chart | alt.LayerChart] = []
+    for name in MEASURES.values():
+        rows = table[table["measure"] == name]
+        if not len(rows):
+            continue
+        lines = alt.Chart(rows).mark_line(point=True, strokeWidth=2)
+        x = alt.X("step:Q", title="step", axis=alt.Axis(tickMinStep=1))
+        y = alt.Y("value:Q", title=name, scale=alt.Scale(zero=False))
+        chart: alt.Chart | alt.LayerChart = lines.encode(x=x, y=y, color=color, strokeDash=dash)
+        if limit is not None and name == MEASURES["auroc"]:
+            once = alt.Chart(alt.Data(values=[{}]))
+            rule = once.mark_rule(color=GREY, strokeWidth=1).encode(y=alt.datum(limit))
+            text = once.mark_text(align="right", baseline="top", dy=3, color=GREY, text=f"{reference}'s limit")
+            chart = alt.layer(chart, rule, text.encode(y=alt.datum(limit), x=alt.value(215)))
+        charts.append(chart.properties(width=215, height=170))
+    return alt.hconcat(*charts)

@@ -1,0 +1,160 @@
+"""LoRA tuning on question-translation pairs: transformers' Trainer with peft adapters.
+
+1. Tokenise each pair as one text; the completion's tokens are found by character offset (rows.py).
+2. Put adapters on a second module over the base's own tensors, so that the base stays what it was (adapters.py).
+3. Train one effective batch a step, in parts of so many tokens; loss on the completions alone (trainer.py).
+4. Look at the model as it learns, and stop when the guard says so (watch.py).
+5. Keep the best checkpoint, by validation loss or what was looked at, save the adapter, and drop the checkpoints.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import shutil
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import transformers
+
+from spillover.core.config import TrainConfig
+from spillover.core.files import hash_of
+from spillover.core.runs import first_process, open_run
+from spillover.core.types import Progress, TrainingPair, no_progress
+from spillover.models.fast.malloc import keep_freed_memory
+from spillover.models.load import Model, attach_adapter
+from spillover.stages.train.adapters import INITIAL, keep_initial, save_adapter, with_adapter
+from spillover.stages.train.checkpoints import last_checkpoint
+from spillover.stages.train.eval_callback import AlreadyStopped, Watch, Watching, check_watch, outcome, take_best
+from spillover.stages.train.failures import writing
+from spillover.stages.train.loss_log import Curve
+from spillover.stages.train.packing import collate
+from spillover.stages.train.tokenize import split, tokenize_pairs
+from spillover.stages.train.trainer import CompletionTrainer, training_arguments
+
+log = logging.getLogger(__name__)
+
+CHECKPOINTS = "checkpoints"
+# Neither changes what is learned.
+NOT_SETTINGS = {"report_to", "keep_merged", "seed"}
+
+
+def train(
+    base: Model,
+    pairs: Sequence[TrainingPair],
+    *,
+    out: Path | str,
+    config: TrainConfig | None = None,
+    seed: int = 0,
+    watch: Watch | None = None,
+    progress: Progress = no_progress,
+) -> Model:
+    """The base with an adapter tuned on `pairs`, saved as `<out>/train/adapter`. A killed run goes on where it was.
+
+    watch: looks at the model every `config.eval_every` steps (`spillover.in_training` makes one).
+    ModelError when the base cannot take the adapter, DataError for a pair that is longer than `config.max_tokens`.
+    """
+    config = config or TrainConfig()
+    check_watch(config, watch)
+    seed = seed if config.seed is None else config.seed
+    run = open_run(out)
+    folder = run.path / "train"
+    settings = config.model_dump(exclude=NOT_SETTINGS) | {
+        "pairs": hash_of([asdict(pair) for pair in pairs]),
+        "model": base.ref.fingerprint,
+        "dtype": str(base.dtype).removeprefix("torch."),
+        "seed": seed,
+        "watch": watch and dict(watch.settings),
+    }
+    if not first_process():  # another one writes the folder
+        held = run.manifest()["stages"].get("train", {})
+        if held.get("state") != "done" or held.get("key") != hash_of(settings):
+            _train(base, pairs, folder, config, seed, watch, no_progress)
+        return attach_adapter(base, str(folder / "adapter"))
+    with run.stage("train", settings) as stage:
+        if not (stage.finished and (folder / "adapter").is_dir()):
+            stage.facts |= _train(base, pairs, folder, config, seed, watch, progress)
+    return attach_adapter(base, str(folder / "adapter"))
+
+
+def _train(
+    base: Model,
+    pairs: Sequence[TrainingPair],
+    folder: Path,
+    config: TrainConfig,
+    seed: int,
+    watch: Watch | None,
+    progress: Progress,
+) -> dict[str, Any]:
+    keep_freed_memory()
+    rows = tokenize_pairs(base, pairs, config)
+    training, validation = split(rows, config.validation, np.random.default_rng(seed))
+    transformers.set_seed(seed)
+    module = with_adapter(base, config)
+    watching = Watching(watch, base, config, folder / CHECKPOINTS, progress) if watch else None
+    trainer = CompletionTrainer(
+        model=module,
+        args=training_arguments(base, config, folder / CHECKPOINTS, seed, validation=len(validation)),
+        train_dataset=training,
+        eval_dataset=validation or None,
+        data_collator=collate,
+        # Called in this order, before Trainer's own logging.
+        callbacks=[Curve(folder / "steps.jsonl", progress), *([watching] if watching else [])],
+        part_tokens=config.batch_tokens,
+        ids=[pair.id for pair in pairs],
+    )
+    trainer.remove_callback(transformers.PrinterCallback)
+    if watching:
+        watching.track = trainer.track
+    resume = last_checkpoint(folder / CHECKPOINTS)
+    if resume:
+        log.info("going on from %s", resume.name)
+    seconds = _tune(trainer, base, folder, config, resume, watched=watch is not None)
+    tokens = sum(len(row["input_ids"]) for row in training)
+    facts = {
+        "pairs": len(training),
+        "validation_pairs": len(validation),
+        "left_out": len(pairs) - len(rows),
+        "steps": trainer.state.global_step,
+        "tokens_per_epoch": tokens,
+        "loss": _last(trainer.state.log_history, "loss"),
+        "validation_loss": trainer.state.best_metric,
+        "dtype": str(base.dtype).removeprefix("torch."),
+    }
+    if watch:
+        facts |= outcome(trainer.state.log_history, config)
+    if not resume:
+        facts["tokens_per_second"] = round(tokens * trainer.state.epoch / seconds, 1)
+    return facts
+
+
+def _tune(
+    trainer: CompletionTrainer, base: Model, folder: Path, config: TrainConfig, resume: Path | None, *, watched: bool
+) -> float:
+    """Train to the end, or until the guard stops it, and write `<folder>/adapter`. One process writes. Returns the
+    seconds of training, looks at the model among them."""
+    first, initial = trainer.is_world_process_zero(), folder / INITIAL
+    with writing(folder):
+        if first:
+            keep_initial(trainer.model, config, initial)
+        started = time.monotonic()
+        with contextlib.suppress(AlreadyStopped):
+            trainer.train(resume_from_checkpoint=str(resume) if resume else None)
+        seconds = time.monotonic() - started
+        if first and watched:
+            take_best(trainer.state.log_history, config, folder / CHECKPOINTS, folder / "adapter")
+        elif first:
+            save_adapter(trainer.model, base, folder / "adapter", initial)
+    trainer.accelerator.wait_for_everyone()
+    if first:
+        for scratch in (folder / CHECKPOINTS, initial):
+            shutil.rmtree(scratch, ignore_errors=True)
+    return seconds
+
+
+def _last(history: Sequence[dict[str, Any]], key: str) -> float | None:
+    return next((row[key] for row in reversed(history) if key in row), None)

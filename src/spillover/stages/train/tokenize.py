@@ -1,0 +1,118 @@
+"""Training pairs → token rows with the completion marked."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Sequence
+from typing import TypedDict
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from spillover.core.config import TrainConfig
+from spillover.core.errors import ConfigError, DataError
+from spillover.core.files import atomic, hash_of
+from spillover.core.types import TrainingPair
+from spillover.models.label_tokens import split_at
+from spillover.models.load import Model, cache_folder
+
+log = logging.getLogger(__name__)
+
+IGNORE = -100
+NAMED = 5
+# Fewer pairs are tokenised faster than they are looked up.
+KEPT_FROM = 1000
+Tokens = tuple[list[int], int]
+
+
+class Row(TypedDict):
+    """One pair. labels: the token to predict at each place, IGNORE up to where the completion starts. number: the
+    pair's place in the list that was given."""
+
+    input_ids: list[int]
+    labels: list[int]
+    number: int
+
+
+def tokenize_pairs(base: Model, pairs: Sequence[TrainingPair], config: TrainConfig) -> list[Row]:
+    """One row a pair. One that is longer than `config.max_tokens` or the model's context is a DataError, or is dropped
+    or cut and named in a log line, as `config.long_pairs` says."""
+    if not pairs:
+        raise DataError("no training pairs", hint="`spillover build` makes them")
+    end = [base.tokenizer.eos_token_id] if config.end_of_text and base.tokenizer.eos_token_id is not None else []
+    limit = min(config.max_tokens, base.context)
+    rows: list[Row] = []
+    long: list[str] = []
+    for number, (pair, (ids, start)) in enumerate(zip(pairs, _kept_tokens(base, pairs, config), strict=True)):
+        ids = ids + end
+        if len(ids) > limit:
+            long.append(f"{pair.id} ({len(ids)} tokens)")
+            if config.long_pairs == "cut" and start < limit:
+                ids = ids[:limit]
+            else:
+                continue
+        start = max(start, 1)  # nothing stands before the first token that could predict it
+        rows.append({"input_ids": ids, "labels": [IGNORE] * start + ids[start:], "number": number})
+    if long:
+        _tell_of_long(long, limit, config.long_pairs, kept=len(rows))
+    return rows
+
+
+def _tell_of_long(long: list[str], limit: int, choice: str, *, kept: int) -> None:
+    named = ", ".join(long[:NAMED]) + (f" and {len(long) - NAMED} more" if len(long) > NAMED else "")
+    said = f"{len(long)} training pair{'s' if len(long) > 1 else ''} of more than {limit} tokens: {named}"
+    if choice == "refuse" or not kept:
+        hint = "--set train.long_pairs=drop or cut, or raise train.max_tokens"
+        raise DataError(said, hint=hint if kept else "raise train.max_tokens")
+    log.warning(
+        "%s; %s", said, "left out" if choice == "drop" else "cut at the end, or left out if only a prompt is left"
+    )
+
+
+def _kept_tokens(base: Model, pairs: Sequence[TrainingPair], config: TrainConfig) -> list[Tokens]:
+    """The tokens of many pairs, from the cache folder when the same tokenizer made them of the same texts before."""
+    if len(pairs) < KEPT_FROM:
+        return _tokens(base, pairs, config)
+    template = base.tokenizer.chat_template if config.chat_template else None
+    key = hash_of([base.tokenizer.backend_tokenizer.to_str(), template, [(p.prompt, p.completion) for p in pairs]])
+    path = cache_folder() / "tokens" / f"{key}.safetensors"
+    with contextlib.suppress(OSError, SafetensorError):
+        kept = load_file(path)
+        ids = np.split(kept["ids"], np.cumsum(kept["lengths"])[:-1])
+        return [(own.tolist(), int(start)) for own, start in zip(ids, kept["starts"], strict=True)]
+    made = _tokens(base, pairs, config)
+    columns = {
+        "ids": np.concatenate([np.array(ids, dtype=np.int32) for ids, _ in made]),
+        "lengths": np.array([len(ids) for ids, _ in made]),
+        "starts": np.array([start for _, start in made]),
+    }
+    # A cache that cannot be written costs a second next time, and no more.
+    with contextlib.suppress(OSError, SafetensorError), atomic(path) as partial:
+        save_file(columns, partial)
+    return made
+
+
+def _tokens(base: Model, pairs: Sequence[TrainingPair], config: TrainConfig) -> list[Tokens]:
+    """(tokens, where the completion starts) of each pair."""
+    prompts = [_in_chat(base, pair.prompt) if config.chat_template else pair.prompt for pair in pairs]
+    texts = [prompt + pair.completion for prompt, pair in zip(prompts, pairs, strict=True)]
+    # A chat template writes the special tokens itself.
+    encodings = base.tokenizer(texts, add_special_tokens=not config.chat_template).encodings or []
+    split_texts = (split_at(encoding, len(prompt)) for encoding, prompt in zip(encodings, prompts, strict=True))
+    return [(list(ids), start) for ids, start, _ in split_texts]
+
+
+def _in_chat(base: Model, prompt: str) -> str:
+    if not base.tokenizer.chat_template:
+        raise ConfigError(f"train.chat_template: {base.ref.name} has no chat template", hint="leave it off")
+    messages = [{"role": "user", "content": prompt}]
+    return str(base.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
+
+
+def split(rows: list[Row], share: float, rng: np.random.Generator) -> tuple[list[Row], list[Row]]:
+    """(training rows, validation rows): a random `share`, at least one row of each when there is a share at all."""
+    n = max(1, round(share * len(rows))) if share and len(rows) > 1 else 0
+    order = rng.permutation(len(rows))
+    return [rows[i] for i in order[n:]], [rows[i] for i in order[:n]]

@@ -1,0 +1,206 @@
+"""What one table of scores says: accuracy and macro-F1 raw and calibrated, AUROC, ECE, and which labels are given.
+
+No torch here: summaries are recomputed from the tables on any machine.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spillover.core.types import Evaluation, LabelScores
+from spillover.stats.auroc import UNVARIED, auroc_influence, skewed_mean
+from spillover.stats.calibration import Length, Method, calibrated, log_odds, normalised, rescaled
+
+CHANCE = 0.5
+ECE_BINS = 10
+# Scores are float32: a difference below this after calibration is rounding, and the labels tie.
+TIE = 1e-9
+
+
+@dataclass(frozen=True)
+class Summary:
+    """One language. Shares and scores are in [0, 1]; AUROC is the one-vs-rest mean, 0.5 at chance.
+
+    predicted, gold: share of items by label id. ties: items whose best label is not unique.
+    calibrated: by batch, unless another method was asked for.
+    ece: expected calibration error of the answer's normalised probability. auroc_low, auroc_high: 95 %.
+    at_chance: that interval holds 0.5, so that the answers cannot be told from guesses; also true when it is undefined.
+    reason: why a number is NaN, or "".
+    """
+
+    language: str
+    n: int
+    accuracy: float
+    calibrated_accuracy: float
+    macro_f1: float
+    calibrated_macro_f1: float
+    auroc: float
+    auroc_low: float
+    auroc_high: float
+    at_chance: bool
+    ece: float
+    predicted: Mapping[str, float]
+    gold: Mapping[str, float]
+    ties: int
+    reason: str = ""
+
+
+def summarise(evaluation: Evaluation, *, calibration: Method = "batch", length: Length = "sum") -> list[Summary]:
+    """A summary for each language of an evaluation. calibration, length: as `calibrate.calibrated` has them."""
+    return [summarise_language(own, calibration=calibration, length=length) for own in evaluation.scores.values()]
+
+
+def summarise_language(scores: LabelScores, *, calibration: Method = "batch", length: Length = "sum") -> Summary:
+    """The summary of one language's scores."""
+    n = len(scores.gold)
+    scores = rescaled(scores, length)
+    if scores.outcome is not None:
+        return _outcome_summary(scores)
+    best = scores.logprobs.max(axis=1, keepdims=True)
+    area, low, high = auroc_interval(scores)
+    return Summary(
+        language=scores.language,
+        n=n,
+        accuracy=_mean(hits(scores)),
+        calibrated_accuracy=_mean(calibrated_hits(scores, calibration)),
+        macro_f1=macro_f1(scores, scores.logprobs),
+        calibrated_macro_f1=math.nan
+        if reason_undefined(scores)
+        else macro_f1(scores, calibrated(scores, calibration), TIE),
+        auroc=area,
+        auroc_low=low,
+        auroc_high=high,
+        at_chance=not (low > CHANCE or high < CHANCE),
+        ece=expected_calibration_error(scores),
+        predicted=_shares(scores.logprobs.argmax(axis=1), scores.labels),
+        gold=_shares(scores.gold, scores.labels),
+        ties=int(((scores.logprobs == best).sum(axis=1) > 1).sum()),
+        reason=reason_undefined(scores),
+    )
+
+
+def _outcome_summary(scores: LabelScores) -> Summary:
+    nan = math.nan
+    return Summary(
+        scores.language, len(scores.gold), _mean(hits(scores)), nan, nan, nan, nan, nan, nan, True, nan, {}, {}, 0,
+        reason_undefined(scores),
+    )  # fmt: skip
+
+
+def reason_undefined(scores: LabelScores) -> str:
+    """Why AUROC and calibrated accuracy do not exist for these scores; "" when they do."""
+    if scores.outcome is not None:
+        return "no label log-probabilities"
+    if not len(scores.gold):
+        return "no items"
+    counts = np.bincount(scores.gold, minlength=len(scores.labels))
+    absent = [label for label, count in zip(scores.labels, counts, strict=True) if not count]
+    return f"no item has the label {' or '.join(absent)}" if absent else ""
+
+
+def one_answer(scores: LabelScores) -> str:
+    """The label that every one of several items gets, or "a tie" of all labels; "" when answers differ."""
+    if scores.outcome is not None or len(scores.gold) < 2:
+        return ""
+    best = scores.logprobs == scores.logprobs.max(axis=1, keepdims=True)
+    if best.all():
+        return "a tie"
+    given = scores.logprobs.argmax(axis=1)
+    return scores.labels[given[0]] if (given == given[0]).all() else ""
+
+
+def hits(scores: LabelScores) -> NDArray[np.float64]:
+    """[n]: 1 where the gold label alone is most probable, 1/k where it ties with k - 1 others, else 0."""
+    if scores.outcome is not None:
+        return scores.outcome
+    return _hits(scores.logprobs.astype(np.float64), scores.gold, 0.0)
+
+
+def calibrated_hits(scores: LabelScores, method: Method = "batch") -> NDArray[np.float64]:
+    """[n]: the same after calibration. NaN when a label has no item: there is then no prior to take out."""
+    if reason_undefined(scores):
+        return np.full(len(scores.gold), np.nan)
+    return _hits(calibrated(scores, method), scores.gold, TIE)
+
+
+def _hits(values: NDArray[np.float64], gold: NDArray[np.int64], tie: float) -> NDArray[np.float64]:
+    if not len(gold):
+        return np.zeros(0)
+    best = values >= values.max(axis=1, keepdims=True) - tie
+    return np.asarray(best[np.arange(len(gold)), gold] / best.sum(axis=1), dtype=np.float64)
+
+
+def macro_f1(scores: LabelScores, values: NDArray[np.floating], tie: float = 0.0) -> float:
+    """Mean F1 over the labels that the task has; a label that is never given and never gold counts as 0. Of labels
+    within `tie` of the best, the first is the answer."""
+    from sklearn.metrics import f1_score
+
+    if not len(scores.gold):
+        return math.nan
+    labels = list(range(len(scores.labels)))
+    answers = (values >= values.max(axis=1, keepdims=True) - tie).argmax(axis=1)
+    return float(f1_score(scores.gold, answers, labels=labels, average="macro", zero_division=0.0))
+
+
+def auroc(scores: LabelScores) -> float:
+    """Mean over the labels of the one-vs-rest area under the ROC curve of the normalised log-probability.
+
+    In [0, 1], 0.5 at chance, unchanged by any prior on two labels. NaN when a label has no item, or all of them.
+    """
+    return math.nan if reason_undefined(scores) else auroc_influence(log_odds(scores.logprobs), scores.gold)[0]
+
+
+def auroc_interval(scores: LabelScores, level: float = 0.95) -> tuple[float, float, float]:
+    """(area, low, high) by DeLong's variance and Hall's interval. NaN where a label has fewer than two items.
+
+    Where all pairs are ordered right (or all wrong) there is no spread to go by. As many pairs are independent as the
+    rarer label has items, and the bound is the area at which so many in a row are just likely enough.
+    """
+    if reason_undefined(scores):
+        return math.nan, math.nan, math.nan
+    area, influence = auroc_influence(log_odds(scores.logprobs), scores.gold)
+    counts = np.bincount(scores.gold)
+    if (counts < 2).any():
+        return area, math.nan, math.nan
+    found = skewed_mean(area + influence)
+    if found is None:
+        bound = ((1 - level) / 2) ** (1 / float(counts.min()))
+        perfect, inverted = area > 1 - UNVARIED, area < UNVARIED
+        return area, bound if perfect else area, 1 - bound if inverted else area
+    low, high = found.interval(level)
+    return area, max(low, 0.0), min(high, 1.0)
+
+
+def expected_calibration_error(scores: LabelScores) -> float:
+    """Mean gap between how sure the model is of its answer, over the labels alone, and how often it is right, in ten
+    bins of equal width (Guo et al. 2017). In [0, 1], 0 is perfect. NaN without items."""
+    if not len(scores.gold):
+        return math.nan
+    sure = np.exp(normalised(scores.logprobs)).max(axis=1)
+    right = hits(scores)
+    bins = np.minimum((sure * ECE_BINS + TIE).astype(int), ECE_BINS - 1)
+    gaps = np.bincount(bins, weights=right - sure, minlength=ECE_BINS)
+    return float(np.abs(gaps).sum() / len(sure))
+
+
+def measures(scores: LabelScores, method: Method = "batch") -> dict[str, float]:
+    """The three numbers whose changes `compare` tests."""
+    return {
+        "accuracy": _mean(hits(scores)),
+        "calibrated_accuracy": _mean(calibrated_hits(scores, method)),
+        "auroc": auroc(scores),
+    }
+
+
+def _mean(values: NDArray[np.float64]) -> float:
+    return float(values.mean()) if len(values) else math.nan
+
+
+def _shares(indices: NDArray[np.int64], labels: tuple[str, ...]) -> dict[str, float]:
+    counts = np.bincount(indices, minlength=len(labels))
+    return {label: float(count / max(len(indices), 1)) for label, count in zip(labels, counts, strict=True)}

@@ -1,0 +1,163 @@
+"""A benchmark: a task, its data, and the languages asked for, opened once and handed to every stage.
+
+1. `open_benchmark` reads the task, finds its files and decides the languages.
+2. "all" is every language that has both data and wording; "seen" and "unseen" split it by what was trained on.
+   A language that has data and no wording is left out of "all", and one line of the log names it. Named by itself it is
+   a mistake.
+3. `examples` and `prompts` give the same items in every language, in the same order.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+from spillover.core.errors import ConfigError
+from spillover.core.files import hash_files
+from spillover.core.languages import select_languages
+from spillover.core.types import Example, Prompt, Task
+from spillover.tasks.examples import DEMO, language_files, load_parallel, splits
+from spillover.tasks.prompts import answers, render
+from spillover.tasks.wording import load_task
+
+log = logging.getLogger(__name__)
+
+TEST, TRAIN = "test", "train"
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """One task and its data in some languages. Make it with `open_benchmark`.
+
+    source: the task as it was asked for, a bundled name or a folder. languages: those asked for, in the order of
+    `files`. files: the test file of each language that has wording. without_wording: languages that have a test file
+    and no wording. limit: items per language, None for all, drawn with `seed`.
+    missing_items, disagreeing_labels: what becomes of items that a language lacks or labels otherwise.
+    """
+
+    source: str
+    task: Task
+    data: str
+    languages: tuple[str, ...]
+    files: Mapping[str, Path]
+    without_wording: tuple[str, ...] = ()
+    limit: int | None = None
+    seed: int = 0
+    missing_items: Literal["refuse", "intersection"] = "refuse"
+    disagreeing_labels: Literal["refuse", "keep"] = "refuse"
+
+    def select(self, wanted: str | Sequence[str], *, seen: Iterable[str] = (), where: str = "") -> tuple[str, ...]:
+        """Codes of `wanted` ("all", "seen", "unseen", "zh,de" or a list) among this benchmark's languages.
+
+        seen: the languages that were trained on. where: the option that holds `wanted`, for the message.
+        ConfigError names a code that is not among them."""
+        return _select(wanted, self.languages, self.without_wording, seen, where or f"languages of {self.data}")
+
+    def restricted(self, languages: str | Sequence[str], *, where: str = "") -> Benchmark:
+        """The same benchmark in fewer languages."""
+        return replace(self, languages=self.select(languages, where=where))
+
+    def examples(
+        self,
+        languages: Sequence[str] | None = None,
+        *,
+        limit: int | None = None,
+        among: Collection[str] | None = None,
+    ) -> dict[str, list[Example]]:
+        """The same test items in every language, in the same order.
+
+        languages: of this benchmark, all unless given. limit: fewer items than the benchmark's own limit; drawn once
+        for all languages, balanced over the labels. among: only items with these ids. DataError as `load_parallel`."""
+        return load_parallel(
+            self.data,
+            self.task,
+            TEST,
+            self.languages if languages is None else languages,
+            limit=self.limit if limit is None else limit,
+            seed=self.seed,
+            among=among,
+            missing_items=self.missing_items,
+            disagreeing_labels=self.disagreeing_labels,
+        )
+
+    def prompts(
+        self,
+        labels: str,
+        shots: str,
+        languages: Sequence[str] | None = None,
+        *,
+        limit: int | None = None,
+        among: Collection[str] | None = None,
+    ) -> dict[str, list[Prompt]]:
+        """The same items as prompts, by language. labels: a label set. shots: "own" or the language of all shots."""
+        examples = self.examples(languages, limit=limit, among=among)
+        return {code: render(self.task, rows, label_set=labels, shots=shots) for code, rows in examples.items()}
+
+    def check_labels(self, labels: str) -> None:
+        """ConfigError when a language has no words for this label set: found before a model is loaded."""
+        for code in self.languages:
+            answers(self.task, labels, code)
+
+    def hashes(self, languages: Iterable[str] | None = None) -> dict[str, str]:
+        """A hash of the test file of each language, of all unless given."""
+        return {code: self._hashes[code] for code in (self.languages if languages is None else languages)}
+
+    @cached_property
+    def _hashes(self) -> dict[str, str]:
+        return {code: hash_files([path]) for code, path in self.files.items()}
+
+    @cached_property
+    def training_files(self) -> dict[str, Path]:
+        """The file of training questions of each language that has one."""
+        return language_files(self.data, self.task, TRAIN)
+
+    @cached_property
+    def splits(self) -> tuple[str, ...]:
+        """Names of the splits that the data folder has of the task."""
+        return tuple(splits(self.data, self.task))
+
+
+def open_benchmark(
+    task: str,
+    *,
+    data: str = DEMO,
+    languages: str | Sequence[str] = "all",
+    limit: int | None = None,
+    seed: int = 0,
+    missing_items: Literal["refuse", "intersection"] = "refuse",
+    disagreeing_labels: Literal["refuse", "keep"] = "refuse",
+    where: str = "",
+) -> Benchmark:
+    """The benchmark of a task. task: bundled name or folder. data: "demo" or a folder. languages: "all", codes or
+    "zh,de". where: the option that holds the languages, for the message of a ConfigError."""
+    wording = load_task(task)
+    files = language_files(data, wording, TEST)
+    worded = {code: path for code, path in files.items() if code in wording.wordings}
+    without = tuple(code for code in files if code not in worded)
+    if without and (languages == "all" or "all" in languages):
+        log.info("%s: left out, as the task has no wording for them: %s", wording.name, ", ".join(without))
+    chosen = _select(languages, worded, without, (), where or f"languages of {data}")
+    return Benchmark(
+        task, wording, data, chosen, worded, without, limit, seed, missing_items, disagreeing_labels
+    )  # fmt: skip
+
+
+def _select(
+    wanted: str | Sequence[str],
+    available: Iterable[str],
+    without_wording: Sequence[str],
+    seen: Iterable[str],
+    where: str,
+) -> tuple[str, ...]:
+    words = wanted.replace(",", " ").split() if isinstance(wanted, str) else list(wanted)
+    unworded = [code for code in words if code in without_wording]
+    if unworded:
+        raise ConfigError(
+            f"{where}: the task has no wording for {', '.join(unworded)}",
+            hint=f"write {unworded[0]}.yaml beside the task's other wordings, or leave the language out",
+        )
+    return select_languages(words, available, seen=seen, where=where)

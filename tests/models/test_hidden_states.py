@@ -1,0 +1,101 @@
+"""Pooled states equal what the model's own hidden states give, prompt by prompt, and are never normed."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from spillover.core.errors import ModelError
+from spillover.models.label_tokens import tokenize_prompts
+from spillover.models.local import LocalEngine
+from tests.builders import make_model
+from tests.models.test_local import ARCHITECTURES
+
+
+def pooled(model, prompts, **options):
+    engine = LocalEngine(model, **options)
+    plan = engine.plan(prompts)
+    rows, nodes = {}, {}
+    for batch in engine.score(plan, states=True):
+        at = 0
+        for n, i in enumerate(batch.index):
+            rows[i] = {name: getattr(batch.states, name)[n] for name in ("last", "mean", "all", "weighted")}
+            count = len(plan.items[i].tree.tokens)
+            nodes[i] = batch.states.nodes[at : at + count]
+            at += count
+        assert at == len(batch.states.nodes)
+    return plan, [rows[i] for i in range(len(prompts))], [nodes[i] for i in range(len(prompts))]
+
+
+def hidden_states(model, ids):
+    """[layers + 1, t, hidden], the last one before the final norm: seen by a hook of our own on the last block."""
+    seen = []
+    decoder = model.module.get_decoder()
+    handle = decoder.layers[-1].register_forward_hook(
+        lambda *a: seen.append(a[2][0] if isinstance(a[2], tuple) else a[2])
+    )
+    with torch.no_grad():
+        layers = model.module(torch.tensor([ids]), output_hidden_states=True).hidden_states
+    handle.remove()
+    return torch.stack([*layers[:-1], seen[0]])[:, 0]
+
+
+@pytest.mark.parametrize("family", ARCHITECTURES)
+def test_poolings_equal_the_models_own_states(family, demo_prompts):
+    model = make_model(family=family)
+    prompts = demo_prompts("sentiment", "de", "native", limit=3)
+    plan, rows, nodes = pooled(model, prompts)
+    assert plan.shared
+    for prompt, item, row, own_nodes in zip(prompts, plan.items, rows, nodes, strict=True):
+        tokenized = tokenize_prompts(model.tokenizer, [prompt])[0]
+        states = hidden_states(model, tokenized.context)
+        own = states[:, len(plan.prefix) :]
+        weights = torch.arange(1, own.shape[1] + 1.0)
+        expected = {
+            "last": states[:, -1],
+            "mean": own.mean(1),
+            "all": states.mean(1),
+            "weighted": (own * weights[:, None]).sum(1) / weights.sum(),
+        }
+        for name, value in expected.items():
+            np.testing.assert_allclose(row[name], value.numpy(), atol=1e-4, rtol=1e-4, err_msg=name)
+        for label, path in zip(tokenized.labels, item.tree.paths, strict=True):
+            grown = hidden_states(model, [*tokenized.context, *label])
+            for depth, node in enumerate(path[1:], start=1):
+                expected_node = grown[:, len(tokenized.context) - 1 + depth]
+                np.testing.assert_allclose(own_nodes[node], expected_node.numpy(), atol=1e-4, rtol=1e-4)
+
+
+def test_states_do_not_depend_on_the_prefix_cache_or_on_earlier_scoring(tiny, demo_prompts):
+    prompts = demo_prompts("nli", "zh", "native", limit=3)
+    _, shared, shared_nodes = pooled(tiny, prompts)
+    _, whole, whole_nodes = pooled(tiny, prompts, prefix_cache=False)
+    for one, other in zip(shared, whole, strict=True):
+        for name in one:
+            np.testing.assert_allclose(one[name], other[name], atol=1e-4, rtol=1e-4)
+    for one, other in zip(shared_nodes, whole_nodes, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-4, rtol=1e-4)
+    engine = LocalEngine(tiny)
+    plan = engine.plan(prompts)
+    list(engine.score(plan))  # caches the prefix without its sums
+    later = next(engine.score(plan, states=True))
+    np.testing.assert_allclose(later.states.all[0], shared[later.index[0]]["all"], atol=1e-5)
+
+
+def test_scores_are_the_same_with_states(tiny, demo_prompts):
+    engine = LocalEngine(tiny)
+    plan = engine.plan(demo_prompts("sentiment", "en"))
+    bare, seen = next(engine.score(plan)), next(engine.score(plan, states=True))
+    assert bare.states is None
+    assert bare.logprobs.tobytes() == seen.logprobs.tobytes()
+
+
+def test_a_model_whose_norm_or_blocks_are_not_found_is_refused(demo_prompts):
+    model = make_model()
+    model.module.model.last_scaling = model.module.model.norm
+    del model.module.model.norm
+    engine = LocalEngine(model)
+    engine._trusted = True
+    with pytest.raises(ModelError, match="no final norm found"):
+        next(engine.score(engine.plan(demo_prompts("sentiment", "en")), states=True))

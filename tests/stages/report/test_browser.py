@@ -1,0 +1,209 @@
+"""The page in a real Chromium: opened from disk, sorted, filtered, printed; hostile text in it runs nothing."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import io
+import os
+import shutil
+
+import pytest
+
+from spillover.stages.report.page import report
+from tests.stages.report.runs import make_run
+
+NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
+EVIL = "</script><script>hacked = 1</script><img src=x onerror='hacked = 2'>\"'\u202eevil\u2066 {code} {i} ${{hacked = 3}} "
+LONG = "x<b>y</b> " * 10_000
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """One for all tests here. Skipped where there is none; an error where CI says there must be one."""
+    program = next(filter(None, map(shutil.which, NAMES)), None)
+    try:
+        from playwright.sync_api import sync_playwright
+    except ImportError:
+        program = None
+    if program is None:
+        assert os.environ.get("SPILLOVER_BROWSER") != "required", "no Chromium, or no playwright to drive it"
+        pytest.skip("no Chromium here, or no playwright to drive it: apt-get install chromium, pip install playwright")
+    with sync_playwright() as driver:
+        # Its own sandbox needs what containers forbid, and the page is our own.
+        found = driver.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        yield found
+        found.close()
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory):
+    """The page of a run whose every free text is hostile."""
+    path = tmp_path_factory.mktemp("page") / "run"
+    run = make_run(path, text=EVIL + LONG, model=EVIL, name=EVIL, labels=(f"{EVIL}a", f"{EVIL}b"))
+    return report(run.path).as_uri()
+
+
+def opened(browser, address, width):
+    """(page, every request, every message on the console) once all charts are drawn."""
+    page = browser.new_page(viewport={"width": width, "height": 900})
+    requests, messages = [], []
+    page.on("request", lambda request: requests.append(request.url))
+    page.on("console", lambda message: messages.append(message.text))
+    page.on("pageerror", lambda error: messages.append(str(error)))
+    page.goto(address)
+    page.wait_for_selector("html[data-ready]", state="attached", timeout=120_000)
+    return page, requests, messages
+
+
+@pytest.fixture(scope="module")
+def wide(browser, address):
+    return opened(browser, address, 1440)
+
+
+@pytest.fixture
+def page(wide):
+    return wide[0]
+
+
+def overflow(page):
+    return page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+
+
+def test_it_opens_from_disk_without_a_request_or_a_complaint_and_draws_every_chart(wide, address):
+    page, requests, messages = wide
+    assert requests == [address]
+    assert messages == []
+    states = page.locator(".plot").evaluate_all("plots => plots.map((plot) => plot.dataset.drawn)")
+    assert len(states) >= 8
+    assert set(states) == {"done"}
+    assert page.locator("#verdict .plot svg.marks").count() == 1
+    assert overflow(page) <= 0
+
+
+def test_hostile_text_is_shown_and_runs_nothing(page):
+    assert page.evaluate("typeof hacked") == "undefined"
+    assert page.locator("img").count() == 0
+    assert "<script>hacked = 1</script>" in page.inner_text("h1")
+    assert "onerror='hacked = 2'" in page.inner_text(".facts")
+    assert "<script>hacked = 1</script>" in page.locator("#data").text_content()
+    shown = page.locator(".item .text").first.text_content()
+    assert shown.count("x<b>y</b> ") == 10_000, "an item of 100 kB is there whole"
+    assert page.locator(".item .text b").count() == 0
+    # What a text turns round, it turns round for itself alone.
+    assert page.locator(".item .text").first.evaluate("node => getComputedStyle(node).unicodeBidi") in (
+        "isolate",
+        "plaintext",
+    )
+
+
+def test_the_policy_lets_no_other_script_run(page):
+    page.evaluate(
+        "document.body.appendChild(Object.assign(document.createElement('script'), {textContent: 'hacked = 4'}))"
+    )
+    assert page.evaluate("typeof hacked") == "undefined"
+    tried = "fetch('data:,x').then(() => 'let through', () => 'refused')"
+    assert page.evaluate(tried) == "refused"
+
+
+def test_a_click_on_a_heading_sorts_by_number_and_another_turns_it_round(page):
+    heading = page.locator("#table-1 th", has_text="Change").first
+    values = "rows => rows.map((row) => Number(row.cells[7].dataset.v))"
+    heading.locator("button").click()
+    assert heading.get_attribute("aria-sort") == "ascending"
+    up = page.locator("#table-1 tbody tr").evaluate_all(values)
+    assert up == sorted(up)
+    heading.locator("button").click()
+    assert page.locator("#table-1 tbody tr").evaluate_all(values) == up[::-1]
+
+
+def test_languages_are_filtered_by_script_family_and_seen_and_go_out_as_csv(page):
+    def shown():
+        return page.locator("#table-1 tbody tr:visible th").all_inner_texts()
+
+    bar = page.locator("[data-filters]")
+    bar.get_by_label("Script").select_option("Latn")
+    assert set(shown()) == {"English", "German"}
+    bar.get_by_label("Seen").select_option("trained on")
+    assert shown() == ["German"]
+    bar.get_by_label("Seen").select_option("")
+    bar.get_by_label("Script").select_option("")
+    bar.get_by_label("Family").select_option("Slavic")
+    assert shown() == ["Russian"]
+    bar.get_by_label("Family").select_option("")
+    link = page.locator("a[download$='.csv']")
+    with page.expect_download() as download:
+        link.click()
+    assert download.value.suggested_filename == "sentiment-languages.csv"
+    text = base64.b64decode(link.get_attribute("href").partition("base64,")[2]).decode()
+    rows = list(csv.DictReader(io.StringIO(text)))
+    assert [row["language"] for row in rows] == ["en", "de", "ru", "th"]
+    assert "accuracy_boot_low" in rows[0]
+
+
+def test_the_slider_takes_the_scatter_to_another_layer(page):
+    plot = page.locator('[data-chart="pca-all"]')
+    slider = plot.locator("input[type=range]")
+    where = "paths => paths.map((path) => path.getAttribute('transform')).join()"
+    before = plot.locator(".mark-symbol.role-mark path").evaluate_all(where)
+    slider.fill("2")
+    page.wait_for_timeout(300)
+    after = plot.locator(".mark-symbol.role-mark path").evaluate_all(where)
+    assert before != after
+
+
+def test_items_are_searched_filtered_and_paged(page):
+    place = page.locator(".items")
+    count = place.locator("output")
+    total = int(count.inner_text().split(" of ")[1].split()[0])
+    assert total > 8
+    place.get_by_text("Later").click()
+    assert count.inner_text().startswith("9 to ")
+    place.get_by_label("Language").select_option("Thai")
+    assert set(place.locator(".about > span:nth-child(2)").all_inner_texts()) == {"Thai"}
+    place.get_by_label("Turned").select_option("right → wrong")
+    assert set(place.locator(".turn").all_inner_texts()) <= {"right → wrong"}
+    place.get_by_label("Turned").select_option("")
+    place.get_by_role("searchbox").fill("plain th")
+    page.wait_for_timeout(400)
+    assert all(text.startswith("Plain th") for text in place.locator(".text").all_inner_texts())
+    assert place.locator(".shares").first.inner_text().count("→") == 2
+    place.get_by_role("searchbox").fill("")
+
+
+def test_a_table_stands_behind_each_chart(page):
+    details = page.locator("#figure-lens-base details.numbers")
+    details.locator("summary").click()
+    details.locator("table").wait_for()
+    assert details.locator("th").all_inner_texts()[:3] == ["Language", "Words", "Layer"]
+    assert details.locator("tbody tr").count() == 24
+    assert page.locator("details.numbers").count() == page.locator(".plot").count()
+
+
+def test_it_prints_with_everything_open(page):
+    pdf = page.pdf()
+    assert pdf.startswith(b"%PDF")
+    assert len(pdf) > 20_000
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert page.locator("details.print:not([open])").count() == 0
+    page.evaluate("dispatchEvent(new Event('afterprint'))")
+    assert page.locator("details.print:not([open])").count() > 0
+
+
+def test_dark_and_light_follow_the_reader(page):
+    grounds = []
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)
+        grounds.append(page.evaluate("getComputedStyle(document.body).backgroundColor"))
+        ink = "node => getComputedStyle(node).fill"
+        assert page.locator("#verdict .role-axis-label text").first.evaluate(ink) != grounds[-1]
+    assert grounds[0] == "rgb(255, 255, 255)" != grounds[1]
+    page.emulate_media(color_scheme="light")
+
+
+def test_on_a_phone_nothing_sticks_out(browser, address):
+    page, _, messages = opened(browser, address, 390)
+    assert messages == []
+    assert overflow(page) <= 0
+    assert page.locator("#verdict .plot svg.marks").evaluate("node => node.getBoundingClientRect().width") <= 374
+    page.close()

@@ -1,0 +1,255 @@
+"""What the statistics promise, by simulation with fixed seeds. `make test-slow`; with `-s` it prints the numbers.
+
+An item is right when skill + its difficulty + noise > 0, all normal, so that the true accuracy is known. Difficulty is
+shared by before and after and, to a chosen degree, by all languages.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+import pytest
+from scipy.stats import norm
+
+from spillover.core.config import CompareConfig
+from spillover.core.types import Evaluation, ModelRef
+from spillover.stages.compare.paired import compare
+from spillover.stages.compare.resample import item_weights, weighted_auroc, weighted_calibrated_accuracy
+from spillover.stats.auroc import auroc_influence
+from spillover.stats.calibration import batch_calibrated, normalised
+from spillover.stats.intervals import adjusted, mcnemar, mcnemar_mid, percentile, score_z, skewed, two_way
+from spillover.stats.summary import auroc_interval
+from tests.builders import table
+
+pytestmark = pytest.mark.slow
+LEVEL = 0.95
+exact, mid = cache(mcnemar), cache(mcnemar_mid)
+
+
+def right(rng, accuracy, hard):
+    """Booleans like `hard`; difficulty and noise have variance 1 each."""
+    return norm.ppf(accuracy) * np.sqrt(2) + hard + rng.normal(size=hard.shape) > 0
+
+
+def differences(rng, before, after, n, languages=1, shared=0.9):
+    """[n, languages] in -1, 0, 1. shared: how much of an item's difficulty all languages have in common."""
+    common, own = rng.normal(size=(n, 1)), rng.normal(size=(n, languages))
+    hard = np.sqrt(shared) * common + np.sqrt(1 - shared) * own
+    return right(rng, after, hard).astype(float) - right(rng, before, hard)
+
+
+def report(name, **shares):
+    print(name, ", ".join(f"{key} {100 * value:.1f} %" for key, value in shares.items()))
+
+
+def boot_means(parts, rng, draws=300):
+    return percentile(item_weights(len(parts), draws, rng) @ parts / len(parts), LEVEL)
+
+
+@pytest.mark.parametrize("n", [100, 500])
+@pytest.mark.parametrize(("before", "after"), [(0.5, 0.5), (0.7, 0.8), (0.95, 0.95), (0.93, 0.96)])
+@pytest.mark.parametrize("languages", [1, 20])
+def test_coverage_of_the_interval_of_accuracy(n, before, after, languages):
+    rng, truth = np.random.default_rng(n + languages), after - before
+    held = {"reported": [], "bootstrap": []}
+    for repeat in range(2000):
+        parts = differences(rng, before, after, n, languages).mean(axis=1)
+        found = adjusted(parts, LEVEL)
+        held["reported"].append(found.low <= truth <= found.high)
+        if repeat < 300:
+            low, high = boot_means(parts, rng)
+            held["bootstrap"].append(low <= truth <= high)
+    shares = {name: np.mean(values) for name, values in held.items()}
+    report(f"accuracy n={n} {before}→{after} languages={languages}", **shares)
+    assert 0.93 <= shares["reported"] <= 0.97
+
+
+@pytest.mark.parametrize("n", [200, 500])
+@pytest.mark.parametrize("turned", [0.02, 0.05, 0.2])
+def test_english_that_lost_the_margin_is_seldom_said_to_have_held(n, turned):
+    """True loss: the margin of 2 points. One-sided size 2.5 %."""
+    rng = np.random.default_rng(n)
+    counts = rng.multinomial(n, [(turned - 0.02) / 2, (turned + 0.02) / 2, 1 - turned], size=4000)
+    said = [score_z(int(gained), int(lost), n, -0.02) > norm.ppf(0.975) for gained, lost, _ in counts]
+    report(f"guard, n={n}, {100 * turned:.0f} % turned", said=np.mean(said))
+    assert np.mean(said) <= 0.04
+
+
+def margins(rng, gap, n, noise):
+    """[n, 2] normalised log-probabilities of two labels whose margin is normal, `gap` apart by gold label."""
+    gold = np.arange(n) % 2
+    margin = np.where(gold == 0, gap / 2, -gap / 2) + noise
+    return normalised(np.stack([margin / 2, -margin / 2], axis=1) * 2), gold
+
+
+def two_sides(rng, before, after, n):
+    """Noise is half shared by before and after."""
+    shared = rng.normal(size=n)
+    for gap in (before, after):
+        yield margins(rng, gap, n, np.sqrt(0.5) * shared + np.sqrt(0.5) * rng.normal(size=n))
+
+
+@pytest.mark.parametrize("n", [100, 500])
+@pytest.mark.parametrize(("before", "after"), [(0.5, 0.5), (1.0, 1.6), (2.3, 3.3), (3.0, 3.3)])
+def test_coverage_of_auroc_and_calibrated_accuracy(n, before, after):
+    rng = np.random.default_rng(n)
+    true_area = norm.cdf(after / np.sqrt(2)) - norm.cdf(before / np.sqrt(2))
+    true_accuracy = norm.cdf(after / 2) - norm.cdf(before / 2)
+    held = {"auroc": [], "auroc_bootstrap": [], "calibrated": [], "calibrated_bootstrap": []}
+    for repeat in range(2000):
+        sides = list(two_sides(rng, before, after, n))
+        areas = [auroc_influence(values, gold) for values, gold in sides]
+        found = skewed(areas[1][0] - areas[0][0] + areas[1][1] - areas[0][1], LEVEL)
+        held["auroc"].append(found.low <= true_area <= found.high)
+        hits = [batch_calibrated(values).argmax(axis=1) == gold for values, gold in sides]
+        found = adjusted(hits[1].astype(float) - hits[0], LEVEL)
+        held["calibrated"].append(found.low <= true_accuracy <= found.high)
+        if repeat < 200:
+            weights = item_weights(n, 300, rng)
+            for name, measure, truth in (
+                ("auroc_bootstrap", weighted_auroc, true_area),
+                ("calibrated_bootstrap", weighted_calibrated_accuracy, true_accuracy),
+            ):
+                draws = [measure(values, gold, weights) for values, gold in sides]
+                low, high = percentile(draws[1] - draws[0], LEVEL)
+                held[name].append(low <= truth <= high)
+    shares = {name: np.mean(values) for name, values in held.items()}
+    report(f"n={n} gap {before}→{after}", **shares)
+    assert 0.93 <= shares["auroc"] <= 0.97
+    assert 0.93 <= shares["calibrated"] <= 0.97
+
+
+@pytest.mark.parametrize("accuracy", [0.5, 0.7, 0.95])
+@pytest.mark.parametrize("n", [100, 500])
+def test_false_alarms_with_no_change(accuracy, n):
+    """A group's verdict, and a single language's, when nothing changed; and any of 20 after Holm."""
+    rng = np.random.default_rng(n)
+    found = {"mean of 20": [], "adjusted, one": [], "mid-p, one": [], "exact, one": [], "any of 20 after Holm": []}
+    for _ in range(3000):
+        parts = differences(rng, accuracy, accuracy, n, 20)
+        gained, lost = (parts == 1).sum(axis=0), (parts == -1).sum(axis=0)
+        p_values = np.array([mid(int(a), int(b)) for a, b in zip(gained, lost, strict=True)])
+        found["mean of 20"].append(adjusted(parts.mean(axis=1), LEVEL).p < 0.05)
+        found["adjusted, one"].append(adjusted(parts[:, 0], LEVEL).p < 0.05)
+        found["mid-p, one"].append((p_values < 0.05).mean())
+        found["exact, one"].append(exact(int(gained[0]), int(lost[0])) < 0.05)
+        found["any of 20 after Holm"].append(p_values.min() * 20 < 0.05)  # its first step
+    shares = {name: np.mean(values) for name, values in found.items()}
+    report(f"no change, accuracy {accuracy}, n={n}", **shares)
+    assert 0.03 <= shares["mean of 20"] <= 0.065
+    assert 0.03 <= shares["adjusted, one"] <= 0.065
+    assert 0.03 <= shares["mid-p, one"] <= 0.065
+    assert shares["exact, one"] <= 0.065
+    assert shares["any of 20 after Holm"] <= 0.05
+
+
+@pytest.mark.parametrize("n", [100, 500])
+@pytest.mark.parametrize(("before", "after"), [(1.0, 1.6), (3.3, 3.3)])
+def test_coverage_of_auroc_and_calibrated_accuracy_over_languages_that_move_together(n, before, after):
+    """The mean of 20 languages; nine tenths of an item's noise is the same in all. A gap of 3.3 is 95 % right."""
+    rng = np.random.default_rng(n)
+    truth = {
+        "auroc": norm.cdf(after / np.sqrt(2)) - norm.cdf(before / np.sqrt(2)),
+        "calibrated": norm.cdf(after / 2) - norm.cdf(before / 2),
+    }
+    held = {"auroc": [], "calibrated": []}
+    for _ in range(500):
+        parts = {"auroc": [], "calibrated": []}
+        common = rng.normal(size=n)
+        for _ in range(20):
+            shared = np.sqrt(0.9) * common + np.sqrt(0.1) * rng.normal(size=n)
+            sides = [
+                margins(rng, gap, n, np.sqrt(0.5) * shared + np.sqrt(0.5) * rng.normal(size=n))
+                for gap in (before, after)
+            ]
+            areas = [auroc_influence(*side) for side in sides]
+            parts["auroc"].append(areas[1][0] - areas[0][0] + areas[1][1] - areas[0][1])
+            hits = [batch_calibrated(values).argmax(axis=1) == gold for values, gold in sides]
+            parts["calibrated"].append(hits[1].astype(float) - hits[0])
+        for metric, interval in (("auroc", skewed), ("calibrated", adjusted)):
+            found = interval(np.mean(parts[metric], axis=0), LEVEL)
+            held[metric].append(found.low <= truth[metric] <= found.high)
+    shares = {name: np.mean(values) for name, values in held.items()}
+    report(f"mean of 20 correlated languages, n={n} gap {before}→{after}", **shares)
+    assert 0.93 <= shares["calibrated"] <= 0.97
+    assert 0.93 <= shares["auroc"] <= 0.97
+
+
+@pytest.mark.parametrize("n", [100, 500])
+@pytest.mark.parametrize("gap", [0.5, 1.6, 2.3, 3.3])
+def test_coverage_of_the_interval_of_one_area(n, gap):
+    rng, held = np.random.default_rng(n), []
+    truth = norm.cdf(gap / np.sqrt(2))
+    for _ in range(2000):
+        _, low, high = auroc_interval(table(*margins(rng, gap, n, rng.normal(size=n))))
+        held.append(low <= truth <= high)
+    report(f"one area, n={n} gap {gap}", coverage=np.mean(held))
+    assert 0.93 <= np.mean(held) <= 0.97
+
+
+@pytest.mark.parametrize("columns", [3, 5, 20])
+def test_coverage_when_languages_or_seeds_are_a_sample_too(columns):
+    rng, held = np.random.default_rng(columns), []
+    for _ in range(2000):
+        skill = 0.06 * rng.normal(size=columns)
+        items = 0.3 * rng.normal(size=(200, 1))
+        block = 0.04 + skill + items + 0.4 * rng.normal(size=(200, columns))
+        found = two_way(block, LEVEL, floor=block.mean(axis=1).std() / np.sqrt(200))
+        held.append(found.low <= 0.04 <= found.high)
+    report(f"languages or seeds as a sample, {columns}", coverage=np.mean(held))
+    assert 0.93 <= np.mean(held) <= 0.98
+
+
+def planted(rng, gaps, priors, n=600):
+    """Two evaluations in three languages whose only differences are the planted ones."""
+    sides = []
+    shared = rng.normal(size=n)
+    for gap, prior in zip(gaps, priors, strict=True):
+        scores = {}
+        for code in ("en", "de", "th"):
+            noise = np.sqrt(0.7) * shared + np.sqrt(0.3) * rng.normal(size=n)
+            values, gold = margins(rng, gap, n, noise + prior)
+            scores[code] = type(held := table(values, gold))(**(vars(held) | {"language": code}))
+        sides.append(Evaluation(ModelRef("m", None, None, "k"), "t", "english", "k", scores))
+    return sides
+
+
+def test_a_planted_prior_shift_is_prior_repair_alone():
+    wrong = {"told": 0, "repair": 0}
+    for seed in range(40):
+        sides = planted(np.random.default_rng(seed), (2.0, 2.0), (1.5, 0.0))
+        rows = compare(*sides, config=CompareConfig(draws=1)).groups.set_index(["group", "metric"])
+        told, repair = rows.loc[("all", "calibrated_accuracy")], rows.loc[("all", "prior_repair")]
+        truth = norm.cdf(1) - (norm.cdf(2.5) + norm.cdf(-0.5)) / 2
+        wrong["told"] += not told["low"] <= 0 <= told["high"]
+        wrong["repair"] += not repair["low"] <= truth <= repair["high"]
+        assert repair["verdict"] == "improved"
+    report("planted prior shift, 40 runs, misses", **{key: value / 40 for key, value in wrong.items()})
+    assert max(wrong.values()) <= 6
+
+
+def test_planted_discrimination_is_discrimination_alone():
+    wrong = {"told": 0, "repair": 0}
+    for seed in range(40):
+        sides = planted(np.random.default_rng(seed), (1.5, 2.3), (0.0, 0.0))
+        rows = compare(*sides, config=CompareConfig(draws=1)).groups.set_index(["group", "metric"])
+        told, repair = rows.loc[("all", "calibrated_accuracy")], rows.loc[("all", "prior_repair")]
+        truth = norm.cdf(1.15) - norm.cdf(0.75)
+        wrong["told"] += not told["low"] <= truth <= told["high"]
+        wrong["repair"] += not repair["low"] <= 0 <= repair["high"]
+        assert told["verdict"] == rows.loc[("all", "auroc")]["verdict"] == "improved"
+    report("planted discrimination, 40 runs, misses", **{key: value / 40 for key, value in wrong.items()})
+    assert max(wrong.values()) <= 6
+
+
+def test_power_is_what_the_planner_says():
+    from spillover.stages.compare.power import detectable, independent_discordance
+
+    rng, found = np.random.default_rng(0), []
+    effect = detectable(500, independent_discordance(0.7, 0.78))
+    before, after = rng.random((2, 3000, 500)) < np.array([0.7, 0.7 + effect])[:, None, None]
+    for old, new in zip(before, after, strict=True):
+        found.append(mid(int((new & ~old).sum()), int((old & ~new).sum())) < 0.05)
+    report(f"planned power at {100 * effect:.1f} points", found=np.mean(found))
+    assert 0.77 <= np.mean(found) <= 0.84

@@ -1,0 +1,245 @@
+"""Each data set's row on small local files of the same schema, made here: nothing is fetched."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+
+import pytest
+
+datasets = pytest.importorskip("datasets")
+
+from spillover.core.errors import ConfigError, DataError, RunError  # noqa: E402
+from spillover.core.files import read_json, resources, write_yaml  # noqa: E402
+from spillover.tasks.examples import load_parallel, read_rows  # noqa: E402
+from spillover.tasks.importers.hub import Source, datasets_known, import_dataset, needed, read_source  # noqa: E402
+from spillover.tasks.wording import load_task  # noqa: E402
+
+# Column names and label values as the hub has them; texts are ours.
+SCHEMAS = {
+    "amazon-polarity": (
+        {"label": 1, "title": "Good", "content": "Works well."},
+        "positive",
+        {"review": "Good Works well."},
+    ),
+    "snli": ({"premise": "A.", "hypothesis": "B.", "label": 2}, "contradiction", {"premise": "A.", "hypothesis": "B."}),
+    "xnli": ({"premise": "A.", "hypothesis": "B.", "label": 1}, "neutral", {"premise": "A.", "hypothesis": "B."}),
+    "paws": (
+        {"id": 7, "sentence1": "A.", "sentence2": "B.", "label": 0},
+        "different",
+        {"sentence1": "A.", "sentence2": "B."},
+    ),
+    "paws-x": (
+        {"id": 7, "sentence1": "A.", "sentence2": "B.", "label": 1},
+        "same",
+        {"sentence1": "A.", "sentence2": "B."},
+    ),
+    "sib-200": ({"index_id": 7, "category": "science/technology", "text": "A."}, "science", {"text": "A."}),
+    "xcopa": (
+        {
+            "premise": "A.",
+            "choice1": "B.",
+            "choice2": "C.",
+            "question": "cause",
+            "label": 1,
+            "idx": 7,
+            "changed": False,
+        },
+        "second",
+        {"premise": "A.", "question": "cause", "choice1": "B.", "choice2": "C."},
+    ),
+    "xstorycloze": (
+        {
+            "story_id": "s7",
+            "input_sentence_1": "A.",
+            "input_sentence_2": "B.",
+            "input_sentence_3": "C.",
+            "input_sentence_4": "D.",
+            "sentence_quiz1": "E.",
+            "sentence_quiz2": "F.",
+            "answer_right_ending": 1,
+        },
+        "first",
+        {"story": "A. B. C. D.", "ending1": "E.", "ending2": "F."},
+    ),
+    "belebele": (
+        {
+            "link": "l",
+            "question_number": 2,
+            "flores_passage": "P.",
+            "question": "Q?",
+            "mc_answer1": "1",
+            "mc_answer2": "2",
+            "mc_answer3": "3",
+            "mc_answer4": "4",
+            "correct_answer_num": "3",
+            "dialect": "x",
+            "ds": "2023-05-03",
+        },
+        "third",
+        {"passage": "P.", "question": "Q?", "answer1": "1", "answer2": "2", "answer3": "3", "answer4": "4"},
+    ),
+}
+
+
+READING = {
+    "name": "reading",
+    "fields": ("passage", "question", "answer1", "answer2", "answer3", "answer4"),
+    "labels": ("first", "second", "third", "fourth"),
+}
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+
+
+def local(name, folder, rows, languages=None, kind="parquet"):
+    """The row of a data set with its hub id exchanged for local files of the same columns."""
+    source = read_source(name)
+    languages = languages or list(source.configs)[:2]
+    files = {}
+    for code in languages:
+        path = folder / f"{name}-{code}.{kind}"
+        folder.mkdir(parents=True, exist_ok=True)
+        table = datasets.Dataset.from_list(rows)
+        {"parquet": table.to_parquet, "json": table.to_json, "csv": table.to_csv}[kind](str(path))
+        files[code] = {"test": str(path)}
+    return source.model_copy(update={"hub": "", "configs": {}, "files": files})
+
+
+def test_every_row_has_a_schema_here():
+    assert set(SCHEMAS) == set(datasets_known())
+
+
+def test_every_row_is_pinned_or_says_why_not():
+    text = (resources() / "datasets.yaml").read_text()
+    for name in datasets_known():
+        source = read_source(name)
+        assert re.fullmatch(r"[\w-]+/[\w-]+", source.hub)
+        assert (
+            re.fullmatch("[0-9a-f]{40}", source.revision) or "revision: main  # " in text.split(f"hub: {source.hub}")[1]
+        )
+        assert "test" in source.splits
+
+
+@pytest.mark.parametrize("name", SCHEMAS)
+def test_each_data_set_is_imported_with_its_labels_and_fields(name, tmp_path):
+    row, label, fields = SCHEMAS[name]
+    source = local(name, tmp_path / "files", [row])
+    imported = import_dataset(source, tmp_path / "out")
+    assert [(r.rows, r.dropped) for r in imported] == [(1, 0)] * len(source.files)
+    for code in source.files:
+        (written,) = [
+            json.loads(line)
+            for line in (tmp_path / "out" / source.task / "test" / f"{code}.jsonl").read_text().splitlines()
+        ]
+        assert written.pop("label") == label
+        assert written.pop("id").startswith(f"{name}-test-")
+        assert written == fields
+    assert read_json(tmp_path / "out" / "SOURCE.json")["labels"]
+
+
+@pytest.mark.parametrize("kind", ["parquet", "json", "csv"])
+def test_snli_pairs_without_a_label_are_dropped_and_counted(kind, tmp_path):
+    rows = [{"premise": f"P {i}.", "hypothesis": "H.", "label": label} for i, label in enumerate([0, -1, 1, 2, -1])]
+    source = local("snli", tmp_path / "files", rows, kind=kind)
+    (imported,) = import_dataset(source, tmp_path / "out")
+    assert (imported.rows, imported.dropped) == (3, 2)
+    examples = load_parallel(str(tmp_path / "out"), load_task("nli"), "test", ["en"])["en"]
+    assert [row.label for row in examples] == ["entailment", "neutral", "contradiction"]
+    assert [row.id for row in examples] == ["snli-test-000001", "snli-test-000003", "snli-test-000004"], (
+        "lines, as elsewhere"
+    )
+
+
+def test_items_have_the_same_id_in_every_language(tmp_path):
+    rows = [{"id": i, "sentence1": f"A {i}", "sentence2": "B", "label": i % 2} for i in (3, 1, 2)]
+    import_dataset(local("paws-x", tmp_path / "files", rows, ["en", "de"]), tmp_path / "out", limit=2)
+    task = load_task("paraphrase")
+    english, german = (
+        read_rows(tmp_path / "out" / "paraphrase" / "test" / f"{code}.jsonl", task, code) for code in ("en", "de")
+    )
+    assert [row.id for row in english] == [row.id for row in german] == ["paws-x-test-3", "paws-x-test-1"]
+
+
+def test_a_limit_keeps_the_same_items_where_rows_have_another_order(tmp_path):
+    """As in Belebele, whose languages have orders of their own."""
+    row = SCHEMAS["belebele"][0]
+    source = local("belebele", tmp_path / "files", [row | {"question_number": i} for i in (1, 2, 3, 4)], ["en"])
+    german = local("belebele", tmp_path / "more", [row | {"question_number": i} for i in (4, 2, 3, 1)], ["de"])
+    source = source.model_copy(update={"files": source.files | german.files})
+    assert [part.rows for part in import_dataset(source, tmp_path / "out", limit=2)] == [2, 2]
+    examples = load_parallel(str(tmp_path / "out"), replace(load_task("nli"), **READING), "test", ["en", "de"])
+    assert [row.id for row in examples["de"]] == ["belebele-test-l-1", "belebele-test-l-2"]
+
+
+def test_what_does_not_fit_is_named(tmp_path):
+    rows = [{"premise": "P.", "hypothesis": "H.", "label": 7}]
+    with pytest.raises(DataError, match=r"row 1: label '7' is not one of 0, 1, 2, -1"):
+        import_dataset(local("snli", tmp_path / "files", rows), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    with pytest.raises(DataError, match="row 1: no 'hypothesis'"):
+        import_dataset(local("snli", tmp_path / "other", [{"premise": "P.", "label": 1}]), tmp_path / "out")
+    with pytest.raises(DataError, match="ids stand more than once"):
+        import_dataset(local("paws", tmp_path / "twice", [SCHEMAS["paws"][0]] * 2), tmp_path / "out")
+
+
+def test_a_row_of_ones_own_is_a_dozen_lines(tmp_path):
+    (tmp_path / "rows.json").write_text('{"text": "Goal!", "kind": 1}\n{"text": "Atoms.", "kind": 0}\n')
+    row = {
+        "task": "topic", "splits": {"test": "test"}, "fields": {"headline": "text"}, "label": "kind",
+        "labels": {0: "science", 1: "sport"}, "files": {"en": {"test": str(tmp_path / "rows.json")}},
+    }  # fmt: skip
+    write_yaml(tmp_path / "mine.yaml", row)
+    source = read_source(str(tmp_path / "mine.yaml"))
+    import_dataset(source, tmp_path / "out")
+    assert '"label": "sport"' in (tmp_path / "out" / "topic" / "test" / "en.jsonl").read_text()
+    assert "task.yaml" in needed(source)
+    assert "--task nli" in needed(read_source("xnli"))
+
+
+def test_mistakes_in_a_row_are_listed(tmp_path):
+    with pytest.raises(ConfigError, match="'nothing' is neither known"):
+        read_source("nothing")
+    write_yaml(tmp_path / "bad.yaml", {"task": "topic", "colour": "red"})
+    with pytest.raises(ConfigError) as caught:
+        read_source(str(tmp_path / "bad.yaml"))
+    assert "colour" in str(caught.value)
+    assert "fields" in str(caught.value)
+    write_yaml(tmp_path / "both.yaml", {"task": "t", "splits": {}, "fields": {}, "label": "l", "labels": {}})
+    with pytest.raises(ConfigError, match="give hub and configs, or files"):
+        read_source(str(tmp_path / "both.yaml"))
+
+
+def test_without_a_network_it_says_so(tmp_path, monkeypatch):
+    def refuse(*_, **__):
+        raise ConnectionError("no route to the hub")
+
+    monkeypatch.setattr(datasets, "load_dataset", refuse)
+    with pytest.raises(DataError, match="facebook/xnli: no route"):
+        import_dataset(read_source("xnli"), tmp_path / "out", languages="en")
+
+
+def test_what_is_asked_of_the_hub_is_pinned(tmp_path, monkeypatch):
+    asked = []
+
+    def load(*arguments, **options):
+        asked.append((arguments, options))
+        return [SCHEMAS["xnli"][0]]
+
+    monkeypatch.setattr(datasets, "load_dataset", load)
+    import_dataset(read_source("xnli"), tmp_path / "out", languages="sw")
+    assert asked[0] == (
+        ("facebook/xnli", "sw"),
+        {"split": "test", "revision": "b8dd5d7af51114dbda02c0e3f6133f332186418e"},
+    )
+
+
+def test_a_folder_of_something_else_is_not_overwritten(tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "precious").write_text("x")
+    source = Source(name="x", task="t", splits={}, fields={}, label="l", labels={}, files={"en": {}})
+    with pytest.raises(RunError, match="not made by this import"):
+        import_dataset(source, tmp_path / "out")

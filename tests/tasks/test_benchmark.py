@@ -1,0 +1,54 @@
+"""What "all", "seen" and "unseen" mean is decided in one place."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+from spillover.core.errors import ConfigError
+from spillover.tasks.benchmark import open_benchmark
+from tests.builders import small_data
+
+
+@pytest.fixture
+def unworded(tmp_path):
+    """German, Spanish, English and a language that the task has no wording for."""
+    folder = small_data(tmp_path, languages=("en", "de", "es"))
+    source = folder / "sentiment" / "test" / "en.jsonl"
+    (folder / "sentiment" / "test" / "tlh.jsonl").write_bytes(source.read_bytes())
+    return str(folder)
+
+
+def test_all_is_every_language_with_data_and_wording_and_the_others_are_named(unworded, caplog):
+    with caplog.at_level(logging.INFO):
+        benchmark = open_benchmark("sentiment", data=unworded)
+    assert benchmark.languages == ("en", "de", "es")
+    assert benchmark.without_wording == ("tlh",)
+    assert caplog.messages == ["sentiment: left out, as the task has no wording for them: tlh"]
+
+
+def test_a_language_without_wording_is_refused_when_it_is_named(unworded):
+    with pytest.raises(ConfigError, match="no wording for tlh"):
+        open_benchmark("sentiment", data=unworded, languages="en,tlh")
+    with pytest.raises(ConfigError, match="no wording for tlh"):
+        open_benchmark("sentiment", data=unworded).select(["tlh"])
+
+
+def test_seen_and_unseen_split_the_languages_asked_for(unworded):
+    benchmark = open_benchmark("sentiment", data=unworded, languages="de,es")
+    assert benchmark.select("seen", seen=["de", "zh"]) == ("de",)
+    assert benchmark.select("unseen", seen=["de", "zh"]) == ("es",)
+    with pytest.raises(ConfigError, match="'en' is not"):
+        benchmark.select("en")
+
+
+def test_items_and_prompts_are_the_same_in_every_language(unworded):
+    benchmark = open_benchmark("sentiment", data=unworded, limit=4, seed=3)
+    ids = {code: [row.id for row in rows] for code, rows in benchmark.examples().items()}
+    assert list(ids) == ["en", "de", "es"]
+    assert len(set(map(tuple, ids.values()))) == 1
+    assert len(ids["en"]) == 4
+    prompts = benchmark.restricted("de").prompts("english", "own", limit=2)
+    assert {code: len(own) for code, own in prompts.items()} == {"de": 2}
+    assert set(benchmark.hashes()) == {"en", "de", "es"}

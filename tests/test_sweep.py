@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from spillover.core.config import load_config
+from spillover.core.errors import ConfigError
+from spillover.sweep import load_grid
+
+
+def grid_file(tmp_path, text):
+    path = tmp_path / "grid.yaml"
+    path.write_text(text)
+    return path
+
+
+def test_every_combination_with_a_name_of_its_own(tmp_path):
+    path = grid_file(tmp_path, "name: g\nseed: 3\ngrid:\n  train.rank: [4, 8]\n  build.sources: [[es], [de]]\n")
+    configs = load_grid(path)
+    assert [(c.train.rank, c.build.sources) for c in configs] == [(4, ["es"]), (4, ["de"]), (8, ["es"]), (8, ["de"])]
+    assert len({config.name for config in configs}) == 4
+    assert {config.seed for config in configs} == {3}
+
+
+@pytest.mark.parametrize("text", ["name: g\n", "grid: 3\n", "grid: {train.rank: 8}\n", "grid: {train.rnk: [8]}\n"])
+def test_a_mistake_is_named(tmp_path, text):
+    with pytest.raises(ConfigError):
+        load_grid(grid_file(tmp_path, text))
+
+
+@pytest.mark.parametrize("name", ["arms"])
+def test_the_example_grid_is_whole(name):
+    configs = load_grid(Path(__file__).parents[2] / "examples" / f"{name}.yaml")
+    assert [config.build.arm for config in configs] == ["translate", "shuffled", "copy"]
+
+
+def test_the_hard_tuning_recipe_is_the_one_described():
+    config = load_config(Path(__file__).parents[2] / "examples" / "hard-tuning.yaml")
+    assert (config.train.rank, config.train.targets, config.train.learning_rate) == (32, "all-linear", 1e-3)
