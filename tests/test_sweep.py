@@ -31,10 +31,10 @@ def test_a_mistake_is_named(tmp_path, text):
 
 @pytest.mark.parametrize("name", ["arms"])
 def test_the_example_grid_is_whole(name):
-    configs = load_grid(Path(__file__).parents[2] / "examples" / f"{name}.yaml")
+    configs = load_grid(Path(__file__).parents[1] / "examples" / f"{name}.yaml")
     assert [config.build.arm for config in configs] == ["translate", "shuffled", "copy"]
 
 
 def test_the_hard_tuning_recipe_is_the_one_described():
-    config = load_config(Path(__file__).parents[2] / "examples" / "hard-tuning.yaml")
+    config = load_config(Path(__file__).parents[1] / "examples" / "hard-tuning.yaml")
     assert (config.train.rank, config.train.targets, config.train.learning_rate) == (32, "all-linear", 1e-3)
