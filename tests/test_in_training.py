@@ -17,6 +17,7 @@ from spillover.stages.evaluate.stage import evaluate
 from spillover.stages.train.eval_callback import Sight
 from spillover.stats.intervals import noninferiority_test
 from spillover.stats.summary import summarise_language
+from spillover.tasks.benchmark import open_benchmark
 from spillover.tasks.examples import load_parallel
 from spillover.tasks.wording import load_task
 from tests.builders import make_model, small_data
@@ -82,7 +83,7 @@ def test_what_is_not_there_is_named(data, changes, message):
 def test_a_look_measures_what_an_evaluation_would(data, tiny):
     eyes = eyes_of(data, limit=None, watch_items=40, watch_reference_items=40)
     sight = eyes(tiny)
-    whole = evaluate(tiny, "sentiment", data=data, languages=list(eyes.prompts))
+    whole = evaluate(tiny, open_benchmark("sentiment", data=data, languages=list(eyes.prompts)))
     for row in sight.rows:
         summary = summarise_language(whole.scores[row.language])
         assert row.auroc == pytest.approx(summary.auroc, abs=1e-6)

@@ -13,6 +13,7 @@ from spillover.models.load import load_model
 from spillover.models.local import LocalEngine
 from spillover.stages.evaluate.stage import evaluate
 from spillover.stats.summary import summarise
+from spillover.tasks.benchmark import open_benchmark
 
 pytestmark = pytest.mark.packaged
 
@@ -53,7 +54,7 @@ def test_no_bundled_wording_has_two_labels_with_the_same_tokens(packaged, demo_p
 
 
 def test_it_knows_english_sentiment_and_says_it_badly(packaged):
-    summary = summarise(evaluate(packaged, "sentiment", languages="en"))[0]
+    summary = summarise(evaluate(packaged, open_benchmark("sentiment", languages="en")))[0]
     assert summary.auroc > 0.8
 
 

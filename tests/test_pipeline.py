@@ -6,7 +6,6 @@ import json
 
 import pytest
 
-from spillover import pipeline
 from spillover.core.config import load_config
 from spillover.core.errors import ConfigError, DataError, RunError
 from spillover.pipeline import run
@@ -89,13 +88,15 @@ def test_the_resolved_config_repeats_the_run(place, finished, tmp_path):
     assert tables(tmp_path / "again") == tables(finished.path)
 
 
-@pytest.mark.parametrize("stage", ["_evaluate", "compare_run", "report", "_tuned"])
+@pytest.mark.parametrize(
+    "stage", ["stages.evaluate.stage.evaluate", "pipeline.compare_run", "pipeline.report", "stages.train.stage.train"]
+)
 def test_killed_at_a_stage_and_resumed_equals_uninterrupted(place, finished, tmp_path, monkeypatch, stage):
     def killed(*_, **__):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(pipeline, stage, killed)
+        patch.setattr(f"spillover.{stage}", killed)
         with pytest.raises(KeyboardInterrupt):
             run(config_of(place), tmp_path / "run")
     run(config_of(place), tmp_path / "run")

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from spillover.stages.train.merge import merge
     from spillover.stages.train.stage import train
     from spillover.stats.summary import summarise
+    from spillover.tasks.benchmark import open_benchmark
     from spillover.tasks.wording import load_task
 
 __version__ = version("spillover")
@@ -37,6 +38,7 @@ _HOMES = {
     "load_config": "spillover.core.config",
     "load_model": "spillover.models.load",
     "load_task": "spillover.tasks.wording",
+    "open_benchmark": "spillover.tasks.benchmark",
     "merge": "spillover.stages.train.merge",
     "read_evaluation": "spillover.stages.evaluate.score_tables",
     "report": "spillover.stages.report.page",
@@ -54,6 +56,7 @@ __all__ = [
     "load_model",
     "load_task",
     "merge",
+    "open_benchmark",
     "read_evaluation",
     "report",
     "run",

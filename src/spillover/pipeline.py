@@ -12,10 +12,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from spillover.core.config import RunConfig
+from spillover.core.config import EvaluateConfig, RunConfig
 from spillover.core.errors import RunError
 from spillover.core.files import atomic, hash_of, read_yaml, write_yaml
-from spillover.core.languages import reference_language, select_languages
+from spillover.core.languages import reference_language
 from spillover.core.runs import Run, open_run
 from spillover.core.types import Evaluation, Progress, Prompt, TrainingPair, no_progress
 from spillover.in_training import LanguageWatch, watch
@@ -24,8 +24,8 @@ from spillover.stages.build.pairs import build, source_languages
 from spillover.stages.compare.paired import Comparison
 from spillover.stages.compare.stage import compare_run, training_languages
 from spillover.stages.report.page import report
-from spillover.tasks.examples import language_files, load_parallel
-from spillover.tasks.prompts import answers, render
+from spillover.tasks.benchmark import TRAIN, Benchmark, benchmark_of
+from spillover.tasks.examples import language_files
 from spillover.tasks.wording import load_task
 
 if TYPE_CHECKING:
@@ -60,8 +60,10 @@ def run(
     RunError when the folder belongs to another config, and nothing in it is touched.
     """
     from spillover.models.load import load_model
+    from spillover.stages.evaluate.stage import evaluate
+    from spillover.stages.probe.stage import probe
 
-    check_inputs(config)
+    benchmarks = open_benchmarks(config)
     place = claim(config, Path(out))
     for other in earlier:
         _take_over(config, place, other)
@@ -76,12 +78,14 @@ def run(
     base = load_model(**config.model.model_dump())
     progress("load the model", 1, 1)
     if set(place.manifest()["stages"]) <= {"audit", "build"}:
-        log.info("about %.0f minutes from here", max(1, estimate_seconds(config, base, pairs) / 60))
-    tuned = _tuned(config, place, base, pairs, eyes, progress)
+        log.info("about %.0f minutes from here", max(1, estimate_seconds(config, benchmarks, base, pairs) / 60))
+    tuned = _tuned(config, place, benchmarks, base, pairs, eyes, progress)
     evaluations: dict[str, list[Evaluation]] = {}
     for name, model in ((BASE, base), (TUNED, tuned)):
-        evaluations[name] = [_evaluate(config, place, model, name, task, progress) for task in config.tasks]
-    from spillover.stages.probe.stage import probe
+        evaluations[name] = [
+            evaluate(model, benchmark, config=config.evaluate, out=place.path, name=name, progress=progress)
+            for benchmark in benchmarks
+        ]
 
     for name, model in ((BASE, base), (TUNED, tuned)):
         probe(
@@ -117,18 +121,19 @@ def _take_over(config: RunConfig, place: Run, earlier: Path) -> None:
                 shutil.copyfile(table, partial)
 
 
-def check_inputs(config: RunConfig) -> None:
-    """Find the mistakes that need no model before anything is written: tasks, languages, label sets, build inputs."""
-    also = [] if config.build.files else [config.build.task]
-    for task in [*config.tasks, *also, *([config.build.off_domain] if config.build.off_domain else [])]:
-        load_task(task)
-    for task in config.tasks:
-        wording = load_task(task)
-        for code in select_languages(config.languages, language_files(config.data, wording, "test"), where="languages"):
-            answers(wording, config.evaluate.labels, code)
+def open_benchmarks(config: RunConfig) -> tuple[Benchmark, ...]:
+    """The benchmark of each task of the config. The mistakes that need no model are found here, before anything is
+    written: tasks, languages, label sets, build inputs."""
     if not config.build.files:
-        files = language_files(config.data, load_task(config.build.task), "train")
+        training = load_task(config.build.task)
+        files = language_files(config.data, training, TRAIN)
         source_languages(config.build, files, where=f"build.sources in {config.data}")
+    if config.build.off_domain:
+        load_task(config.build.off_domain)
+    benchmarks = tuple(benchmark_of(config, task) for task in config.tasks)
+    for benchmark in benchmarks:
+        benchmark.check_labels(config.evaluate.labels)
+    return benchmarks
 
 
 def claim(config: RunConfig, out: Path) -> Run:
@@ -149,27 +154,34 @@ def claim(config: RunConfig, out: Path) -> Run:
     return place
 
 
-def estimate_seconds(config: RunConfig, base: Model, pairs: Sequence[TrainingPair]) -> float:
+def estimate_seconds(
+    config: RunConfig, benchmarks: Sequence[Benchmark], base: Model, pairs: Sequence[TrainingPair]
+) -> float:
     """How long training, scoring both models and probing will take on this machine, from one timed batch and the tokens
     that there are. Within a factor of two: machines are shared, and long items cost more than short ones."""
     from spillover.models.engine import open_engine
     from spillover.stages.train.tokenize import tokenize_pairs
 
     engine = open_engine(base, config.evaluate)
+    probed = probe_benchmark(config, benchmarks)
     tokens, rate = 0, 0.0
-    for name in config.tasks:
-        task = load_task(name)
-        codes = select_languages(config.languages, language_files(config.data, task, "test"))
-        options = config.evaluate.model_dump(include={"missing_items", "disagreeing_labels"})
-        rows = load_parallel(config.data, task, "test", codes, limit=config.limit, seed=config.seed, **options)
-        for examples in rows.values():
-            plan = engine.plan(render(task, examples, label_set=config.evaluate.labels, shots=config.evaluate.shots))
+    for benchmark in benchmarks:
+        for prompts in benchmark.prompts(config.evaluate.labels, config.evaluate.shots).values():
+            plan = engine.plan(prompts)
             rate = rate or engine.tokens_per_second(plan)
             tokens += plan.computed
-            if name == (config.probe.task or config.tasks[0]):
+            if benchmark is probed:
                 tokens += round(plan.computed * min(1, config.probe.items / len(plan.items)))
     trained = sum(len(row["input_ids"]) for row in tokenize_pairs(base, pairs, config.train)) * config.train.epochs
     return (2 * tokens + TRAINING_COST * trained) / rate
+
+
+def probe_benchmark(config: RunConfig, benchmarks: Sequence[Benchmark]) -> Benchmark:
+    """The benchmark that the probe reads: that of `config.probe.task`, else the first."""
+    if config.probe.task is None:
+        return benchmarks[0]
+    opened = {benchmark.source: benchmark for benchmark in benchmarks}
+    return opened.get(config.probe.task) or benchmark_of(config, config.probe.task)
 
 
 def watch_of(config: RunConfig, seen: Sequence[str]) -> LanguageWatch | None:
@@ -192,6 +204,7 @@ def watch_of(config: RunConfig, seen: Sequence[str]) -> LanguageWatch | None:
 def _tuned(
     config: RunConfig,
     place: Run,
+    benchmarks: Sequence[Benchmark],
     base: Model,
     pairs: Sequence[TrainingPair],
     eyes: LanguageWatch | None,
@@ -205,33 +218,14 @@ def _tuned(
     tuned = train(base, pairs, out=place.path, config=config.train, seed=config.seed, watch=eyes, progress=progress)
     if not config.train.keep_merged:
         return tuned
-    merged = merge_run(place, config.model, gate_prompts(config), progress)
+    merged = merge_run(place, config.model, gate_prompts(benchmarks[0], config.evaluate), progress)
     tuned = load_model(str(merged), dtype=config.model.dtype, device=config.model.device)
     # Tables carry the name; a path of this machine in them would make equal runs differ.
     return replace(tuned, ref=replace(tuned.ref, name=f"{config.model.name} + train/adapter"))
 
 
-def gate_prompts(config: RunConfig) -> list[Prompt]:
+def gate_prompts(benchmark: Benchmark, config: EvaluateConfig) -> list[Prompt]:
     """A few real prompts in the reference language, or the first there is, for the merge gate."""
-    task = load_task(config.tasks[0])
-    files = language_files(config.data, task, "test")
-    code = reference_language() if reference_language() in files else next(iter(files))
-    examples = load_parallel(config.data, task, "test", [code], limit=GATE_ITEMS, seed=config.seed)
-    return render(task, examples[code], label_set=config.evaluate.labels, shots=config.evaluate.shots)
-
-
-def _evaluate(config: RunConfig, place: Run, model: Model, name: str, task: str, progress: Progress) -> Evaluation:
-    from spillover.stages.evaluate.stage import evaluate
-
-    return evaluate(
-        model,
-        task,
-        data=config.data,
-        languages=config.languages,
-        limit=config.limit,
-        seed=config.seed,
-        config=config.evaluate,
-        out=place.path,
-        name=name,
-        progress=progress,
-    )
+    available = tuple(benchmark.files)
+    code = reference_language() if reference_language() in available else available[0]
+    return benchmark.prompts(config.labels, config.shots, [code], limit=GATE_ITEMS)[code]

@@ -15,6 +15,7 @@ from spillover.core.types import CalibrationScores
 from spillover.stages.evaluate.score_tables import read_scores
 from spillover.stages.evaluate.stage import evaluate
 from spillover.stats.calibration import calibrated, normalised, rescaled
+from spillover.tasks.benchmark import open_benchmark
 from spillover.tasks.prompts import answer_prompt, content_free, render
 from spillover.tasks.wording import load_task
 from tests.builders import small_data, table
@@ -78,8 +79,8 @@ def test_prompts_without_content_keep_shots_and_template():
 def test_the_table_holds_what_the_engine_says_of_them(tiny, tmp_path):
     """Scored in the same evaluation, stored with it, part of its key; the items' scores are what they were."""
     data = str(small_data(tmp_path / "data", ("en", "de")))
-    with_them = evaluate(tiny, "sentiment", data=data, out=tmp_path / "run")
-    without = evaluate(tiny, "sentiment", data=data, config=EvaluateConfig(content_free=[]))
+    with_them = evaluate(tiny, open_benchmark("sentiment", data=data), out=tmp_path / "run")
+    without = evaluate(tiny, open_benchmark("sentiment", data=data), config=EvaluateConfig(content_free=[]))
     assert with_them.key != without.key
     scores, _ = read_scores(tmp_path / "run" / "evaluate" / "base" / "sentiment" / "de.parquet")
     np.testing.assert_allclose(scores.logprobs, without.scores["de"].logprobs, atol=1e-4)

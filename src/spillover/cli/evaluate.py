@@ -24,7 +24,6 @@ from spillover.cli.options import (
     Set,
     TaskName,
     Trust,
-    check_words,
     model_flags,
 )
 from spillover.cli.terminal import UNKNOWN, by_reason, print_list, print_table, progress_bars
@@ -85,20 +84,20 @@ def evaluate(
         raise typer.BadParameter("give --out RUN, or --scores FOLDER to summarise what is there")
 
     config = load_config(
-        None, set_ or (), data=data, tasks=[task], limit=limit, seed=seed, evaluate__labels=labels,
+        None, set_ or (), data=data, tasks=[task], languages=lang, limit=limit, seed=seed, evaluate__labels=labels,
         evaluate__shots=shots, evaluate__missing_items=missing_items,
         evaluate__rule=rule, evaluate__budget_minutes=budget_minutes, **model_flags(locals()),
     )  # fmt: skip
-    check_words(config, lang)
     from spillover.models.load import load_model
     from spillover.stages.evaluate.stage import evaluate as score
+    from spillover.tasks.benchmark import benchmark_of
+
+    benchmark = benchmark_of(config)
+    benchmark.check_labels(config.evaluate.labels)
 
     with progress_bars() as progress:
         loaded = load_model(**config.model.model_dump())
-        evaluation = score(
-            loaded, task, data=data, languages=lang, limit=limit, seed=seed, config=config.evaluate, out=out,
-            name=name, progress=progress,
-        )  # fmt: skip
+        evaluation = score(loaded, benchmark, config=config.evaluate, out=out, name=name, progress=progress)
     _show(evaluation, rules, as_json)
     if not as_json:
         print(f"wrote {out / 'evaluate' / (name or ('tuned' if adapter else 'base')) / evaluation.task}")

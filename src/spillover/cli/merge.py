@@ -36,9 +36,10 @@ def merge(
     if not adapter_only:
         from spillover.pipeline import gate_prompts
         from spillover.stages.train.merge import merge_run
+        from spillover.tasks.benchmark import benchmark_of
 
         with progress_bars() as progress:
-            folder = merge_run(place, config.model, gate_prompts(config), progress)
+            folder = merge_run(place, config.model, gate_prompts(benchmark_of(config), config.evaluate), progress)
         print(f"wrote {folder}")
     if push:
         from spillover.stages.report.model_card import model_card

@@ -32,13 +32,8 @@ def model_flags(flags: dict[str, Any]) -> dict[str, Any]:
 
 def check_words(config: Any, lang: str) -> None:
     """Languages and label sets are checked before a model is loaded."""
-    from spillover.core.languages import select_languages
-    from spillover.tasks.examples import language_files
-    from spillover.tasks.prompts import answers
-    from spillover.tasks.wording import load_task
+    from spillover.tasks.benchmark import open_benchmark
 
-    task = load_task(config.tasks[0])
-    files = language_files(config.data, task, "test")
-    available = [code for code in files if code in task.wordings] if lang == "all" else list(files)
-    for code in select_languages(lang, available, where=f"--lang, with the data {config.data}"):
-        answers(task, config.evaluate.labels, code)
+    open_benchmark(config.tasks[0], data=config.data, languages=lang, where="--lang").check_labels(
+        config.evaluate.labels
+    )

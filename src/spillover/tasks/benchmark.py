@@ -16,6 +16,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
+from spillover.core.config import RunConfig
 from spillover.core.errors import ConfigError
 from spillover.core.files import hash_files
 from spillover.core.languages import select_languages
@@ -70,8 +71,8 @@ class Benchmark:
     ) -> dict[str, list[Example]]:
         """The same test items in every language, in the same order.
 
-        languages: of this benchmark, all unless given. limit: fewer items than the benchmark's own limit; drawn once
-        for all languages, balanced over the labels. among: only items with these ids. DataError as `load_parallel`."""
+        languages: of this benchmark, all unless given. limit: in place of the benchmark's own; drawn once for all
+        languages, balanced over the labels. among: only items with these ids. DataError as `load_parallel`."""
         return load_parallel(
             self.data,
             self.task,
@@ -144,6 +145,20 @@ def open_benchmark(
     return Benchmark(
         task, wording, data, chosen, worded, without, limit, seed, missing_items, disagreeing_labels
     )  # fmt: skip
+
+
+def benchmark_of(config: RunConfig, task: str | None = None) -> Benchmark:
+    """The benchmark of one of a config's tasks, the first unless given, with the config's data, languages, limit and
+    seed, and what `config.evaluate` says of missing items and disagreeing labels."""
+    return open_benchmark(
+        task or config.tasks[0],
+        data=config.data,
+        languages=config.languages,
+        limit=config.limit,
+        seed=config.seed,
+        missing_items=config.evaluate.missing_items,
+        disagreeing_labels=config.evaluate.disagreeing_labels,
+    )
 
 
 def _select(

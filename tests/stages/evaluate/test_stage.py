@@ -18,6 +18,7 @@ from spillover.models.load import load_model
 from spillover.models.local import LocalEngine
 from spillover.stages.evaluate.score_tables import read_evaluation
 from spillover.stages.evaluate.stage import evaluate
+from spillover.tasks.benchmark import open_benchmark
 from spillover.tasks.prompts import content_free
 from spillover.tasks.wording import load_task
 from tests.builders import make_model, small_data
@@ -26,7 +27,12 @@ SMALL = EvaluateConfig(batch_tokens=24)
 
 
 def run_evaluate(model, data, out=None, **options):
-    return evaluate(model, "sentiment", data=str(data), out=out, config=options.pop("config", SMALL), **options)
+    config = options.pop("config", SMALL)
+    rules = config.model_dump(include={"missing_items", "disagreeing_labels"})
+    opened = {key: options.pop(key) for key in ("languages", "limit", "seed") if key in options}
+    return evaluate(
+        model, open_benchmark("sentiment", data=str(data), **rules, **opened), out=out, config=config, **options
+    )
 
 
 def table_bytes(out):

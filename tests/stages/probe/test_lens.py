@@ -20,6 +20,7 @@ from spillover.stages.probe.lens import Lens, measure_batch
 from spillover.stages.probe.lens_tables import leading_from
 from spillover.stages.probe.lens_targets import seek, token_text, with_random_words, word_kinds
 from spillover.stages.probe.stage import probe
+from spillover.tasks.benchmark import open_benchmark
 from spillover.tasks.wording import load_task
 from tests.builders import make_model, small_data
 from tests.models.test_hidden_states import hidden_states, pooled
@@ -186,7 +187,13 @@ def test_the_stage_writes_tables_once(tiny, tmp_path, monkeypatch):
 def test_the_items_are_those_of_the_runs_evaluation(tiny, tmp_path):
     data = str(small_data(tmp_path / "data"))
     config = EvaluateConfig(labels="native", shots="en")
-    evaluate(tiny, "sentiment", data=data, languages="de,en", limit=3, config=config, out=tmp_path / "run", name="base")
+    evaluate(
+        tiny,
+        open_benchmark("sentiment", data=data, languages="de,en", limit=3),
+        config=config,
+        out=tmp_path / "run",
+        name="base",
+    )
     run = open_run(tmp_path / "run")
     scored = pd.read_parquet(tmp_path / "run" / "evaluate" / "base" / "sentiment" / "de.parquet")
     folder = probe(run, tiny, "base", config=small_probe(), data=data, **OPTIONS)

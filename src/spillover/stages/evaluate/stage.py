@@ -11,17 +11,15 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from spillover.core.config import EvaluateConfig
-from spillover.core.files import hash_files, hash_of
-from spillover.core.languages import select_languages
+from spillover.core.files import hash_of
 from spillover.core.runs import Run, open_run
 from spillover.core.types import (
     CalibrationScores,
@@ -37,21 +35,16 @@ from spillover.models.batching import Plan
 from spillover.models.engine import Engine, open_engine
 from spillover.models.load import Model
 from spillover.stages.evaluate.score_tables import facts_of, read_scores, write_scores
-from spillover.tasks.examples import language_files, load_parallel
-from spillover.tasks.prompts import answer_prompt, content_free, render
-from spillover.tasks.wording import load_task
+from spillover.tasks.benchmark import Benchmark, open_benchmark
+from spillover.tasks.prompts import answer_prompt, content_free
 
 log = logging.getLogger(__name__)
 
 
 def evaluate(
     model: Model,
-    task: str,
+    benchmark: Benchmark | str,
     *,
-    data: str = "demo",
-    languages: str | Sequence[str] = "all",
-    limit: int | None = None,
-    seed: int = 0,
     config: EvaluateConfig | None = None,
     out: Path | str | None = None,
     name: str | None = None,
@@ -59,79 +52,63 @@ def evaluate(
 ) -> Evaluation:
     """Log-probabilities of every label for every item, by language.
 
-    task: bundled name or folder. data: "demo" or a folder. languages: "all", codes, or "zh,de". limit: items per
-    language. out: a run folder; tables go to `<out>/evaluate/<name>/<task>`, and what is there is not computed again.
-    name: base or tuned unless given, by whether the model has an adapter.
+    benchmark: as `open_benchmark` gives it, or a task's name for its demo data in all languages. out: a run folder;
+    tables go to `<out>/evaluate/<name>/<task>`, and finished ones are not computed again. name: base or tuned unless
+    given, by whether the model has an adapter.
     """
     config = config or EvaluateConfig()
-    wording = load_task(task)
-    files = language_files(data, wording, "test")
-    available = [code for code in files if code in wording.wordings] if languages == "all" else list(files)
-    codes = select_languages(languages, available, where=f"languages of {data}")
+    if isinstance(benchmark, str):
+        benchmark = open_benchmark(
+            benchmark, missing_items=config.missing_items, disagreeing_labels=config.disagreeing_labels
+        )
     run = open_run(out) if out is not None else None
     engine = open_engine(model, config)
-    plan = partial(_plans, engine, wording, data, codes, seed, config)
-    limit, plans = _within_budget(run, wording.name, engine, plan, limit, config)
+    benchmark, plans = _within_budget(run, engine, benchmark, config)
+    task = benchmark.task
     settings = {
         "model": model.ref.fingerprint,
         "dtype": str(model.dtype).removeprefix("torch."),
-        "wording": wording.fingerprint,
-        "data": {code: hash_files([files[code]]) for code in codes},
-        "limit": limit,
-        "seed": seed if limit else None,
-    } | config.model_dump(exclude={"batch_tokens"})
-    evaluation = Evaluation(model.ref, wording.name, config.labels, hash_of(settings), {})
-    free = len(config.content_free)
+        "wording": task.fingerprint,
+        "data": benchmark.hashes(),
+        "limit": benchmark.limit,
+        "seed": benchmark.seed if benchmark.limit else None,
+        "missing_items": benchmark.missing_items,
+        "disagreeing_labels": benchmark.disagreeing_labels,
+    } | config.model_dump(exclude={"batch_tokens", "missing_items", "disagreeing_labels"})
+    evaluation = Evaluation(model.ref, task.name, config.labels, hash_of(settings), {})
+    n_content_free = len(config.content_free)
     if run is None:
-        return _score_all(engine, wording, plans, free, None, evaluation, name or "", progress)
+        return _score_all(engine, task, plans, n_content_free, None, evaluation, name or "", progress)
     name = name or ("tuned" if model.ref.adapter else "base")
-    stage_name = f"evaluate/{name}/{wording.name}"
+    stage_name = f"evaluate/{name}/{task.name}"
     with run.stage(stage_name, settings) as stage:
-        found = _score_all(engine, wording, plans, free, run.path / stage_name, evaluation, name, progress)
-        stage.facts |= _counts(found, plans) | {"task": task, "data": data}
-    return found
+        folder = run.path / stage_name
+        evaluation = _score_all(engine, task, plans, n_content_free, folder, evaluation, name, progress)
+        stage.facts |= _counts(evaluation, plans) | {"task": benchmark.source, "data": benchmark.data}
+    return evaluation
 
 
-def _counts(found: Evaluation, plans: Mapping[str, Plan]) -> dict[str, int]:
+def _counts(evaluation: Evaluation, plans: Mapping[str, Plan]) -> dict[str, int]:
     return {
-        "items": sum(len(own.example_ids) for own in found.scores.values()),
-        "prompt_tokens": int(sum(own.tokens.sum() for own in found.scores.values())),
-        "computed_tokens": sum(own.computed for own in plans.values()),
+        "items": sum(len(scores.example_ids) for scores in evaluation.scores.values()),
+        "prompt_tokens": int(sum(scores.tokens.sum() for scores in evaluation.scores.values())),
+        "computed_tokens": sum(plan.computed for plan in plans.values()),
     }
 
 
-def _plans(
-    engine: Engine,
-    task: Task,
-    data: str,
-    codes: Sequence[str],
-    seed: int,
-    config: EvaluateConfig,
-    limit: int | None,
-) -> dict[str, Plan]:
+def _plans(engine: Engine, benchmark: Benchmark, config: EvaluateConfig) -> dict[str, Plan]:
     """What will be computed, by language: the items, and behind them the inputs without content."""
-    examples = load_parallel(
-        data,
-        task,
-        "test",
-        codes,
-        limit=limit,
-        seed=seed,
-        missing_items=config.missing_items,
-        disagreeing_labels=config.disagreeing_labels,
-    )
-    plans = {}
-    for code, rows in examples.items():
-        prompts = render(task, rows, label_set=config.labels, shots=config.shots)
-        plans[code] = engine.plan([*prompts, *content_free(task, prompts[0], config.content_free)])
-    return plans
+    return {
+        code: engine.plan([*prompts, *content_free(benchmark.task, prompts[0], config.content_free)])
+        for code, prompts in benchmark.prompts(config.labels, config.shots).items()
+    }
 
 
 def _score_all(
     engine: Engine,
     task: Task,
     plans: Mapping[str, Plan],
-    free: int,
+    n_content_free: int,
     folder: Path | None,
     evaluation: Evaluation,
     name: str,
@@ -139,11 +116,12 @@ def _score_all(
 ) -> Evaluation:
     """The evaluation with the scores of every language; a table that is there already is read."""
     paths = {code: folder / f"{code}.parquet" if folder else None for code in plans}
-    items = sum(len(plan.items) - free for plan in plans.values())
+    items = sum(len(plan.items) - n_content_free for plan in plans.values())
     bar = _Bar(progress, f"evaluate {name} {task.name}".replace("  ", " "), items)
     _announce(engine, task.name, [plan for code, plan in plans.items() if not _exists(paths[code])])
     scores = {
-        code: score_language(engine, task, plan, free, paths[code], evaluation, bar) for code, plan in plans.items()
+        code: score_language(engine, task, plan, n_content_free, paths[code], evaluation, bar)
+        for code, plan in plans.items()
     }
     return replace(evaluation, scores=scores)
 
@@ -169,37 +147,35 @@ def _duration(seconds: float) -> str:
 
 
 def _within_budget(
-    run: Run | None,
-    task: str,
-    engine: Engine,
-    plan: Callable[[int | None], dict[str, Plan]],
-    limit: int | None,
-    config: EvaluateConfig,
-) -> tuple[int | None, dict[str, Plan]]:
-    """The limit and its plans, of fewer items where `config.budget_minutes` allows no more."""
-    plans = plan(limit)
+    run: Run | None, engine: Engine, benchmark: Benchmark, config: EvaluateConfig
+) -> tuple[Benchmark, dict[str, Plan]]:
+    """The benchmark and its plans, of fewer items where `config.budget_minutes` allows no more."""
+    plans = _plans(engine, benchmark, config)
     if config.budget_minutes is None:
-        return limit, plans
-    most = len(next(iter(plans.values())).items) - len(config.content_free)
-    within = _items_within(run, task, engine, plans, most, 60 * config.budget_minutes)
-    return (within, plan(within)) if within < most else (limit, plans)
+        return benchmark, plans
+    n_items = len(next(iter(plans.values())).items) - len(config.content_free)
+    affordable = _items_within(run, benchmark.task.name, engine, plans, n_items, 60 * config.budget_minutes)
+    if affordable >= n_items:
+        return benchmark, plans
+    benchmark = replace(benchmark, limit=affordable)
+    return benchmark, _plans(engine, benchmark, config)
 
 
 def _items_within(
-    run: Run | None, task: str, engine: Engine, plans: Mapping[str, Plan], most: int, seconds: float
+    run: Run | None, task: str, engine: Engine, plans: Mapping[str, Plan], n_items: int, seconds: float
 ) -> int:
-    """How many items a language fit into that time, at the least one. In a run folder the first evaluation of a task
-    decides for all that follow, so that they score the same items."""
-    held = run.manifest().get("budget", {}) if run else {}
-    if task not in held:
+    """How many items a language fit into that time, at least one. In a run folder the first evaluation of a task
+    decides for all later ones, so that they score the same items."""
+    budgets = run.manifest().get("budget", {}) if run else {}
+    if task not in budgets:
         rate = engine.tokens_per_second(next(iter(plans.values())))
         prefixes = sum(len(plan.prefix) for plan in plans.values() if plan.shared)
-        an_item = sum((plan.computed - len(plan.prefix) * plan.shared) / len(plan.items) for plan in plans.values())
-        held = held | {task: min(most, max(1, int((seconds * rate - prefixes) / an_item)))}
-        log.info("%s: %d of %d items a language fit into the budget", task, held[task], most)
+        per_item = sum((plan.computed - len(plan.prefix) * plan.shared) / len(plan.items) for plan in plans.values())
+        budgets = budgets | {task: min(n_items, max(1, int((seconds * rate - prefixes) / per_item)))}
+        log.info("%s: %d of %d items a language fit into the budget", task, budgets[task], n_items)
         if run:
-            run.update(budget=held)
-    return int(held[task])
+            run.update(budget=budgets)
+    return int(budgets[task])
 
 
 class _Bar:
@@ -216,13 +192,13 @@ class _Bar:
 
 
 def score_language(
-    engine: Engine, task: Task, plan: Plan, free: int, path: Path | None, evaluation: Evaluation, bar: _Bar
+    engine: Engine, task: Task, plan: Plan, n_content_free: int, path: Path | None, evaluation: Evaluation, bar: _Bar
 ) -> LabelScores:
     """Scores of one language, from its table when that is finished, else from the engine and then into the table.
 
-    free: how many of the plan's prompts, the last ones, have no content and serve calibration.
+    n_content_free: how many of the plan's prompts, the last ones, have no content and serve calibration.
     """
-    items = len(plan.items) - free
+    items = len(plan.items) - n_content_free
     if path is not None and path.exists():
         scores, facts = read_scores(path)
         if facts["key"] == evaluation.key:
