@@ -151,7 +151,7 @@ def test_results_as_json(place, tmp_path, call):
         (("probe", "--layers", "1,x", "--out", "run"), 2, "probe.layers"),
         (("probe", "--rule", "mine", "--out", "run"), 2, "'mine'"),
         (("report", "run", "--figures", "gif"), 2, "'gif'"),
-        (("compare", "run"), 3, "no run here"),
+        (("compare", "run"), 3, "not a run folder"),
         (("compare",), 2, "give a run folder"),
         (("compare", "a.jsonl"), 2, "is a log: give two"),
         (("compare", "a.jsonl", "b.jsonl"), 3, "no samples here"),
@@ -159,7 +159,7 @@ def test_results_as_json(place, tmp_path, call):
         (("compare", "--plan", "--items", "9", "--accuracy", "87,91"), 2, "between 0 and 1"),
         (("compare", "run", "--margin", "2"), 2, "compare.margin"),
         (("build", "--arm", "off-domain", "--out", "run"), 2, "build.off_domain"),
-        (("report", "run"), 3, "no run here"),
+        (("report", "run"), 3, "not a run folder"),
         (("run", "nothing.yaml"), 2, "nothing.yaml"),
         (("run",), 2, "config file"),
         (("import", "paper", "."), 3, "not a checkout"),
@@ -303,7 +303,7 @@ def test_a_demo_folder_that_is_no_run_is_not_deleted(tmp_path, call):
     code, _, error = call("demo", "--out", tmp_path, "--fresh")
     assert code == 3
     assert (tmp_path / "precious").exists()
-    assert "no run here" in error
+    assert "not a run folder" in error
 
 
 def commands_of(text):

@@ -114,7 +114,7 @@ def test_another_config_does_not_touch_the_folder(place, finished):
     ("changes", "message"),
     [
         ({"tasks": ["sentimnet"]}, "'sentimnet'"),
-        ({"languages": ["en", "fr"]}, "'fr' is not here"),
+        ({"languages": ["en", "fr"]}, "'fr' is not available"),
         ({"languages": ["english"]}, "'english' is not a BCP-47 code"),
         ({"evaluate__labels": "french"}, "label set 'french'"),
         ({"data": "nowhere"}, "'nowhere' does not exist"),

@@ -44,7 +44,7 @@ def test_a_folder_with_something_else_in_it_is_refused(tmp_path):
 
 
 def test_a_missing_run_is_named(tmp_path):
-    with pytest.raises(RunError, match="no run here"):
+    with pytest.raises(RunError, match="not a run folder"):
         existing_run(tmp_path / "nothing")
 
 

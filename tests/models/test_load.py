@@ -64,7 +64,7 @@ def test_code_of_a_model_does_not_run_unless_told(tiny_folder, tmp_path):
 
 
 def test_a_device_that_is_not_here_is_named(tiny_folder):
-    with pytest.raises(ModelError, match="device 'warp' is not here"):
+    with pytest.raises(ModelError, match="device 'warp' is not available"):
         load_model(str(tiny_folder), device="warp")
 
 

@@ -20,7 +20,7 @@ def load(folder, languages=("en", "de"), **options):
     ("rows", "message"),
     [
         ([ROW | {"label": "good"}], "en.jsonl:1: label 'good' is not one of positive, negative"),
-        ([ROW, ROW], "en.jsonl:2: id 'a' stands on line 1 already"),
+        ([ROW, ROW], "en.jsonl:2: duplicate id 'a', first on line 1"),
         ([ROW | {"review": " "}], "en.jsonl:1: no review"),
         ([{"id": "a", "label": "positive"}], "en.jsonl:1: no review"),
         ([{"review": "x"}], "en.jsonl:1: no id"),

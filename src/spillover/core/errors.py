@@ -1,10 +1,10 @@
-"""The errors a person can cause, each with a message (what, which value, where) and a hint (the mend)."""
+"""The errors a person can cause, each with a message (what, which value, where) and a hint (the fix)."""
 
 from __future__ import annotations
 
 
 class SpilloverError(Exception):
-    """A mistake in what was given, not a bug here. `cli` prints it in one line and exits with `exit_code`."""
+    """A mistake in the input, not a bug here. `cli` prints it in one line and exits with `exit_code`."""
 
     exit_code = 2
 
@@ -32,7 +32,7 @@ class DataError(SpilloverError):
 
 
 class ModelError(SpilloverError):
-    """A model, tokenizer or adapter that cannot be loaded, or that answers with numbers that are none."""
+    """A model, tokenizer or adapter that cannot be loaded, or whose scores are not finite."""
 
     exit_code = 3
 
@@ -62,7 +62,7 @@ EXTRAS = {
 
 
 def missing_extra(error: ImportError) -> MissingExtra | None:
-    """What to tell a person whose import failed, or None when it failed for another reason than an extra left out."""
+    """The error of an import that failed as an extra is not installed; None when it failed for another reason."""
     package = (error.name or "").partition(".")[0]
     if package not in EXTRAS:
         return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 LONGEST_LINE = 16 << 20
-MAKE_AGAIN = "delete it and run its stage again"
+RERUN_HINT = "delete it and rerun its stage"
 
 
 def resources() -> Path:
@@ -36,9 +37,9 @@ def read_yaml(path: Path) -> dict[str, Any]:
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark else 1
-        raise DataError(f"{path}:{line}: {error.problem or error.context}", hint="mend the YAML") from None
+        raise DataError(f"{path}:{line}: {error.problem or error.context}", hint="fix the YAML syntax") from None
     except YAMLError as error:
-        raise DataError(f"{path}: {error}", hint="mend the YAML") from None
+        raise DataError(f"{path}: {error}", hint="fix the YAML syntax") from None
     if not isinstance(value, dict):
         raise DataError(f"{path}:1: expected `key: value` lines, found {type(value).__name__}")
     return value
@@ -86,21 +87,21 @@ def read_table(path: Path, columns: Sequence[str] = ()) -> pd.DataFrame:
         table = pd.read_parquet(path)
     except (pa.ArrowException, OSError, ValueError) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
-        raise DataError(f"{path}: not a table that can be read ({reason})", hint=MAKE_AGAIN) from None
+        raise DataError(f"{path}: not a readable table ({reason})", hint=RERUN_HINT) from None
     lacking = [name for name in columns if name not in table]
     if lacking:
-        raise DataError(f"{path}: lacks the column {', '.join(lacking)}", hint=MAKE_AGAIN)
+        raise DataError(f"{path}: lacks the column {', '.join(lacking)}", hint=RERUN_HINT)
     return table
 
 
 @contextmanager
-def blamed_on(path: Path) -> Iterator[None]:
-    """What goes wrong inside because the content of `path` has another shape becomes a DataError that names it."""
+def as_data_error(path: Path) -> Iterator[None]:
+    """A DataError that names `path`, in place of the errors that content of an unexpected shape raises inside."""
     try:
         yield
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
         reason = f"{type(error).__name__}: {error}"[:160]
-        raise DataError(f"{path}: damaged, or of another version ({reason})", hint=MAKE_AGAIN) from error
+        raise DataError(f"{path}: damaged, or of another version ({reason})", hint=RERUN_HINT) from error
 
 
 def read_jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -146,6 +147,30 @@ def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
         raise DataError(f"{path}: {error.strerror}") from None
 
 
+def read_json_array(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """(line where it starts, object) for each object of a JSON array. DataError with file:line for anything else."""
+    decoder = json.JSONDecoder()
+    text = read_text(path)
+    position, line, counted = len(text) - len(text.lstrip()), 1, 0
+    if text[position : position + 1] != "[":
+        raise DataError(f"{path}:1: expected a JSON array")
+    position += 1
+    while True:
+        while position < len(text) and text[position] in " \t\r\n,":
+            position += 1
+        line += text.count("\n", counted, position)
+        counted = position
+        if text[position : position + 1] == "]":
+            return
+        try:
+            value, position = decoder.raw_decode(text, position)
+        except json.JSONDecodeError as error:
+            raise DataError(f"{path}:{error.lineno}: broken JSON: {error.msg}") from None
+        if not isinstance(value, dict):
+            raise DataError(f"{path}:{line}: expected an object, found {type(value).__name__}")
+        yield line, value
+
+
 def write_jsonl(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
     """One JSON object a line, UTF-8 as it is, atomically."""
     with atomic(path) as partial, partial.open("w", encoding="utf-8", newline="\n") as file:
@@ -163,7 +188,7 @@ def plain(value: Any) -> Any:
     """A value as JSON takes it: NaN becomes null, keys text, tuples lists, and numpy's numbers Python's."""
     if hasattr(value, "tolist"):
         value = value.tolist()
-    if isinstance(value, float) and value != value:
+    if isinstance(value, float) and math.isnan(value):
         return None
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}

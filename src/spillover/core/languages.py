@@ -57,7 +57,7 @@ def select_languages(
     """
     available, seen = list(available), set(seen)
     if not available:
-        raise ConfigError(f"{where}: there are none", hint="another task, or other data")
+        raise ConfigError(f"{where}: no languages found", hint="another task, or other data")
     words = wanted.replace(",", " ").split() if isinstance(wanted, str) else list(wanted)
     groups = {
         "all": available,
@@ -69,12 +69,18 @@ def select_languages(
         if word not in groups and word not in available:
             language(word)
             raise ConfigError(
-                f"{where}: {word!r} is not here", hint=f"choose from {' '.join(available)}, all, seen or unseen"
+                f"{where}: {word!r} is not available", hint=f"choose from {' '.join(available)}, all, seen or unseen"
             )
         chosen.update(groups.get(word, [word]))
     if not chosen:
         raise ConfigError(f"{where}: {wanted!r} names no language", hint=f"choose from {' '.join(available)}")
     return tuple(code for code in available if code in chosen)
+
+
+def in_order(codes: Iterable[str]) -> list[str]:
+    """Codes in the order of the bundled languages, then by code."""
+    known = known_languages()
+    return sorted(codes, key=lambda code: (known.index(code) if code in known else len(known), code))
 
 
 @cache

@@ -48,7 +48,7 @@ class Run:
     def manifest(self) -> dict[str, Any]:
         """run.json as it stands now; a new one where nothing was written yet."""
         path = self.path / MANIFEST
-        return dict(read_json(path)) if path.exists() else _birth()
+        return dict(read_json(path)) if path.exists() else _new_manifest()
 
     def update(self, **values: Any) -> None:
         """Set keys of the manifest, atomically."""
@@ -63,10 +63,10 @@ class Run:
     def check_settings(self, stage: str, settings: Mapping[str, Any]) -> str:
         """The key of these settings. RunError when the folder holds this stage made with others."""
         key = hash_of(settings)
-        held = self.manifest()["stages"].get(stage)
-        if held and held["key"] != key:
+        recorded = self.manifest()["stages"].get(stage)
+        if recorded and recorded["key"] != key:
             raise RunError(
-                f"{self.path}: holds {stage!r} made with other settings: {_difference(held['settings'], settings)}",
+                f"{self.path}: holds {stage!r} made with other settings: {_difference(recorded['settings'], settings)}",
                 hint="choose another folder, or delete this one",
             )
         return key
@@ -78,9 +78,9 @@ class Run:
         replace: a stage that is cheap to make again may take the place of one with other settings.
         """
         key = hash_of(settings) if replace else self.check_settings(name, settings)
-        held = self.manifest()["stages"].get(name, {})
-        done = held.get("state") == "done" and held.get("key") == key
-        stage = Stage(name, finished=done, facts=dict(held.get("facts", {})) if done else {})
+        recorded = self.manifest()["stages"].get(name, {})
+        done = recorded.get("state") == "done" and recorded.get("key") == key
+        stage = Stage(name, finished=done, facts=dict(recorded.get("facts", {})) if done else {})
         if stage.finished:
             yield stage
             return
@@ -98,12 +98,12 @@ class Run:
 
 
 def first_process() -> bool:
-    """Whether this is the process that writes and speaks: the only one, or torchrun's first."""
+    """Whether this is the process that writes files and logs: the only one, or rank 0 of torchrun."""
     return os.environ.get("RANK", "0") == "0"
 
 
 def open_run(path: Path | str) -> Run:
-    """The run in a folder, new or existing; nothing is written yet. RunError when it holds something that is no run."""
+    """The run in a folder, new or existing; nothing is written yet. RunError when the folder holds something else."""
     path = Path(path)
     if path.exists() and not path.is_dir():
         raise RunError(f"{path}: is a file, not a run folder", hint="choose another --out")
@@ -118,13 +118,13 @@ def open_run(path: Path | str) -> Run:
 
 
 def existing_run(path: Path | str) -> Run:
-    """The run in a folder that must hold one already."""
+    """The run in an existing run folder. RunError when there is none."""
     if not (Path(path) / MANIFEST).is_file():
-        raise RunError(f"{path}: no run here ({MANIFEST} is missing)", hint="`spillover ls runs` lists the runs")
+        raise RunError(f"{path}: not a run folder ({MANIFEST} is missing)", hint="`spillover ls runs` lists the runs")
     return Run(Path(path))
 
 
-def _birth() -> dict[str, Any]:
+def _new_manifest() -> dict[str, Any]:
     return {
         "schema": 1,
         "created": _now(),
@@ -141,11 +141,11 @@ def _birth() -> dict[str, Any]:
 
 
 def _versions() -> dict[str, str]:
-    found = {}
+    versions = {}
     for package in PACKAGES:
         with contextlib.suppress(metadata.PackageNotFoundError):
-            found[package] = metadata.version(package)
-    return found
+            versions[package] = metadata.version(package)
+    return versions
 
 
 def _git_commit() -> str | None:
@@ -158,9 +158,9 @@ def _git_commit() -> str | None:
     return answer.stdout.strip() or None if answer.returncode == 0 else None
 
 
-def _difference(held: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
+def _difference(recorded: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
     """The settings that differ, as `rank: 8 → 16`; nested ones by dotted key."""
-    before, after = _flat(held), _flat(json.loads(json.dumps(wanted, default=str)))
+    before, after = _flat(recorded), _flat(json.loads(json.dumps(wanted, default=str)))
     changed = [key for key in before | after if before.get(key) != after.get(key)]
     return ", ".join(f"{key}: {before.get(key)} → {after.get(key)}" for key in changed[:5]) or "none that can be shown"
 

@@ -197,7 +197,7 @@ def _device(name: str) -> torch.device:
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise ModelError(
-            f"device {name!r} is not here: {str(error).splitlines()[0]}", hint="--device auto takes what there is"
+            f"device {name!r} is not available: {str(error).splitlines()[0]}", hint="--device auto takes what there is"
         ) from None
     return device
 

@@ -18,7 +18,7 @@ import numpy as np
 
 from spillover.core.errors import DataError
 from spillover.core.files import read_jsonl, read_text, resources, write_jsonl
-from spillover.core.languages import known_languages
+from spillover.core.languages import in_order
 from spillover.core.types import Example, Task
 
 SUFFIXES = (".jsonl", ".csv")
@@ -46,9 +46,7 @@ def language_files(data: str, task: Task, split: str) -> dict[str, Path]:
     for path in files.values():
         if not path.resolve().is_relative_to(root.resolve()):
             raise DataError(f"{path}: a link out of the data folder", hint="put the file itself there")
-    known = known_languages()
-    order = sorted(files, key=lambda code: (known.index(code) if code in known else len(known), code))
-    return {code: files[code] for code in order}
+    return {code: files[code] for code in in_order(files)}
 
 
 def splits(data: str, task: Task) -> list[str]:
@@ -72,7 +70,7 @@ def read_examples(path: Path, task: Task, language: str) -> list[Example]:
                 hint=f"`spillover audit --task {task.name}` lists every bad row",
             )
         if example.id in lines:
-            raise DataError(f"{path}:{line}: id {example.id!r} stands on line {lines[example.id]} already")
+            raise DataError(f"{path}:{line}: duplicate id {example.id!r}, first on line {lines[example.id]}")
         lines[example.id] = line
         examples.append(example)
     return examples

@@ -26,8 +26,8 @@ BLOCK = 1024
 Hashes = NDArray[np.uint64]
 
 
-class _Blanked(dict[int, str]):
-    """A table for `str.translate` that is filled as characters are met: what is no letter, digit or mark is a blank."""
+class _Separators(dict[int, str]):
+    """A table for `str.translate`, filled on demand: all but letters, digits and combining marks become a space."""
 
     def __missing__(self, code: int) -> str:
         char = chr(code)
@@ -35,12 +35,12 @@ class _Blanked(dict[int, str]):
         return self[code]
 
 
-_BLANKED = _Blanked()
+_SEPARATORS = _Separators()
 
 
 def normalise(text: str) -> str:
-    """Compatibility forms folded, case folded, punctuation and symbols dropped, blanks collapsed."""
-    return " ".join(unicodedata.normalize("NFKC", text).casefold().translate(_BLANKED).split())
+    """Compatibility forms folded, case folded, punctuation and symbols dropped, whitespace collapsed."""
+    return " ".join(unicodedata.normalize("NFKC", text).casefold().translate(_SEPARATORS).split())
 
 
 def overlapping(questions: Iterable[Example], items: Iterable[Example]) -> list[tuple[str, str]]:

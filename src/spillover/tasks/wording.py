@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from spillover.core.errors import ConfigError, DataError
 from spillover.core.files import hash_files, read_yaml, resources
-from spillover.core.languages import known_languages
+from spillover.core.languages import in_order
 from spillover.core.languages import language as language_of
 from spillover.core.types import Provenance, Task, Wording
 
@@ -78,25 +78,24 @@ def load_task(name_or_folder: str) -> Task:
     return _task(task_file, files, hash_files([folder / TASK_FILE, *paths]))
 
 
-def _task(file: TaskFile, files: Mapping[str, WordingFile], fingerprint: str) -> Task:
-    known = known_languages()
-    order = sorted(files, key=lambda code: (known.index(code) if code in known else len(known), code))
+def _task(task_file: TaskFile, files: Mapping[str, WordingFile], fingerprint: str) -> Task:
     label_sets = {
-        name: dict(files[words].labels) if isinstance(words, str) else words for name, words in file.label_sets.items()
+        name: dict(files[words].labels) if isinstance(words, str) else words
+        for name, words in task_file.label_sets.items()
     }
     return Task(
-        name=file.name,
-        version=file.version,
-        description=file.description,
-        fields=tuple(file.fields),
-        labels=tuple(file.labels),
-        template=file.template,
+        name=task_file.name,
+        version=task_file.version,
+        description=task_file.description,
+        fields=tuple(task_file.fields),
+        labels=tuple(task_file.labels),
+        template=task_file.template,
         label_sets=label_sets,
-        shots=file.shots,
+        shots=task_file.shots,
         wordings={
-            code: Wording(code, own.provenance, own.words, own.labels, own.shots, own.romanised)
-            for code in order
-            for own in [files[code]]
+            code: Wording(code, file.provenance, file.words, file.labels, file.shots, file.romanised)
+            for code in in_order(files)
+            for file in [files[code]]
         },
         fingerprint=fingerprint,
     )
@@ -121,7 +120,7 @@ def _task_problems(folder: Path, task: TaskFile, files: Mapping[str, WordingFile
         if slots.count(field) != 1:
             yield f"{path}: template: {{{field}}} must stand in it once, found {slots.count(field)} times"
     if task.template.rstrip() != task.template:
-        yield f"{path}: template: trailing blanks; it must end where the answer starts"
+        yield f"{path}: template: trailing whitespace; it must end where the answer starts"
     for shot, label in task.shots.items():
         if label not in task.labels:
             yield f"{path}: shots: {shot}: label {label!r} is not one of {', '.join(task.labels)}"
@@ -157,7 +156,7 @@ def _wording_problems(path: Path, code: str, task: TaskFile, file: WordingFile) 
     for place, values in texts.items():
         for key, text in values.items():
             if not text or text != text.strip():
-                yield f"{path}: {place}: {key}: empty or with blanks at its ends: {text!r}"
+                yield f"{path}: {place}: {key}: empty, or with leading or trailing whitespace: {text!r}"
 
 
 def _label_problems(path: Path, place: str, task: TaskFile, words: Mapping[str, str]) -> Iterator[str]:
@@ -167,4 +166,4 @@ def _label_problems(path: Path, place: str, task: TaskFile, words: Mapping[str, 
         yield f"{path}: {place}: two labels have the same word: {', '.join(words.values())}"
     for label, word in words.items():
         if not word or word != word.strip() or '"' in word:
-            yield f"{path}: {place}: {label}: empty, with blanks at its ends, or with a quote in it: {word!r}"
+            yield f"{path}: {place}: {label}: empty, or with a quote or outer whitespace: {word!r}"

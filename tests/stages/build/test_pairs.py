@@ -71,7 +71,7 @@ def test_test_items_among_the_questions_are_refused_by_name_or_dropped(tmp_path,
 @pytest.mark.parametrize(
     ("languages", "config", "message"),
     [
-        (["ja"], BuildConfig(), "'ja' is not here"),
+        (["ja"], BuildConfig(), "'ja' is not available"),
         (["en"], BuildConfig(), "is the target too"),
         (["es"], BuildConfig(pairs=10_000), "10000 wanted from es, 68"),
     ],

@@ -198,7 +198,7 @@ def test_a_budget_that_suffices_takes_all(tiny, tmp_path, monkeypatch):
 
 def test_unknown_language_and_label_set(tiny, tmp_path):
     data = small_data(tmp_path / "data")
-    with pytest.raises(ConfigError, match="'fr' is not here"):
+    with pytest.raises(ConfigError, match="'fr' is not available"):
         run_evaluate(tiny, data, languages="en,fr")
     with pytest.raises(ConfigError, match="label set 'french'"):
         run_evaluate(tiny, data, config=EvaluateConfig(labels="french"))

@@ -210,7 +210,7 @@ def test_the_items_are_those_of_the_runs_evaluation(tiny, tmp_path):
     other = str(small_data(tmp_path / "other", items=8))
     with pytest.raises(RunError, match="scored other data in en, de"):
         probe(run, tiny, "base", config=small_probe(), data=other, **OPTIONS)
-    with pytest.raises(ConfigError, match="'es' is not here"):
+    with pytest.raises(ConfigError, match="'es' is not available"):
         probe(run, tiny, "base", config=small_probe(), data=data, **OPTIONS | {"languages": "es"})
 
 

@@ -81,5 +81,5 @@ def test_an_unknown_format_or_a_folder_that_is_no_run_is_refused(run, tmp_path):
     with pytest.raises(ConfigError, match="figure format 'gif'"):
         write_figures(run.path, ["svg", "gif"])
     assert not (run.path / "figures").exists()
-    with pytest.raises(RunError, match="no run here"):
+    with pytest.raises(RunError, match="not a run folder"):
         write_figures(tmp_path, ["svg"])

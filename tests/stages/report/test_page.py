@@ -95,7 +95,7 @@ def test_hostile_text_is_only_text(place):
 
 
 def test_a_folder_that_is_no_run_is_refused(tmp_path):
-    with pytest.raises(RunError, match="no run here"):
+    with pytest.raises(RunError, match="not a run folder"):
         report(tmp_path)
     assert not (tmp_path / "report.html").exists()
 

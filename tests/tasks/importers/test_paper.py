@@ -7,9 +7,9 @@ import json
 import pytest
 
 from spillover.core.errors import DataError, RunError
-from spillover.core.files import read_yaml, resources
+from spillover.core.files import read_json_array, read_yaml, resources
 from spillover.tasks.examples import load_parallel, read_rows
-from spillover.tasks.importers.paper import import_paper, read_array
+from spillover.tasks.importers.paper import import_paper
 from spillover.tasks.wording import load_task
 
 SOURCES = read_yaml(resources() / "paper.yaml")["tasks"]
@@ -130,7 +130,7 @@ def test_what_is_no_array_of_objects_is_refused(tmp_path, text):
     path = tmp_path / "rows.json"
     path.write_text(text)
     with pytest.raises(DataError, match=r"rows\.json:1"):
-        list(read_array(path))
+        list(read_json_array(path))
 
 
 def test_the_command_says_what_it_repaired(checkout, tmp_path, capsys):

@@ -21,10 +21,9 @@ from typing import Any
 
 from spillover.core.config import RunConfig, on_hub
 from spillover.core.errors import ConfigError, DataError
-from spillover.core.files import atomic, read_json, read_jsonl, write_json, write_jsonl, write_yaml
+from spillover.core.files import atomic, read_json, read_json_array, read_jsonl, write_json, write_jsonl, write_yaml
 from spillover.core.languages import known_languages, language
 from spillover.core.types import TrainingPair
-from spillover.tasks.importers.paper import read_array
 
 READY_MADE = re.compile(r"Translate the input from (?P<source>.+) to (?P<target>.+):\s*$")
 INFO = "dataset_info.json"
@@ -147,7 +146,7 @@ def _rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """(line, row) of JSON lines or of a JSON array."""
     with path.open("rb") as file:
         start = file.read(256).decode("utf-8", errors="replace").lstrip("\ufeff \t\r\n")
-    return read_array(path) if start.startswith("[") else read_jsonl(path)
+    return read_json_array(path) if start.startswith("[") else read_jsonl(path)
 
 
 def _pair(

@@ -15,7 +15,7 @@ from typing import Any
 
 from spillover.core.config import CompareConfig
 from spillover.core.errors import RunError
-from spillover.core.files import atomic, blamed_on, hash_of, read_json, read_table, write_json
+from spillover.core.files import as_data_error, atomic, hash_of, read_json, read_table, write_json
 from spillover.core.runs import Run, existing_run
 from spillover.core.types import Evaluation
 from spillover.stages.compare.contrasts import TrainedRun, compare_runs
@@ -156,7 +156,7 @@ def read_comparisons(folder: Path) -> list[Comparison]:
         raise RunError(f"{folder}: nothing compared yet", hint="`spillover compare` first")
     tables = {name: read_table(own, ("task",)) for name in TABLES if (own := folder / f"{name}.parquet").exists()}
     rows = read_json(path)
-    with blamed_on(path):
+    with as_data_error(path):
         return _comparisons(folder, rows, tables)
 
 

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from spillover.core.errors import DataError
 from spillover.core.files import atomic
-from spillover.core.languages import known_languages
+from spillover.core.languages import in_order
 from spillover.core.types import CalibrationScores, Evaluation, LabelScores, ModelRef
 
 METADATA = b"spillover"
@@ -110,10 +110,8 @@ def read_evaluation(folder: Path) -> Evaluation:
                 f"{path}: made from other inputs than {paths[0].name}", hint="evaluate again into a new folder"
             )
     scores = {own.language: own for own, _ in read.values()}
-    known = known_languages()
-    order = sorted(scores, key=lambda code: (known.index(code) if code in known else len(known), code))
-    model = ModelRef(**facts["model"])
-    return Evaluation(model, facts["task"], facts["label_set"], facts["key"], {code: scores[code] for code in order})
+    ordered = {code: scores[code] for code in in_order(scores)}
+    return Evaluation(ModelRef(**facts["model"]), facts["task"], facts["label_set"], facts["key"], ordered)
 
 
 def facts_of(evaluation: Evaluation) -> dict[str, Any]:

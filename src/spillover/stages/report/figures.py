@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spillover.core.errors import ConfigError
-from spillover.core.files import atomic, blamed_on
+from spillover.core.files import as_data_error, atomic
 from spillover.core.languages import language
 from spillover.core.runs import Run, existing_run
 from spillover.stages.compare.stage import FOLDER as COMPARE
@@ -54,11 +54,11 @@ def figures(run: Run) -> list[Figure]:
 
 def comparison_figures(run: Run, comparison: Comparison) -> list[Figure]:
     """One task's: the change, what it is made of, the real arm against others, the seeds; those that there are."""
-    with blamed_on(run.path / COMPARE / "languages.parquet"):
+    with as_data_error(run.path / COMPARE / "languages.parquet"):
         found = [change_figure(comparison, chance(run, comparison.task)), split_figure(comparison)]
-    with blamed_on(run.path / COMPARE / "contrasts.parquet"):
+    with as_data_error(run.path / COMPARE / "contrasts.parquet"):
         found.append(contrast_figure(comparison))
-    with blamed_on(run.path / COMPARE / "seeds.parquet"):
+    with as_data_error(run.path / COMPARE / "seeds.parquet"):
         found.append(seeds_figure(comparison))
     return [figure for figure in found if figure is not None]
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from spillover.core.config import REAL_ARM
-from spillover.core.files import blamed_on
+from spillover.core.files import as_data_error
 from spillover.core.languages import language
 from spillover.core.runs import Run
 from spillover.stages.compare.paired import Comparison
@@ -43,7 +43,7 @@ def transfer_figures(runs: Sequence[Run]) -> list[Figure]:
     figures = []
     for rows in named.values():
         if len(rows) > 1:
-            with blamed_on(runs[0].path / COMPARE / "languages.parquet"):
+            with as_data_error(runs[0].path / COMPARE / "languages.parquet"):
                 figures.append(transfer_figure(rows))
     return figures
 

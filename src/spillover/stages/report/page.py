@@ -15,7 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from spillover.core.files import atomic, blamed_on, plain, read_table, read_text
+from spillover.core.files import as_data_error, atomic, plain, read_table, read_text
 from spillover.core.languages import language
 from spillover.core.runs import Run, existing_run
 from spillover.core.types import Evaluation
@@ -108,7 +108,7 @@ def gather(runs: Sequence[Run]) -> dict[str, Any]:
     findings_path = run.path / "audit" / "findings.json"
     findings = None
     if findings_path.exists():
-        with blamed_on(findings_path):
+        with as_data_error(findings_path):
             findings = read_findings(findings_path)
     wording = _wording(
         [(one.task, code) for one in found for code in one.languages["language"]]

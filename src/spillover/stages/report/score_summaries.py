@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from spillover.core.files import blamed_on
+from spillover.core.files import as_data_error
 from spillover.core.runs import Run
 from spillover.core.types import Evaluation
 from spillover.stages.evaluate.score_tables import read_evaluation, read_scores
@@ -27,7 +27,7 @@ def evaluations(run: Run) -> dict[Path, Evaluation]:
     """Every evaluation of the run by its folder. DataError names a damaged table."""
     found = {}
     for folder in folders(run):
-        with blamed_on(folder):
+        with as_data_error(folder):
             found[folder] = read_evaluation(folder)
     return found
 
@@ -37,7 +37,7 @@ def chance(run: Run, task: str) -> float | None:
     for folder in folders(run):
         if folder.name == task:
             table = next(iter(sorted(folder.glob("*.parquet"))))
-            with blamed_on(table):
+            with as_data_error(table):
                 labels = read_scores(table)[0].labels
             return 1 / len(labels) if labels else None
     return None

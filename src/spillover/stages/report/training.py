@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from spillover.core.files import blamed_on, read_jsonl
+from spillover.core.files import as_data_error, read_jsonl
 from spillover.core.languages import language
 from spillover.stages.report.charts import BLUE, GREY, ORANGE, Figure, columns
 
@@ -32,7 +32,7 @@ def training_figures(path: Path) -> list[Figure]:
     import pandas as pd
 
     steps = read_steps(path)
-    with blamed_on(path):
+    with as_data_error(path):
         curve = [
             {"step": row["step"], "loss": row[key], "kind": kind}
             for key, kind in (("loss", "training"), ("eval_loss", "validation"))

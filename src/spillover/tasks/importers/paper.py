@@ -7,21 +7,19 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from spillover.core.errors import DataError, RunError
-from spillover.core.files import atomic_folder, read_text, read_yaml, resources
+from spillover.core.files import atomic_folder, read_json_array, read_yaml, resources
 from spillover.core.languages import language as language_of
 from spillover.core.languages import reference_language
 from spillover.core.types import Example
 from spillover.tasks.examples import write_examples
 
 CHANGES = "CHANGES.md"
-JSON = json.JSONDecoder()
 
 
 @dataclass(frozen=True)
@@ -67,29 +65,6 @@ def _data_folder(checkout: Path) -> Path:
     )
 
 
-def read_array(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """(line where it starts, object) for each object of a JSON array. DataError with file:line for anything else."""
-    text = read_text(path)
-    position, line, counted = len(text) - len(text.lstrip()), 1, 0
-    if text[position : position + 1] != "[":
-        raise DataError(f"{path}:1: expected a JSON array")
-    position += 1
-    while True:
-        while position < len(text) and text[position] in " \t\r\n,":
-            position += 1
-        line += text.count("\n", counted, position)
-        counted = position
-        if text[position : position + 1] == "]":
-            return
-        try:
-            value, position = JSON.raw_decode(text, position)
-        except json.JSONDecodeError as error:
-            raise DataError(f"{path}:{error.lineno}: broken JSON: {error.msg}") from None
-        if not isinstance(value, dict):
-            raise DataError(f"{path}:{line}: expected an object, found {type(value).__name__}")
-        yield line, value
-
-
 def _cell(path: Path, line: int, row: Mapping[str, Any], key: str) -> str:
     value = row.get(key)
     if not isinstance(value, str) or not value.strip():
@@ -111,7 +86,7 @@ def _read_test(
     by_word = {word: label for label, word in source["labels"][code].items()}
     script_words = source.get("script_words", {}).get(code, {})
     examples, unmatched = [], 0
-    for number, (line, row) in enumerate(read_array(path), start=1):
+    for number, (line, row) in enumerate(read_json_array(path), start=1):
         label = _label(path, line, row, by_word)
         if label in script_words:
             unmatched += 1
@@ -128,7 +103,7 @@ def _read_test(
 def _repair_exchanged(
     tests: Mapping[str, list[Example]], source: Mapping[str, Any], changes: list[Change], as_shipped: bool
 ) -> dict[str, list[Example]]:
-    """Undo exchanged classes where the reference's gold says that they are exchanged; upstream may mend its file."""
+    """Undo exchanged classes where the reference's gold says that they are exchanged; upstream may fix its file."""
     repaired = dict(tests)
     reference = tests[reference_language()]
     for code, swap in source.get("exchanged", {}).items():
@@ -156,7 +131,7 @@ def _read_training(
     for code in source.get("question_languages", ()):
         path = folder / source["questions"].format(language=code)
         examples = []
-        for number, (line, row) in enumerate(read_array(path), start=1):
+        for number, (line, row) in enumerate(read_json_array(path), start=1):
             fields = _take_apart(path, line, _cell(path, line, row, "input"), list(source["fields"]))
             _cell(path, line, row, "answer")
             examples.append(Example(f"{task}-train-{number:05}", code, fields))
@@ -171,7 +146,7 @@ def _read_train(
     words = source.get("train_labels")
     by_word = {word: label for label, word in (words or source["labels"][code]).items()}
     examples = []
-    for number, (line, row) in enumerate(read_array(path), start=1):
+    for number, (line, row) in enumerate(read_json_array(path), start=1):
         # SNLI has pairs on whose label its annotators could not agree: good questions, but no answer.
         label = _label(path, line, row, by_word) if "answer" in row else None
         if label is not None and words and as_shipped:
