@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 import pytest
 
 from spillover.core.errors import DataError
@@ -88,3 +90,82 @@ def test_files_come_in_the_order_of_languages(tmp_path):
 def test_a_folder_that_is_not_there_is_named(tmp_path):
     with pytest.raises(DataError, match="does not exist"):
         load(tmp_path / "nowhere")
+
+
+CSV_HEADER = "id,review,label\n"
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        # Two stray quotes match: well-formed, and two items are gone.
+        (
+            'a1,"20"" screen,positive\na2,Broke,negative\na3,Of 5"" enough",positive\n',
+            r"en\.csv:2: lines 2 to 4 are one row",
+        ),
+        (
+            'a1,fine,positive\na2,"Broke,negative\na3,Best,positive\na4,Tore" at once.,negative\n',
+            r"en\.csv:3: broken CSV",
+        ),
+        ('a1,"never closed,positive\na2,fine,negative\n', r"en\.csv:2: broken CSV"),
+    ],
+)
+def test_a_stray_quote_swallows_no_row(tmp_path, rows, message):
+    (tmp_path / "en.csv").write_text(CSV_HEADER + rows)
+    with pytest.raises(DataError, match=message):
+        read_examples(tmp_path / "en.csv", load_task("sentiment"), "en")
+
+
+def test_cells_that_may_be_rows_are_counted_in_a_warning(tmp_path, caplog):
+    (tmp_path / "en.csv").write_text(
+        CSV_HEADER + 'a1,"First, second,\nand, in the end, third",positive\na2,"Two\nlines",negative\n'
+    )
+    with caplog.at_level(logging.WARNING):
+        assert len(read_examples(tmp_path / "en.csv", load_task("sentiment"), "en")) == 2
+    assert "read 2 items from 5 lines; cells with line breaks that may be rows: lines 2 to 3" in caplog.text
+
+
+def test_a_cell_may_be_as_long_as_a_line_of_json(tmp_path):
+    (tmp_path / "en.csv").write_text(CSV_HEADER + f"a1,{'x' * 180_000},positive\n")
+    assert len(read_examples(tmp_path / "en.csv", load_task("sentiment"), "en")[0].fields["review"]) == 180_000
+
+
+@pytest.mark.parametrize(("name", "mark"), [("en.csv", ";"), ("en.csv", "\t"), ("en.TSV", "\t")])
+def test_the_header_says_what_separates_cells(tmp_path, name, mark):
+    (tmp_path / name).write_text(f"id{mark}review{mark}label\na1{mark}fine, and more{mark}positive\n")
+    (example,) = read_examples(tmp_path / name, load_task("sentiment"), "en")
+    assert (example.fields["review"], example.label) == ("fine, and more", "positive")
+
+
+def test_zero_is_an_id_and_other_values_are_named(tmp_path):
+    path = write_rows(tmp_path / "en.jsonl", [ROW | {"id": 0}, ROW | {"id": 1}])
+    assert [row.id for row in read_examples(path, load_task("sentiment"), "en")] == ["0", "1"]
+    for value, message in ((1.0, "id 1.0 is neither"), (True, "id True is neither"), ("", "no id"), (None, "no id")):
+        path = write_rows(tmp_path / "en.jsonl", [ROW | {"id": value}])
+        with pytest.raises(DataError, match=message):
+            read_examples(path, load_task("sentiment"), "en")
+
+
+def test_files_are_matched_to_languages_in_other_spellings_and_named_where_they_are_not(tmp_path, caplog):
+    folder = tmp_path / "sentiment" / "test"
+    for name in ("ES.JSONL", "deu_Latn.jsonl", "zh-CN.jsonl", "nb.json", "zh-TW.jsonl", "notes.csv", "fr.xlsx"):
+        write_rows(folder / name, [ROW])
+    with caplog.at_level(logging.WARNING):
+        files = language_files(str(tmp_path), load_task("sentiment"), "test")
+    assert {code: path.name for code, path in files.items()} == {
+        "zh": "zh-CN.jsonl", "de": "deu_Latn.jsonl", "es": "ES.JSONL", "no": "nb.json", "zh-TW": "zh-TW.jsonl",
+    }  # fmt: skip
+    assert "notes.csv: left out: 'notes' is not a language code" in caplog.text
+    assert "fr.xlsx: left out: not one of .jsonl, .json, .csv, .tsv" in caplog.text
+
+
+def test_two_files_of_one_language_are_refused(tmp_path):
+    for name in ("en.csv", "en.jsonl"):
+        write_rows(tmp_path / "sentiment" / "test" / name, [ROW])
+    with pytest.raises(DataError, match=r"en\.jsonl: en\.csv is English too"):
+        language_files(str(tmp_path), load_task("sentiment"), "test")
+
+
+def test_a_json_array_is_read_like_json_lines(tmp_path):
+    (tmp_path / "en.json").write_text('[{"id": 0, "review": "fine",\n "label": "positive"}]')
+    assert read_examples(tmp_path / "en.json", load_task("sentiment"), "en")[0].id == "0"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
+import io
 import json
 import math
 import os
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 LONGEST_LINE = 16 << 20
+SEPARATORS = {",": "comma", ";": "semicolon", "\t": "tab"}
 RERUN_HINT = "delete it and rerun its stage"
 
 
@@ -145,6 +148,46 @@ def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
         raise DataError(f"{path}: no such file") from None
     except OSError as error:
         raise DataError(f"{path}: {error.strerror}") from None
+
+
+def read_csv(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
+    """(line on which the row ends, row) for each row of a file with a header, separated by commas, semicolons or tabs,
+    whichever the header has. All cells are text.
+
+    DataError with file:line for a quote that is not closed or stands inside a cell, for a row with more or fewer cells
+    than the header, and for an empty file. Two stray quotes may match, and join whole rows into one cell: well-formed
+    for any parser, see `swallowed_rows`.
+    """
+    csv.field_size_limit(LONGEST_LINE)
+    text = read_text(path)
+    header = text.partition("\n")[0]
+    delimiter = max(",;\t", key=header.count)
+    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    empty = True
+    try:
+        for row in reader:
+            empty = False
+            if None in row or None in row.values():
+                raise DataError(
+                    f"{path}:{reader.line_num}: not as many cells as the first line has",
+                    hint=f"quote cells that hold {SEPARATORS[delimiter]}s",
+                )
+            yield reader.line_num, row
+    except csv.Error as error:
+        raise DataError(
+            f"{path}:{reader.line_num + 1}: broken CSV from this row on: {error}",
+            hint="close each quote, and double those inside a cell",
+        ) from None
+    if empty:
+        raise DataError(f"{path}: the file is empty")
+
+
+def swallowed_rows(row: Mapping[str, str]) -> list[list[str]]:
+    """The lines inside a row's cells that have at least as many cells as the row itself, each split into cells: text
+    with line breaks, or rows of the file between two stray quotes."""
+    lines = [line for cell in row.values() for line in cell.split("\n")[1:]]
+    parts = [line.split(mark) for line in lines for mark in SEPARATORS]
+    return [cells for cells in parts if len(cells) >= max(2, len(row))]
 
 
 def read_json_array(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:

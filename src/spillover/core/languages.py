@@ -9,6 +9,8 @@ from spillover.core.errors import ConfigError
 from spillover.core.files import read_yaml, resources
 from spillover.core.types import Language
 
+# CLDR's distance of two codes for one language in one script (`zh-CN` and `zh`, `nb` and `no`); regions are 4 apart.
+SAME_LANGUAGE = 1
 UNKNOWN_LANGUAGE = "und"  # BCP-47's code of "undetermined"
 
 
@@ -75,6 +77,27 @@ def select_languages(
     if not chosen:
         raise ConfigError(f"{where}: {wanted!r} names no language", hint=f"choose from {' '.join(available)}")
     return tuple(code for code in available if code in chosen)
+
+
+def code_of(name: str, others: Iterable[str] = ()) -> str | None:
+    """The BCP-47 code that a file is named after, in whatever spelling: `deu_Latn`, `ES`, `zh-CN`, `nb`. None when the
+    name is no code.
+
+    A bundled language, or one of `others`, where the name means the same language in the same script; else the standard
+    form of the name."""
+    import langcodes
+
+    known = [*others, *known_languages()]
+    if name in known:
+        return name
+    try:
+        tag = langcodes.standardize_tag(name.replace("_", "-"), macro=True)
+    except langcodes.LanguageTagError:
+        return None
+    if not langcodes.Language.get(tag).is_valid():
+        return None
+    same = [code for code in known if langcodes.tag_distance(tag, code) <= SAME_LANGUAGE]
+    return same[0] if same else tag
 
 
 def in_order(codes: Iterable[str]) -> list[str]:

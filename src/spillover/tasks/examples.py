@@ -1,28 +1,40 @@
 """Files → examples: one task in several languages, parallel by id.
 
-A data folder holds `<task>/<split>/<language>.jsonl` (or .csv), rows with `id`, the task's fields, and `label` for
-items that have one. Splits are `test` (what is evaluated) and `train` (bare questions for question translation).
+A data folder holds `<task>/<split>/<language>.jsonl` (or .json, .csv, .tsv): rows with `id`, the task's fields, and
+`label` for items that have one. Splits are `test` (what is evaluated) and `train` (bare questions for question
+translation).
 """
 
 from __future__ import annotations
 
-import csv
-import io
+import logging
 import sys
+import unicodedata
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
 from spillover.core.errors import DataError
-from spillover.core.files import read_jsonl, read_text, resources, write_jsonl
-from spillover.core.languages import in_order
+from spillover.core.files import (
+    read_csv,
+    read_json_array,
+    read_jsonl,
+    read_text,
+    resources,
+    swallowed_rows,
+    write_jsonl,
+)
+from spillover.core.languages import code_of, in_order, language
 from spillover.core.types import Example, Task
 
-SUFFIXES = (".jsonl", ".csv")
+SUFFIXES = (".jsonl", ".json", ".csv", ".tsv")
 DEMO = "demo"
+
+log = logging.getLogger(__name__)
 
 
 def data_folder(data: str) -> Path:
@@ -36,17 +48,39 @@ def data_folder(data: str) -> Path:
 
 
 def language_files(data: str, task: Task, split: str) -> dict[str, Path]:
-    """Files of one task and split by language, in the order of languages.yaml, then by code; others are left alone.
+    """Files of one task and split by language, in the order of languages.yaml, then by code.
 
-    DataError for a link that leads out of the data folder.
+    A file may be named in other spellings of a code (`deu_Latn.jsonl`, `zh-CN.csv`, `ES.JSONL`). One that is no
+    language or no format is left out, and the log names it. DataError for two files of one language, or a link that
+    leads out of the data folder.
     """
     root = data_folder(data)
     folder = root / task.name / split
-    files = {path.stem: path for path in sorted(folder.glob("*")) if path.suffix in SUFFIXES}
-    for path in files.values():
+    files: dict[str, Path] = {}
+    for path in sorted(folder.glob("*")):
+        code = code_of(path.stem, task.wordings)
+        if code is None or path.suffix.lower() not in SUFFIXES:
+            _warn_once(f"{path}: left out: {_why_left_out(path, code)}")
+            continue
+        if code in files:
+            raise DataError(
+                f"{path}: {files[code].name} is {language(code).name} too", hint="keep one file of each language"
+            )
         if not path.resolve().is_relative_to(root.resolve()):
             raise DataError(f"{path}: a link out of the data folder", hint="put the file itself there")
+        files[code] = path
     return {code: files[code] for code in in_order(files)}
+
+
+def _why_left_out(path: Path, code: str | None) -> str:
+    if path.suffix.lower() not in SUFFIXES:
+        return f"not one of {', '.join(SUFFIXES)}"
+    return f"{path.stem!r} is not a language code"
+
+
+@cache
+def _warn_once(message: str) -> None:
+    log.warning("%s", message)
 
 
 def splits(data: str, task: Task) -> list[str]:
@@ -82,9 +116,8 @@ def read_rows(path: Path, task: Task, language: str) -> list[Example]:
 
 
 def _examples(path: Path, task: Task, language: str) -> Iterator[tuple[int, Example]]:
-    for line, row in _rows(path):
-        if not str(row.get("id") or "").strip():
-            raise DataError(f"{path}:{line}: no id", hint="the same id is the same item in every language")
+    for line, row in _rows(path, task.labels):
+        example_id = _item_id(path, line, row)
         absent = [key for key in task.fields if not isinstance(row.get(key), str)]
         if absent:
             raise DataError(
@@ -92,24 +125,53 @@ def _examples(path: Path, task: Task, language: str) -> Iterator[tuple[int, Exam
             )
         label = row.get("label")
         fields = {key: str(row[key]) for key in task.fields}
-        yield line, Example(str(row["id"]), language, fields, None if label in (None, "") else sys.intern(str(label)))
+        gold = None if label in (None, "") else sys.intern(unicodedata.normalize("NFC", str(label)))
+        yield line, Example(example_id, language, fields, gold)
 
 
-def _rows(path: Path) -> Iterator[tuple[int, Mapping[str, object]]]:
-    if path.suffix == ".jsonl":
+def _item_id(path: Path, line: int, row: Mapping[str, object]) -> str:
+    """A row's id as text; whole numbers are ids too, also 0."""
+    value = row.get("id")
+    if value is None or (isinstance(value, str) and not value.strip()):
+        raise DataError(
+            f"{path}:{line}: no id" if "id" in row else f"{path}:{line}: no id among the columns {', '.join(row)}",
+            hint="the same id is the same item in every language",
+        )
+    if isinstance(value, bool) or not isinstance(value, (str, int)):
+        raise DataError(f"{path}:{line}: id {value!r} is neither text nor a whole number", hint="write it as text")
+    return str(value)
+
+
+def _rows(path: Path, labels: Collection[str]) -> Iterator[tuple[int, Mapping[str, object]]]:
+    if path.suffix.lower() in (".csv", ".tsv"):
+        yield from csv_items(path, labels)
+    elif path.suffix.lower() == ".json" and read_text(path).lstrip().startswith("["):
+        yield from read_json_array(path)
+    else:
         yield from read_jsonl(path)
-        return
-    reader = csv.DictReader(io.StringIO(read_text(path), newline=""))
-    empty = True
-    for row in reader:
-        empty = False
-        if None in row or None in row.values():
+
+
+def csv_items(path: Path, labels: Collection[str]) -> Iterator[tuple[int, dict[str, str]]]:
+    """(line, row) of a CSV file as `read_csv` has them. DataError where a cell holds a whole row of the file with one of
+    `labels`: stray quotes in two rows join all that is between them. One warning for cells that may hold others."""
+    n_rows, first_line = 0, 2
+    suspicious: list[str] = []
+    for line, row in read_csv(path):
+        swallowed = swallowed_rows(row)
+        if any(cell.strip(' "') in labels for cells in swallowed for cell in cells):
             raise DataError(
-                f"{path}:{reader.line_num}: not as many cells as the first line has", hint="quote the commas"
+                f"{path}:{first_line}: lines {first_line} to {line} are one row: a cell holds whole rows",
+                hint="a quote in one of them is not closed: double the quotes that belong to the text",
             )
-        yield reader.line_num, row
-    if empty:
-        raise DataError(f"{path}: the file is empty")
+        if swallowed:
+            suspicious.append(f"{first_line} to {line}")
+        n_rows, first_line = n_rows + 1, line + 1
+        yield line, row
+    if suspicious:
+        _warn_once(
+            f"{path}: read {n_rows} items from {first_line - 1} lines; cells with line breaks that may be rows: lines "
+            f"{', '.join(suspicious[:5])}"
+        )
 
 
 def load_parallel(
