@@ -152,8 +152,10 @@ def _rows(path: Path, labels: Collection[str]) -> Iterator[tuple[int, Mapping[st
 
 
 def csv_items(path: Path, labels: Collection[str]) -> Iterator[tuple[int, dict[str, str]]]:
-    """(line, row) of a CSV file as `read_csv` has them. DataError where a cell holds a whole row of the file with one of
-    `labels`: stray quotes in two rows join all that is between them. One warning for cells that may hold others."""
+    """(line, row) of a CSV file as `read_csv` has them. One warning for cells that may hold rows of the file.
+
+    DataError where a cell surely holds one, with one of `labels`: stray quotes in two rows join all that is between
+    them."""
     n_rows, first_line = 0, 2
     suspicious: list[str] = []
     for line, row in read_csv(path):
