@@ -91,13 +91,10 @@ def run(
         probe(
             place,
             model,
-            name,
+            probe_benchmark(config, benchmarks),
+            name=name,
             config=config.probe,
             evaluate=config.evaluate,
-            task=config.probe.task or config.tasks[0],
-            data=config.data,
-            languages=config.languages,
-            seed=config.seed,
             progress=progress,
         )
     seen = training_languages(place)

@@ -98,7 +98,7 @@ def _compare(
     from spillover.core.runs import existing_run
     from spillover.stages.compare.external_logs import is_log, read_logs
     from spillover.stages.compare.paired import compare as compare_sides
-    from spillover.stages.compare.stage import compare_run, evaluations, training_languages
+    from spillover.stages.compare.stage import compare_run, read_evaluations, training_languages
 
     if not paths:
         raise typer.BadParameter("give a run folder, two logs, or --plan")
@@ -115,7 +115,7 @@ def _compare(
         both = [task for task in old if task in new]
         return [compare_sides(old[task], new[task], seen=codes, config=config, seed=seed) for task in both], None
     place = existing_run(paths[0])
-    sides = [evaluations(place, name) for name in names]
+    sides = [read_evaluations(place, name) for name in names]
     codes = codes or training_languages(place)
     found = compare_run(place, sides[0], sides[1], seen=codes, config=config, seed=seed, names=names)
     return found, paths[0] / "compare"
@@ -182,9 +182,9 @@ def _print_published(path: Path, items: int | None, config: CompareConfig, as_js
 def _unwritten(path: Path, names: tuple[str, str], config: CompareConfig) -> Comparison:
     from spillover.core.runs import existing_run
     from spillover.stages.compare.paired import compare as compare_sides
-    from spillover.stages.compare.stage import evaluations
+    from spillover.stages.compare.stage import read_evaluations
 
-    old, new = (evaluations(existing_run(path), name)[0] for name in names)
+    old, new = (read_evaluations(existing_run(path), name)[0] for name in names)
     return compare_sides(old, new, config=config)
 
 

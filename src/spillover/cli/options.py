@@ -28,12 +28,3 @@ def model_flags(flags: dict[str, Any]) -> dict[str, Any]:
     """The model section's flags among a verb's arguments; an absent flag stays unset."""
     keys = ("revision", "adapter", "dtype", "device", "load_in_4bit", "trust_remote_code")
     return {"model__name": flags["model"]} | {f"model__{key}": flags[key] or None for key in keys if key in flags}
-
-
-def check_words(config: Any, lang: str) -> None:
-    """Languages and label sets are checked before a model is loaded."""
-    from spillover.tasks.benchmark import open_benchmark
-
-    open_benchmark(config.tasks[0], data=config.data, languages=lang, where="--lang").check_labels(
-        config.evaluate.labels
-    )

@@ -19,7 +19,6 @@ from spillover.cli.options import (
     Revision,
     Seed,
     Trust,
-    check_words,
     model_flags,
 )
 from spillover.cli.terminal import progress_bars
@@ -65,27 +64,28 @@ def probe(
     from spillover.core.config import load_config
     from spillover.core.errors import ConfigError
     from spillover.core.runs import open_run
-    from spillover.stages.probe.selection import items_asked_for
+    from spillover.stages.probe.selection import task_and_data
+    from spillover.tasks.benchmark import open_benchmark
 
     if out is None:
         raise ConfigError("--out is missing", hint="spillover probe --out RUN, or spillover probe lens --text TEXT")
     name = name or ("tuned" if adapter else "base")
     config = load_config(
         probe__items=items, probe__pairs=pairs, probe__random_weights=random_weights, probe__layers=_numbers(layers),
-        probe__rule=rule, **model_flags(locals()),
+        probe__rule=rule, seed=seed, **model_flags(locals()),
     )  # fmt: skip
     run = open_run(out)
-    task, data = items_asked_for(run, name, task, data)
-    check_words(config.model_copy(update={"data": data, "tasks": [task]}), lang)
+    task, data = task_and_data(run, name, task, data)
+    benchmark = open_benchmark(task, data=data, languages=lang, seed=seed, where="--lang")
+    benchmark.check_labels(config.evaluate.labels)
     from spillover.models.load import load_model
-    from spillover.stages.probe.stage import probe as look
+    from spillover.stages.probe.stage import probe as probe_model
 
     with progress_bars() as progress:
         loaded = load_model(**config.model.model_dump())
-        folder = look(
-            run, loaded, name, config=config.probe, evaluate=config.evaluate, task=task, data=data,
-            languages=lang, seed=seed, progress=progress,
-        )  # fmt: skip
+        folder = probe_model(
+            run, loaded, benchmark, name=name, config=config.probe, evaluate=config.evaluate, progress=progress
+        )
     print(f"wrote {folder}")
 
 

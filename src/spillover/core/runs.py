@@ -40,10 +40,44 @@ class Stage:
 
 
 @dataclass(frozen=True)
+class EvaluationFolder:
+    """One evaluation in a run folder: the model's name in the run (base, tuned, ...), the task's name, the folder with
+    a table for each language, and what the manifest records of it (empty where it records nothing)."""
+
+    model: str
+    task: str
+    path: Path
+    record: Mapping[str, Any]
+
+    @property
+    def finished(self) -> bool:
+        """Whether every language was scored."""
+        return bool(self.record.get("state") == "done")
+
+    @property
+    def tables(self) -> list[Path]:
+        """The tables of scores that are there, one for each language."""
+        return sorted(self.path.glob("*.parquet"))
+
+
+@dataclass(frozen=True)
 class Run:
     """One run folder. Make it with `open_run`."""
 
     path: Path
+
+    def evaluations(self, model: str | None = None) -> list[EvaluationFolder]:
+        """Every evaluation of the run, or those of one model by its name in the run, by model and task: those that the
+        manifest records and those whose tables are there."""
+        stages = self.manifest()["stages"]
+        recorded = {stage for stage in stages if stage.startswith("evaluate/")}
+        present = {path.parent.relative_to(self.path).as_posix() for path in self.path.glob("evaluate/*/*/*.parquet")}
+        folders = []
+        for stage in sorted(recorded | present):
+            _, name, task = stage.split("/", 2)
+            if model in (None, name):
+                folders.append(EvaluationFolder(name, task, self.path / stage, stages.get(stage, {})))
+        return folders
 
     def manifest(self) -> dict[str, Any]:
         """run.json as it stands now; a new one where nothing was written yet."""

@@ -35,8 +35,9 @@ class Benchmark:
     """One task and its data in some languages. Make it with `open_benchmark`.
 
     source: the task as it was asked for, a bundled name or a folder. languages: those asked for, in the order of
-    `files`. files: the test file of each language that has wording. without_wording: languages that have a test file
-    and no wording. limit: items per language, None for all, drawn with `seed`.
+    `files`; asked: in the words they were asked for. files: the test file of each language that has wording.
+    without_wording: languages that have a test file and no wording. limit: items per language, None for all, drawn with
+    `seed`.
     missing_items, disagreeing_labels: what becomes of items that a language lacks or labels otherwise.
     """
 
@@ -44,6 +45,7 @@ class Benchmark:
     task: Task
     data: str
     languages: tuple[str, ...]
+    asked: str | Sequence[str]
     files: Mapping[str, Path]
     without_wording: tuple[str, ...] = ()
     limit: int | None = None
@@ -61,6 +63,12 @@ class Benchmark:
     def restricted(self, languages: str | Sequence[str], *, where: str = "") -> Benchmark:
         """The same benchmark in fewer languages."""
         return replace(self, languages=self.select(languages, where=where))
+
+    def evaluated_in(self, languages: Collection[str], *, where: str) -> Benchmark:
+        """The same benchmark where only `languages` were evaluated: "all" is then all of these, and a language that was
+        asked for by its code and is not among them is a ConfigError."""
+        available = [code for code in self.files if code in languages]
+        return replace(self, languages=_select(self.asked, available, (), (), where))
 
     def examples(
         self,
@@ -143,7 +151,7 @@ def open_benchmark(
         log.info("%s: left out, as the task has no wording for them: %s", wording.name, ", ".join(without))
     chosen = _select(languages, worded, without, (), where or f"languages of {data}")
     return Benchmark(
-        task, wording, data, chosen, worded, without, limit, seed, missing_items, disagreeing_labels
+        task, wording, data, chosen, languages, worded, without, limit, seed, missing_items, disagreeing_labels
     )  # fmt: skip
 
 

@@ -5,32 +5,31 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from spillover.core.config import EvaluateConfig, ProbeConfig
+from spillover.core.config import ProbeConfig
 from spillover.core.runs import open_run
 from spillover.models.local import LocalEngine
 from spillover.stages.probe.alignment_tables import MEASURES
 from spillover.stages.probe.stage import probe
+from spillover.tasks.benchmark import open_benchmark
 from tests.builders import make_model, small_data
 
 TABLES = ["alignment", "alignment_items", "identity", "neurons"]
 
 
 @pytest.fixture
-def look(tmp_path):
+def run_probe(tmp_path):
     data = small_data(tmp_path / "data", items=8)
     run = open_run(tmp_path / "run")
 
-    def look(name, model, **config):
-        return probe(
-            run, model, name, config=ProbeConfig(items=8, draws=20, **config), evaluate=EvaluateConfig(),
-            task="sentiment", data=str(data), languages=config.pop("languages", "all"), seed=0,
-        )  # fmt: skip
+    def run_probe(name, model, **config):
+        config = ProbeConfig(items=8, draws=20, **config)
+        return probe(run, model, open_benchmark("sentiment", data=str(data)), name=name, config=config)
 
-    return look
+    return run_probe
 
 
-def test_every_table_has_its_rows_and_its_nulls(look, tiny):
-    tables = {name: pd.read_parquet(look("base", tiny) / f"{name}.parquet") for name in TABLES}
+def test_every_table_has_its_rows_and_its_nulls(run_probe, tiny):
+    tables = {name: pd.read_parquet(run_probe("base", tiny) / f"{name}.parquet") for name in TABLES}
     layers, poolings = 3, 2
     assert len(tables["alignment"]) == 2 * layers * poolings * len(MEASURES)
     assert set(zip(tables["alignment"]["language"], tables["alignment"]["other"], strict=True)) == {
@@ -44,30 +43,33 @@ def test_every_table_has_its_rows_and_its_nulls(look, tiny):
     assert mexa[["shuffled", "length", "random_weights"]].notna().all(axis=None)
 
 
-def test_the_untrained_states_are_made_once_for_all_models_of_a_run(look, tiny, monkeypatch):
+def test_the_untrained_states_are_made_once_for_all_models_of_a_run(run_probe, tiny, monkeypatch):
     passes = []
     score = LocalEngine.score
     monkeypatch.setattr(
         LocalEngine, "score", lambda self, *a, **k: passes.append(self.model.ref.name) or score(self, *a, **k)
     )
-    look("base", tiny)
-    look("tuned", make_model(seed=1))
+    run_probe("base", tiny)
+    run_probe("tuned", make_model(seed=1))
     assert passes.count("tiny, random weights") == 3
     assert passes.count("tiny") == 6
 
 
-def test_without_random_weights_that_null_is_nan(look, tiny):
-    table = pd.read_parquet(look("base", tiny, random_weights=False) / "alignment.parquet")
+def test_without_random_weights_that_null_is_nan(run_probe, tiny):
+    table = pd.read_parquet(run_probe("base", tiny, random_weights=False) / "alignment.parquet")
     assert table["random_weights"].isna().all()
     assert table.query("measure == 'mexa' and layer == 2")["length"].notna().all()
 
 
-def test_all_pairs_hold_each_pair_once(look, tiny):
-    table = pd.read_parquet(look("base", tiny, pairs="all") / "alignment.parquet")
+def test_all_pairs_hold_each_pair_once(run_probe, tiny):
+    table = pd.read_parquet(run_probe("base", tiny, pairs="all") / "alignment.parquet")
     assert len(table[["language", "other"]].drop_duplicates()) == 3
 
 
-def test_what_cannot_be_told_is_left_out_and_said(look, tiny, caplog):
-    folder = look("base", tiny, languages=["de"])
+def test_each_table_is_left_out_for_its_own_reason_alone(run_probe, tiny, caplog):
+    folder = run_probe("base", tiny, languages=["de"])
     assert not (folder / "alignment.parquet").exists()
     assert "alignment is left out: alignment needs en and another language, there is de" in caplog.text
+    assert not (folder / "identity.parquet").exists()
+    assert "identity is left out" in caplog.text
+    assert len(pd.read_parquet(folder / "neurons.parquet")) == (1 + 1) * 2, "neurons need no second language"

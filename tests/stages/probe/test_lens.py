@@ -150,17 +150,15 @@ def test_leading_from():
     assert leading_from(leads).tolist() == [2, 0, 3, 3]
 
 
-OPTIONS = {"evaluate": EvaluateConfig(), "task": "sentiment", "languages": "all", "seed": 0}
-
-
-def small_probe(**changes):
-    return ProbeConfig(items=4, draws=20, random_weights=False, **changes)
+def run_probe(run, model, data, languages="all", **changes):
+    config = ProbeConfig(items=4, draws=20, random_weights=False, **changes)
+    return probe(run, model, open_benchmark("sentiment", data=data, languages=languages), name="base", config=config)
 
 
 def test_the_stage_writes_tables_once(tiny, tmp_path, monkeypatch):
     data = str(small_data(tmp_path / "data"))
     run = open_run(tmp_path / "run")
-    folder = probe(run, tiny, "base", config=small_probe(), data=data, **OPTIONS)
+    folder = run_probe(run, tiny, data)
     tables = {path.stem: pd.read_parquet(path) for path in folder.glob("*.parquet")}
     lens, layers, items = tables["lens"], tables["lens_layers"], tables["lens_items"]
     assert len(lens) == 3 * (1 + 2 + 2)
@@ -180,7 +178,7 @@ def test_the_stage_writes_tables_once(tiny, tmp_path, monkeypatch):
     assert read_json(folder / "words.json")["de"]["native"]["positive"]["word"]
     before = {path: path.read_bytes() for path in folder.glob("*.parquet")}
     monkeypatch.setattr(LocalEngine, "score", lambda *_, **__: pytest.fail("computed again"))
-    probe(run, tiny, "base", config=small_probe(), data=data, **OPTIONS)
+    run_probe(run, tiny, data)
     assert {path: path.read_bytes() for path in folder.glob("*.parquet")} == before
 
 
@@ -196,7 +194,7 @@ def test_the_items_are_those_of_the_runs_evaluation(tiny, tmp_path):
     )
     run = open_run(tmp_path / "run")
     scored = pd.read_parquet(tmp_path / "run" / "evaluate" / "base" / "sentiment" / "de.parquet")
-    folder = probe(run, tiny, "base", config=small_probe(), data=data, **OPTIONS)
+    folder = run_probe(run, tiny, data)
     items = pd.read_parquet(folder / "lens_items.parquet")
     assert set(items["language"]) == {"de", "en"}
     assert set(items["example_id"]) == set(scored["example_id"])
@@ -206,24 +204,24 @@ def test_the_items_are_those_of_the_runs_evaluation(tiny, tmp_path):
     given = scored[["logprob_positive", "logprob_negative"]].to_numpy().argmax(axis=1)
     assert list(final) == [("positive", "negative")[i] for i in given]
     with pytest.raises(RunError, match="evaluate/base was made by the model tiny-0, this one is tiny-1"):
-        probe(run, make_model(seed=1), "base", config=small_probe(), data=data, **OPTIONS)
+        run_probe(run, make_model(seed=1), data)
     other = str(small_data(tmp_path / "other", items=8))
     with pytest.raises(RunError, match="scored other data in en, de"):
-        probe(run, tiny, "base", config=small_probe(), data=other, **OPTIONS)
+        run_probe(run, tiny, other)
     with pytest.raises(ConfigError, match="'es' is not available"):
-        probe(run, tiny, "base", config=small_probe(), data=data, **OPTIONS | {"languages": "es"})
+        run_probe(run, tiny, data, languages="es")
 
 
 def test_a_layer_that_does_not_exist_is_refused_before_anything_is_written(tiny, tmp_path):
     run = open_run(tmp_path / "run")
     with pytest.raises(ConfigError, match="layer 3 is not here"):
-        probe(run, tiny, "base", config=small_probe(layers=[1, 3]), data="demo", **OPTIONS)
+        run_probe(run, tiny, "demo", layers=[1, 3])
     assert not (tmp_path / "run").exists()
 
 
 def test_some_layers_are_kept_and_the_lens_reads_all(tiny, tmp_path):
     data = str(small_data(tmp_path / "data"))
-    folder = probe(open_run(tmp_path / "run"), tiny, "base", config=small_probe(layers=[2, 1]), data=data, **OPTIONS)
+    folder = run_probe(open_run(tmp_path / "run"), tiny, data, layers=[2, 1])
     assert set(pd.read_parquet(folder / "pca.parquet")["layer"]) == {1, 2}
     assert set(pd.read_parquet(folder / "lens.parquet")["layer"]) == {0, 1, 2}
 

@@ -49,7 +49,7 @@ def compare_run(
         raise RunError(f"{twice[0]}: given twice", hint="name each run once")
     found = [*_trained(run, before, after, tuple(seen))]
     for other in others:
-        old, new = (evaluations(other, name) for name in names)
+        old, new = (read_evaluations(other, name) for name in names)
         found += _trained(other, old, new, training_languages(other))
     settings = config.model_dump() | {
         "seen": list(seen),
@@ -87,7 +87,7 @@ def compare_folders(folders: Sequence[Path], *, config: CompareConfig, seed: int
     """The first run against the others, written into the first one's folder."""
     first = existing_run(folders[0])
     config = config.model_copy(update={"against": [str(folder) for folder in folders[1:]]})
-    sides = [evaluations(first, name) for name in ("base", "tuned")]
+    sides = [read_evaluations(first, name) for name in ("base", "tuned")]
     return compare_run(first, sides[0], sides[1], seen=training_languages(first), config=config, seed=seed)
 
 
@@ -115,14 +115,14 @@ def _without_seeds(settings: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in settings.items() if key not in SEEDED}
 
 
-def evaluations(run: Run, name: str) -> list[Evaluation]:
+def read_evaluations(run: Run, name: str) -> list[Evaluation]:
     """All tasks that a run evaluated under a name. RunError when there is none."""
-    folders = sorted(path for path in (run.path / "evaluate" / name).glob("*") if path.is_dir())
+    folders = run.evaluations(name)
     if not folders:
         raise RunError(
             f"{run.path}: no evaluation named {name!r}", hint="`spillover evaluate --name ...`, or --before, --after"
         )
-    return [read_evaluation(path) for path in folders]
+    return [read_evaluation(folder.path) for folder in folders]
 
 
 def training_languages(run: Run) -> tuple[str, ...]:

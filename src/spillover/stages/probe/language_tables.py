@@ -18,8 +18,8 @@ import numpy as np
 
 from spillover.core.config import ProbeConfig
 from spillover.core.errors import DataError
-from spillover.core.files import atomic
 from spillover.core.languages import reference_language
+from spillover.core.tables import write_table
 from spillover.core.types import Progress, no_progress
 from spillover.stages.probe.alignment_tables import alignment_tables
 from spillover.stages.probe.language_identity import identity_table
@@ -41,49 +41,71 @@ def write_language_tables(
     *,
     config: ProbeConfig,
     seed: int,
-    why_no_neurons: str = "",
+    neurons_unsupported: str = "",
     progress: Progress = no_progress,
 ) -> dict[str, str]:
-    """Write the four tables, and return by name why one is left out: too few items or languages. The same seed gives
-    the same shuffles for every model, so that before and after share them."""
-    lengths = {code: np.asarray(own) for code, own in saved.extra("own_tokens").items()}
+    """Write the four tables, and return by name why one is left out: too few items or languages. Each is left out for
+    its own reason alone. The same seed gives the same shuffles for every model, so that before and after share them.
+
+    neurons_unsupported: why the model's neurons cannot be read, or ""."""
+    lengths = {code: np.asarray(tokens) for code, tokens in saved.extra("own_tokens").items()}
+
+    def alignment() -> None:
+        table, items = alignment_tables(
+            saved.read,
+            lengths=lengths,
+            example_ids=saved.example_ids,
+            pairs=pairs_of(saved, config.pairs),
+            poolings=LANGUAGE_POOLINGS,
+            layers=saved.layers,
+            rng=np.random.default_rng(seed),
+            draws=config.draws,
+            random_weights=random_weights.read if random_weights else None,
+            progress=progress,
+        )
+        write_table(folder / "alignment_items.parquet", items)
+        write_table(folder / "alignment.parquet", table)
+
+    def identity() -> None:
+        table = identity_table(
+            saved.array,
+            lengths=np.stack([lengths[code] for code in saved.languages]),
+            languages=saved.languages,
+            poolings=LANGUAGE_POOLINGS,
+            layers=saved.layers,
+            rng=np.random.default_rng(seed),
+            random_weights=random_weights.array if random_weights else None,
+            progress=progress,
+        )
+        write_table(folder / "identity.parquet", table)
+
+    def neurons() -> None:
+        write_table(folder / "neurons.parquet", _neurons(saved, neurons_unsupported, seed))
+
     left_out: dict[str, str] = {}
-    try:
-        aligned, items = alignment_tables(
-            saved.read, lengths=lengths, example_ids=saved.example_ids, pairs=language_pairs(saved, config.pairs),
-            poolings=LANGUAGE_POOLINGS, layers=saved.layers, rng=np.random.default_rng(seed), draws=config.draws,
-            random_weights=random_weights.read if random_weights else None, progress=progress,
-        )  # fmt: skip
-        _write(folder / "alignment_items.parquet", items)
-        _write(folder / "alignment.parquet", aligned)
-    except DataError as error:
-        left_out["alignment"] = error.message
-    try:
-        identity = identity_table(
-            saved.array, lengths=np.stack([lengths[code] for code in saved.languages]), languages=saved.languages,
-            poolings=LANGUAGE_POOLINGS, layers=saved.layers, rng=np.random.default_rng(seed),
-            random_weights=random_weights.array if random_weights else None, progress=progress,
-        )  # fmt: skip
-        _write(folder / "identity.parquet", identity)
-        _write(folder / "neurons.parquet", _neurons(saved, why_no_neurons, seed))
-    except DataError as error:
-        left_out["identity"] = error.message
+    for write in (alignment, identity, neurons):
+        try:
+            write()
+        except DataError as error:
+            left_out[write.__name__] = error.message
     return left_out
 
 
-def language_pairs(saved: SavedStates, pairs: str) -> list[tuple[str, str]]:
+def pairs_of(saved: SavedStates, pairs: str) -> list[tuple[str, str]]:
     """(language, the one it is held against): all against the reference language, or every two once. DataError when
     there is no such pair."""
     reference = reference_language()
-    found = [(code, reference) for code in saved.languages if code != reference and reference in saved.languages]
+    language_pairs = [
+        (code, reference) for code in saved.languages if code != reference and reference in saved.languages
+    ]
     if pairs == "all":
-        found += [(b, a) for a, b in combinations(saved.languages, 2) if reference not in (a, b)]
-    if not found:
+        language_pairs += [(b, a) for a, b in combinations(saved.languages, 2) if reference not in (a, b)]
+    if not language_pairs:
         raise DataError(
             f"alignment needs {reference} and another language, there is {', '.join(saved.languages)}",
             hint=f"--lang {reference},...",
         )
-    return found
+    return language_pairs
 
 
 def _neurons(saved: SavedStates, reason: str, seed: int) -> pd.DataFrame:
@@ -92,10 +114,5 @@ def _neurons(saved: SavedStates, reason: str, seed: int) -> pd.DataFrame:
     lengths = saved.extra("own_tokens")
     # One language's items at a time: all of them would be as large as the states themselves.
     sums = [firing_by_group(saved.extra_of(code, "active"), lengths[code]) for code in saved.languages]
-    counts, tokens = (np.stack(own) for own in zip(*sums, strict=True))
+    counts, tokens = (np.stack(totals) for totals in zip(*sums, strict=True))
     return neurons_table(counts, tokens, saved.languages, rng=np.random.default_rng(seed))
-
-
-def _write(path: Path, table: pd.DataFrame) -> None:
-    with atomic(path) as partial:
-        table.to_parquet(partial, index=False)

@@ -1,8 +1,8 @@
-"""Which items the probe looks at: those that the run's evaluation of the same model scored, else those of the data."""
+"""Which items the probe reads: those that the run's evaluation of the same model scored, else the benchmark's."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,132 +10,102 @@ import pyarrow.parquet as pq
 
 from spillover.core.config import EvaluateConfig, ProbeConfig
 from spillover.core.errors import RunError
-from spillover.core.files import hash_files, hash_of
-from spillover.core.languages import select_languages
-from spillover.core.runs import Run
-from spillover.core.types import Example, Prompt, Task
-from spillover.tasks.examples import DEMO, language_files, load_parallel
-from spillover.tasks.prompts import render
+from spillover.core.files import hash_of
+from spillover.core.runs import EvaluationFolder, Run
+from spillover.core.types import Prompt
+from spillover.tasks.benchmark import Benchmark
+from spillover.tasks.examples import DEMO
 from spillover.tasks.wording import load_task
 
 
-@dataclass(frozen=True)
-class Evaluated:
-    """A finished evaluation in a run folder: what it was made from, and the ids of its items."""
-
-    task: str
-    data: str
-    settings: dict[str, Any]
-    example_ids: tuple[str, ...]
-
-    @property
-    def languages(self) -> tuple[str, ...]:
-        return tuple(self.settings["data"])
-
-
-def evaluations(run: Run, name: str) -> dict[str, Evaluated]:
-    """The finished evaluations of the model `name` in the run, by task. RunError when one is unfinished."""
-    found = {}
-    for stage, record in run.manifest()["stages"].items():
-        if not stage.startswith(f"evaluate/{name}/"):
-            continue
-        if record["state"] != "done":
-            raise RunError(f"{run.path}: {stage} is unfinished", hint="`spillover evaluate` goes on with it")
-        settings, facts = record["settings"], record["facts"]
-        table = pq.read_table(run.path / stage / f"{next(iter(settings['data']))}.parquet", columns=["example_id"])
-        task = stage.rpartition("/")[2]
-        ids = tuple(table["example_id"].to_pylist())
-        found[task] = Evaluated(facts.get("task", task), facts.get("data", DEMO), settings, ids)
-    return found
-
-
-def only_evaluation(run: Run, name: str) -> Evaluated:
-    """The one evaluation of that model. RunError says what to run where there is none, or which there are."""
-    found = evaluations(run, name)
-    if not found:
+def finished_evaluation(run: Run, name: str, task: str) -> EvaluationFolder | None:
+    """The run's evaluation of the model `name` on a task; None where there is none. RunError when it is unfinished."""
+    evaluation = next((folder for folder in run.evaluations(name) if folder.task == task), None)
+    if evaluation is not None and not evaluation.finished:
         raise RunError(
-            f"{run.path}: no evaluation of {name!r} here to take the items from",
+            f"{run.path}: evaluate/{name}/{task} is unfinished", hint="rerun `spillover evaluate` to resume it"
+        )
+    return evaluation
+
+
+def only_evaluation(run: Run, name: str) -> EvaluationFolder:
+    """The one evaluation of that model. RunError says what to run where there is none, or which there are."""
+    evaluations = run.evaluations(name)
+    if not evaluations:
+        raise RunError(
+            f"{run.path}: no evaluation of {name!r} to take the items from",
             hint=f"spillover evaluate --out {run.path} --name {name}; or give --task and --data",
         )
-    if len(found) > 1:
-        raise RunError(f"{run.path}: {name!r} was evaluated on {', '.join(found)}", hint="choose one with --task")
-    return next(iter(found.values()))
+    if len(evaluations) > 1:
+        tasks = ", ".join(evaluation.task for evaluation in evaluations)
+        raise RunError(f"{run.path}: {name!r} was evaluated on {tasks}", hint="choose one with --task")
+    return finished_evaluation(run, name, evaluations[0].task) or evaluations[0]
 
 
-def items_asked_for(run: Run, name: str, task: str | None, data: str | None) -> tuple[str, str]:
+def task_and_data(run: Run, name: str, task: str | None, data: str | None) -> tuple[str, str]:
     """(task, data): as they were given, else those of the run's evaluation of `name`; the demo data for a task that was
     given alone and not evaluated. RunError where nothing is given and nothing was evaluated."""
     if task is None:
-        held = only_evaluation(run, name)
+        evaluation: EvaluationFolder | None = only_evaluation(run, name)
     else:
-        held = evaluations(run, name).get(load_task(task).name) or Evaluated(task, DEMO, {}, ())
-    return task or held.task, data or held.data
+        evaluation = finished_evaluation(run, name, load_task(task).name)
+    facts = evaluation.record["facts"] if evaluation else {}
+    return task or facts.get("task", evaluation.task if evaluation else ""), data or facts.get("data", DEMO)
 
 
 @dataclass(frozen=True)
-class Looked:
+class SelectedItems:
     """The prompts by language, their label set, and what they were made from."""
 
     prompts: dict[str, list[Prompt]]
-    labels: str
+    label_set: str
     settings: dict[str, Any]
 
 
-def choose(
-    run: Run,
-    name: str,
-    task: Task,
-    *,
-    data: str,
-    languages: str | Sequence[str],
-    model: str,
-    config: ProbeConfig,
-    evaluate: EvaluateConfig,
-    seed: int,
-) -> Looked:
-    """`config.items` of the items per language. model: its fingerprint.
+def select_items(
+    run: Run, name: str, benchmark: Benchmark, *, fingerprint: str, config: ProbeConfig, evaluate: EvaluateConfig
+) -> SelectedItems:
+    """`config.items` of the items per language: of those that the run's evaluation of the model `name` scored, with its
+    label set and shots, else of the benchmark's. fingerprint: the model's.
 
     RunError when the run's evaluation is of another model, another wording or other data than these.
     """
-    files = language_files(data, task, "test")
-    held = evaluations(run, name).get(task.name)
-    available = [code for code in files if code in task.wordings]
-    among: Collection[str] | None = None
-    labels, shots = evaluate.labels, evaluate.shots
-    if held:
-        codes = [code for code in held.languages if code in available]
-        available = list(select_languages(languages, codes, where=f"languages of evaluate/{name}"))
-        _check(run, name, held, task, model, {code: hash_files([files[code]]) for code in available})
-        labels, shots, among = held.settings["labels"], held.settings["shots"], held.example_ids
-    else:
-        available = list(select_languages(languages, available))
-    codes = list(select_languages(config.languages, available, where="probe.languages"))
-    examples: dict[str, list[Example]] = load_parallel(
-        data, task, "test", codes, limit=config.items, seed=seed, among=among,
-        missing_items=evaluate.missing_items, disagreeing_labels=evaluate.disagreeing_labels,
-    )  # fmt: skip
-    settings = {
-        "data": {code: hash_files([files[code]]) for code in codes},
-        "among": None if among is None else hash_of(sorted(among)),
-        "labels": labels,
-        "shots": shots,
-    }
-    prompts = {code: render(task, rows, label_set=labels, shots=shots) for code, rows in examples.items()}
-    return Looked(prompts, labels, settings)
+    label_set, shots = evaluate.labels, evaluate.shots
+    evaluated_ids: list[str] | None = None
+    evaluation = finished_evaluation(run, name, benchmark.task.name)
+    if evaluation:
+        settings = evaluation.record["settings"]
+        benchmark = benchmark.evaluated_in(settings["data"], where=f"languages of evaluate/{name}")
+        _check(run, name, settings, benchmark, fingerprint)
+        label_set, shots = settings["labels"], settings["shots"]
+        table = pq.read_table(evaluation.path / f"{next(iter(settings['data']))}.parquet", columns=["example_id"])
+        evaluated_ids = table["example_id"].to_pylist()
+    benchmark = benchmark.restricted(config.languages, where="probe.languages")
+    prompts = benchmark.prompts(label_set, shots, limit=config.items, among=evaluated_ids)
+    return SelectedItems(
+        prompts,
+        label_set,
+        {
+            "data": benchmark.hashes(),
+            "among": None if evaluated_ids is None else hash_of(sorted(evaluated_ids)),
+            "labels": label_set,
+            "shots": shots,
+        },
+    )
 
 
-def _check(run: Run, name: str, held: Evaluated, task: Task, model: str, data: dict[str, str]) -> None:
-    own = held.settings
-    if own["model"] != model:
+def _check(run: Run, name: str, settings: Mapping[str, Any], benchmark: Benchmark, fingerprint: str) -> None:
+    if settings["model"] != fingerprint:
         raise RunError(
-            f"{run.path}: evaluate/{name} was made by the model {own['model']}, this one is {model}",
+            f"{run.path}: evaluate/{name} was made by the model {settings['model']}, this one is {fingerprint}",
             hint="give the --model and --adapter that were evaluated, or another --name",
         )
-    if own["wording"] != task.fingerprint:
+    if settings["wording"] != benchmark.task.fingerprint:
         raise RunError(
-            f"{run.path}: the wording of {task.name} has changed since evaluate/{name}", hint="another --out"
+            f"{run.path}: the wording of {benchmark.task.name} has changed since evaluate/{name}",
+            hint="another --out",
         )
-    changed = [code for code, found in data.items() if own["data"][code] != found]
+    changed = [code for code, fingerprint in benchmark.hashes().items() if settings["data"][code] != fingerprint]
     if changed:
         raise RunError(
             f"{run.path}: evaluate/{name} scored other data in {', '.join(changed)}",

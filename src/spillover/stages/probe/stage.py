@@ -11,14 +11,15 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spillover.core.config import EvaluateConfig, ProbeConfig
-from spillover.core.files import atomic, hash_of, write_json
+from spillover.core.files import hash_of, write_json
 from spillover.core.runs import Run
+from spillover.core.tables import write_table
 from spillover.core.types import Progress, Prompt, ScoredBatch, Task, no_progress
 from spillover.models.batching import Plan
 from spillover.models.engine import open_engine
@@ -30,12 +31,9 @@ from spillover.stages.probe.lens import Lens, measure_batch
 from spillover.stages.probe.lens_tables import lens_tables
 from spillover.stages.probe.lens_targets import Sought, seek, with_random_words
 from spillover.stages.probe.pca import pca_tables
-from spillover.stages.probe.selection import choose
+from spillover.stages.probe.selection import select_items
 from spillover.stages.probe.state_store import POOLINGS, SavedStates, check_layer, collect
-from spillover.tasks.wording import load_task
-
-if TYPE_CHECKING:
-    import pandas as pd
+from spillover.tasks.benchmark import Benchmark
 
 log = logging.getLogger(__name__)
 
@@ -43,47 +41,42 @@ log = logging.getLogger(__name__)
 def probe(
     run: Run,
     model: Model,
-    name: str,
+    benchmark: Benchmark,
     *,
-    config: ProbeConfig,
-    evaluate: EvaluateConfig,
-    task: str,
-    data: str,
-    languages: str | Sequence[str],
-    seed: int,
+    name: str,
+    config: ProbeConfig | None = None,
+    evaluate: EvaluateConfig | None = None,
     progress: Progress = no_progress,
 ) -> Path:
-    """The probe stage for one model: `<run>/probe/<name>`, made once. `config.items` items per language, of those that
-    the run's evaluation of `name` scored, with its label set and shots; where it has none, of the data."""
-    wording = load_task(task)
+    """The probe stage for one model: `<run>/probe/<name>`, computed once. `config.items` items per language, of those
+    that the run's evaluation of `name` scored, with its label set and shots; where it has none, of the benchmark's."""
+    config, evaluate = config or ProbeConfig(), evaluate or EvaluateConfig()
+    task, seed = benchmark.task, benchmark.seed
     every = range(model.layers + 1)
     layers = sorted({check_layer(layer, every) for layer in config.layers}) if config.layers else list(every)
-    chosen = choose(
-        run, name, wording, data=data, languages=languages, model=model.ref.fingerprint, config=config,
-        evaluate=evaluate, seed=seed,
-    )  # fmt: skip
-    settings = config.model_dump() | chosen.settings
-    settings |= {"task": wording.name, "wording": wording.fingerprint, "model": model.ref.fingerprint, "seed": seed}
+    selected = select_items(run, name, benchmark, fingerprint=model.ref.fingerprint, config=config, evaluate=evaluate)
+    settings = config.model_dump() | selected.settings
+    settings |= {"task": task.name, "wording": task.fingerprint, "model": model.ref.fingerprint, "seed": seed}
     folder = run.path / "probe" / name
     with run.stage(f"probe/{name}", settings) as stage:
         if stage.finished and (folder / "pca.parquet").exists():
             return folder
         first_pass = _Pass(settings, evaluate, layers, progress)
-        lens = _LensPass(model, wording, chosen.prompts, chosen.labels, config.rule, seed)
-        saved = first_pass(model, chosen.prompts, folder, f"probe {name}", lens)
+        lens = _LensPass(model, task, selected.prompts, selected.label_set, config.rule, seed)
+        saved = first_pass(model, selected.prompts, folder, f"probe {name}", lens)
         null = None
         if config.random_weights:
             null = first_pass(
-                untrained(model, seed), chosen.prompts, folder.parent / RANDOM_WEIGHTS, "probe random weights"
+                untrained(model, seed), selected.prompts, folder.parent / RANDOM_WEIGHTS, "probe random weights"
             )
         left_out = write_language_tables(
-            folder, saved, null, config=config, seed=seed, why_no_neurons=why_no_neurons(model.module),
+            folder, saved, null, config=config, seed=seed, neurons_unsupported=why_no_neurons(model.module),
             progress=progress,
         )  # fmt: skip
         for table, reason in left_out.items():
             log.warning("%s is left out: %s", table, reason)
         _write_own_tables(folder, saved, lens, seed)
-        stage.facts |= {"items": sum(map(len, chosen.prompts.values())), "layers": len(layers)}
+        stage.facts |= {"items": sum(map(len, selected.prompts.values())), "layers": len(layers)}
         stage.facts |= {f"no {table}": reason for table, reason in left_out.items()}
     return folder
 
@@ -145,17 +138,12 @@ def _write_own_tables(folder: Path, saved: SavedStates, lens: _LensPass, seed: i
     every = range(lens.model.layers + 1)
     tables = lens_tables(saved, lens.sought, lens.gold, np.random.default_rng(seed), layers=every)
     for name, table in zip(("lens", "lens_layers", "lens_items"), tables, strict=True):
-        _write(folder / f"{name}.parquet", table)
+        write_table(folder / f"{name}.parquet", table)
     words = {code: sought.described(lens.model.tokenizer) for code, sought in lens.sought.items()}
     write_json(folder / "words.json", words)
     points, pairs = pca_tables(
         saved.array, poolings=POOLINGS, layers=saved.layers, languages=saved.languages, example_ids=saved.example_ids,
         lengths=saved.extra("own_tokens"), seed=seed,
     )  # fmt: skip
-    _write(folder / "pca_pairs.parquet", pairs)
-    _write(folder / "pca.parquet", points)
-
-
-def _write(path: Path, table: pd.DataFrame) -> None:
-    with atomic(path) as partial:
-        table.to_parquet(partial, index=False)
+    write_table(folder / "pca_pairs.parquet", pairs)
+    write_table(folder / "pca.parquet", points)

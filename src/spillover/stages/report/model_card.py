@@ -18,7 +18,7 @@ from spillover.stages.compare.paired import Comparison
 from spillover.stages.compare.stage import FOLDER as COMPARE
 from spillover.stages.compare.stage import read_comparisons, training_languages
 from spillover.stages.compare.verdict import p_value, percent, points
-from spillover.stages.report.score_summaries import evaluations
+from spillover.stages.report.score_summaries import read_all_evaluations
 from spillover.stages.train.push import Weights, base_name, public_name
 
 RECIPE = ("rank", "alpha", "targets", "learning_rate", "schedule", "warmup", "epochs", "batch", "seed")
@@ -70,7 +70,7 @@ def _base(run: Run, weights: Weights | None) -> str:
     """The base's public name: from the note beside the weights, else from what was evaluated before."""
     if weights is not None:
         return public_name(base_name(run.path / "train" / weights))
-    held = evaluations(run)
+    held = read_all_evaluations(run)
     if not held:
         raise RunError(f"{run.path}: neither weights nor scores, so no card", hint="`spillover train` first")
     return public_name(next(iter(held.values())).model.name)

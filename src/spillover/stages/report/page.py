@@ -27,7 +27,7 @@ from spillover.stages.report.charts import Figure, of_all_models, packed, slug, 
 from spillover.stages.report.figures import comparison_figures, inside_figures
 from spillover.stages.report.flips import changed_items
 from spillover.stages.report.multi_run import comparisons, runs_table, transfer_figures
-from spillover.stages.report.score_summaries import compared, evaluations, summaries, summary_tables
+from spillover.stages.report.score_summaries import compared, read_all_evaluations, summaries, summary_tables
 from spillover.stages.report.training import read_steps, stopped, training_figures
 from spillover.stages.report.warnings import facts, warnings
 from spillover.stats.summary import Summary
@@ -103,7 +103,7 @@ def raw(text: str) -> Any:
 def gather(runs: Sequence[Run]) -> dict[str, Any]:
     """Everything the template shows; the first run's, and a part on all of them."""
     run = runs[0]
-    found, held = comparisons(run), evaluations(run)
+    found, held = comparisons(run), read_all_evaluations(run)
     told = summaries(held)
     findings_path = run.path / "audit" / "findings.json"
     findings = None

@@ -18,27 +18,22 @@ from spillover.stats.summary import Summary, summarise
 ONE_LABEL = 0.95
 
 
-def folders(run: Run) -> list[Path]:
-    """The folders of evaluations that hold scores; one that is only begun holds none."""
-    return [path for path in sorted((run.path / "evaluate").glob("*/*")) if any(path.glob("*.parquet"))]
-
-
-def evaluations(run: Run) -> dict[Path, Evaluation]:
-    """Every evaluation of the run by its folder. DataError names a damaged table."""
-    found = {}
-    for folder in folders(run):
-        with as_data_error(folder):
-            found[folder] = read_evaluation(folder)
-    return found
+def read_all_evaluations(run: Run) -> dict[Path, Evaluation]:
+    """Every evaluation of the run that has scores, by its folder. DataError names a damaged table."""
+    evaluations = {}
+    for folder in run.evaluations():
+        if folder.tables:
+            with as_data_error(folder.path):
+                evaluations[folder.path] = read_evaluation(folder.path)
+    return evaluations
 
 
 def chance(run: Run, task: str) -> float | None:
     """Accuracy of a guess, one in the number of labels; None where no table says how many there are."""
-    for folder in folders(run):
-        if folder.name == task:
-            table = next(iter(sorted(folder.glob("*.parquet"))))
-            with as_data_error(table):
-                labels = read_scores(table)[0].labels
+    for folder in run.evaluations():
+        if folder.task == task and folder.tables:
+            with as_data_error(folder.tables[0]):
+                labels = read_scores(folder.tables[0])[0].labels
             return 1 / len(labels) if labels else None
     return None
 
