@@ -13,7 +13,6 @@ from spillover.core.errors import missing_extra
 
 if TYPE_CHECKING:
     from spillover.core.config import load_config
-    from spillover.in_training import watch
     from spillover.models.load import load_model
     from spillover.pipeline import run
     from spillover.stages.audit.stage import audit
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from spillover.stages.evaluate.score_tables import read_evaluation
     from spillover.stages.evaluate.stage import evaluate
     from spillover.stages.report.page import report
+    from spillover.stages.train.in_training import in_training_evaluation
     from spillover.stages.train.merge import merge
     from spillover.stages.train.stage import train
     from spillover.stats.summary import summarise
@@ -35,6 +35,7 @@ _HOMES = {
     "build_pairs": "spillover.stages.build.pairs",
     "compare": "spillover.stages.compare.paired",
     "evaluate": "spillover.stages.evaluate.stage",
+    "in_training_evaluation": "spillover.stages.train.in_training",
     "load_config": "spillover.core.config",
     "load_model": "spillover.models.load",
     "load_task": "spillover.tasks.wording",
@@ -45,13 +46,13 @@ _HOMES = {
     "run": "spillover.pipeline",
     "summarise": "spillover.stats.summary",
     "train": "spillover.stages.train.stage",
-    "watch": "spillover.in_training",
 }
 __all__ = [
     "audit",
     "build_pairs",
     "compare",
     "evaluate",
+    "in_training_evaluation",
     "load_config",
     "load_model",
     "load_task",
@@ -62,7 +63,6 @@ __all__ = [
     "run",
     "summarise",
     "train",
-    "watch",
 ]
 
 

@@ -18,7 +18,6 @@ from spillover.core.files import atomic, hash_of, read_yaml, write_yaml
 from spillover.core.languages import reference_language
 from spillover.core.runs import Run, open_run
 from spillover.core.types import Evaluation, Progress, Prompt, TrainingPair, no_progress
-from spillover.in_training import LanguageWatch, watch
 from spillover.stages.audit.stage import audit_run, refuse_errors
 from spillover.stages.build.pairs import build, source_languages
 from spillover.stages.compare.paired import Comparison
@@ -30,6 +29,7 @@ from spillover.tasks.wording import load_task
 
 if TYPE_CHECKING:
     from spillover.models.load import Model
+    from spillover.stages.train.in_training import InTrainingEvaluation
 
 log = logging.getLogger(__name__)
 
@@ -73,13 +73,13 @@ def run(
     if config.audit.stop:
         refuse_errors(findings)
     pairs = build(place, config.build, data=config.data, seed=config.seed)
-    eyes = watch_of(config, training_languages(place))
+    evaluation = training_evaluation(config, benchmarks[0], training_languages(place))
     progress("load the model", 0, 1)
     base = load_model(**config.model.model_dump())
     progress("load the model", 1, 1)
     if set(place.manifest()["stages"]) <= {"audit", "build"}:
         log.info("about %.0f minutes from here", max(1, estimate_seconds(config, benchmarks, base, pairs) / 60))
-    tuned = _tuned(config, place, benchmarks, base, pairs, eyes, progress)
+    tuned = _tuned(config, place, benchmarks, base, pairs, evaluation, progress)
     evaluations: dict[str, list[Evaluation]] = {}
     for name, model in ((BASE, base), (TUNED, tuned)):
         evaluations[name] = [
@@ -181,20 +181,15 @@ def probe_benchmark(config: RunConfig, benchmarks: Sequence[Benchmark]) -> Bench
     return opened.get(config.probe.task) or benchmark_of(config, config.probe.task)
 
 
-def watch_of(config: RunConfig, seen: Sequence[str]) -> LanguageWatch | None:
-    """What the training of a run looks at, on the first task; None when it does not look. seen: trained on."""
+def training_evaluation(config: RunConfig, benchmark: Benchmark, seen: Sequence[str]) -> InTrainingEvaluation | None:
+    """The in-training evaluation of a run, on its first benchmark; None when the config asks for none. seen: the
+    languages that are trained on."""
+    from spillover.stages.train.in_training import in_training_evaluation
+
     if not config.train.eval_every:
         return None
-    return watch(
-        config.tasks[0],
-        seen=seen,
-        data=config.data,
-        languages=config.languages,
-        limit=config.limit,
-        seed=config.seed,
-        config=config.train,
-        evaluate=config.evaluate,
-        compare=config.compare,
+    return in_training_evaluation(
+        benchmark, seen=seen, config=config.train, evaluate=config.evaluate, compare=config.compare
     )
 
 
@@ -204,7 +199,7 @@ def _tuned(
     benchmarks: Sequence[Benchmark],
     base: Model,
     pairs: Sequence[TrainingPair],
-    eyes: LanguageWatch | None,
+    evaluation: InTrainingEvaluation | None,
     progress: Progress,
 ) -> Model:
     """The merged weights where they are kept, else base plus adapter."""
@@ -212,7 +207,9 @@ def _tuned(
     from spillover.stages.train.merge import merge_run
     from spillover.stages.train.stage import train
 
-    tuned = train(base, pairs, out=place.path, config=config.train, seed=config.seed, watch=eyes, progress=progress)
+    tuned = train(
+        base, pairs, out=place.path, config=config.train, seed=config.seed, evaluation=evaluation, progress=progress
+    )
     if not config.train.keep_merged:
         return tuned
     merged = merge_run(place, config.model, gate_prompts(benchmarks[0], config.evaluate), progress)

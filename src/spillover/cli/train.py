@@ -34,7 +34,7 @@ def train(
     trust_remote_code: Trust = False,
     pairs: Annotated[Path | None, typer.Option(help="pairs.jsonl; <out>/build/pairs.jsonl when left out.")] = None,
     eval_every: Annotated[
-        int | None, typer.Option(help="Steps between looks at a few items of --task; none when left out.")
+        int | None, typer.Option(help="Steps between in-training evaluations on a few items of --task (default: none).")
     ] = None,
     task: TaskName = "sentiment",
     data: Data = "demo",
@@ -45,19 +45,20 @@ def train(
     from spillover.core.config import load_config
     from spillover.stages.build.pairs import read_pairs
 
-    watched = {"train__eval_every": eval_every, "tasks": [task], "data": data}
-    config = load_config(None, set_ or (), seed=seed, **watched, **model_flags(locals()))
+    evaluated = {"train__eval_every": eval_every, "tasks": [task], "data": data}
+    config = load_config(None, set_ or (), seed=seed, **evaluated, **model_flags(locals()))
     made = read_pairs(pairs or out / "build" / "pairs.jsonl")
     from spillover.core.runs import first_process
-    from spillover.pipeline import watch_of
-    from spillover.stages.build.pairs import trained_languages
-
-    eyes = watch_of(config, trained_languages(made))
     from spillover.models.load import load_model
+    from spillover.pipeline import training_evaluation
+    from spillover.stages.build.pairs import trained_languages
     from spillover.stages.train.stage import train as tune
+    from spillover.tasks.benchmark import benchmark_of
+
+    evaluation = training_evaluation(config, benchmark_of(config), trained_languages(made))
 
     with progress_bars() as progress:
         base = load_model(**config.model.model_dump())
-        tune(base, made, out=out, config=config.train, seed=seed, watch=eyes, progress=progress)
+        tune(base, made, out=out, config=config.train, seed=seed, evaluation=evaluation, progress=progress)
     if first_process():
         print(f"wrote {out / 'train' / 'adapter'}")

@@ -5,6 +5,7 @@ Order of precedence: defaults here < the file < `--set a.b=c` < flags (which `cl
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -15,14 +16,17 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from spillover.core.errors import ConfigError, DataError
 from spillover.core.files import read_yaml, resources
 
+log = logging.getLogger(__name__)
+
 Share = Annotated[float, Field(ge=0, lt=1)]
 Count = Annotated[int, Field(ge=1)]
 Positive = Annotated[float, Field(gt=0)]
 Languages = str | list[str]
 Best = Literal[
     "validation_loss",
-    "auroc.english", "auroc.seen", "auroc.unseen", "auroc.all",
-    "calibrated_accuracy.english", "calibrated_accuracy.seen", "calibrated_accuracy.unseen", "calibrated_accuracy.all",
+    "auroc.reference", "auroc.seen", "auroc.unseen", "auroc.all",
+    "calibrated_accuracy.reference", "calibrated_accuracy.seen", "calibrated_accuracy.unseen",
+    "calibrated_accuracy.all",
     "mexa.seen", "mexa.unseen", "mexa.all",
 ]  # fmt: skip
 
@@ -132,10 +136,11 @@ class TrainConfig(Section):
     `chat_template`: wrap each pair in the model's own chat template. `keep_merged`: also write the merged weights.
     `seed`: of the training alone, null for the run's own: seeds then share their pairs and test items.
 
-    `eval_every`: steps between two looks at a few items of the first task, null for none. `guard`: english stops when
-    the reference language has lost more than `compare.margin`, null never does. `best`: what the kept checkpoint is
-    best in. `watch_items`: of each language, and `watch_reference_items` of the reference language, whose fall has to
-    be told from noise. `watch_languages`: null for the reference language, those trained on and three others.
+    `eval_every`: steps between two in-training evaluations on a few items of the first task, null for none. `guard`:
+    reference stops when the reference language has lost more than `compare.margin`, null never does. `best`: what the
+    kept checkpoint is best in. `eval_items`: of each language, and `eval_reference_items` of the reference language,
+    whose fall must stand out from noise. `eval_languages`: null for the reference language, those trained on and three
+    others.
     """
 
     method: Literal["lora", "rslora", "dora", "pissa", "olora", "orthogonal"] = "lora"
@@ -158,11 +163,11 @@ class TrainConfig(Section):
     report_to: list[str] = []
     keep_merged: bool = True
     eval_every: Count | None = None
-    guard: Literal["english"] | None = "english"
+    guard: Literal["reference"] | None = "reference"
     best: Best = "validation_loss"
-    watch_items: Count = 32
-    watch_reference_items: Count = 400
-    watch_languages: Languages | None = None
+    eval_items: Count = 32
+    eval_reference_items: Count = 400
+    eval_languages: Languages | None = None
     seed: Annotated[int, Field(ge=0)] | None = None
 
 
@@ -252,6 +257,38 @@ class RunConfig(Section):
     report: ReportConfig = ReportConfig()
 
 
+# Keys of before, still read: the old key, and the new one. Values likewise.
+RENAMED_KEYS = {
+    "train.watch_items": "train.eval_items",
+    "train.watch_reference_items": "train.eval_reference_items",
+    "train.watch_languages": "train.eval_languages",
+}
+RENAMED_VALUES = {
+    "train.guard": {"english": "reference"},
+    "train.best": {"auroc.english": "auroc.reference", "calibrated_accuracy.english": "calibrated_accuracy.reference"},
+}
+
+
+def with_new_names(values: Mapping[str, Any]) -> dict[str, Any]:
+    """`values` of a config with the keys and values of before under their new names; the log names each."""
+    renamed: dict[str, Any] = {
+        key: dict(value) if isinstance(value, Mapping) else value for key, value in values.items()
+    }
+    for old, new in RENAMED_KEYS.items():
+        section, key = old.split(".")
+        held = renamed.get(section)
+        if isinstance(held, dict) and key in held:
+            put(renamed, new.split("."), held.pop(key), [])
+            log.info("config: %s is called %s now", old, new)
+    for dotted, names in RENAMED_VALUES.items():
+        section, key = dotted.split(".")
+        held = renamed.get(section)
+        if isinstance(held, dict) and isinstance(held.get(key), str) and held[key] in names:
+            log.info("config: %s: %s is called %s now", dotted, held[key], names[held[key]])
+            held[key] = names[held[key]]
+    return renamed
+
+
 def load_config(path: Path | None = None, overrides: Iterable[str] = (), **flags: Any) -> RunConfig:
     """A checked config from a file, `a.b=c` overrides and flags (`build__task="nli"` sets build.task; None is unset).
 
@@ -273,7 +310,7 @@ def load_config(path: Path | None = None, overrides: Iterable[str] = (), **flags
 def check_config(values: Mapping[str, Any], *, source: str, problems: list[str]) -> RunConfig:
     """`values` as a config; ConfigError lists `problems` and everything that the checks add."""
     try:
-        config = RunConfig.model_validate(dict(values))
+        config = RunConfig.model_validate(with_new_names(values))
     except ValidationError as error:
         problems = problems + [_describe(row, source) for row in error.errors()]
     if problems:

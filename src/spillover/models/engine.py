@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
+import numpy as np
+
 from spillover.core.config import EvaluateConfig
-from spillover.core.types import Prompt, ScoredBatch
+from spillover.core.types import LabelScores, Prompt, ScoredBatch, Task
 from spillover.models.batching import Plan
 from spillover.models.load import Model
 from spillover.models.local import LocalEngine
@@ -29,3 +31,18 @@ def open_engine(model: Model, config: EvaluateConfig | None = None) -> Engine:
     """An engine for a loaded model: its token budget, prefix cache and label rule are those of `config`."""
     config = config or EvaluateConfig()
     return LocalEngine(model, batch_tokens=config.batch_tokens, prefix_cache=config.prefix_cache, rule=config.rule)
+
+
+def label_scores(task: Task, prompts: Sequence[Prompt], batches: Sequence[ScoredBatch]) -> LabelScores:
+    """The scores of batches in the order of the prompts; those of further prompts are left out."""
+    index = np.concatenate([batch.index for batch in batches])
+    order = np.argsort(index)[: len(prompts)]
+    return LabelScores(
+        language=prompts[0].language,
+        labels=task.labels,
+        example_ids=tuple(prompt.example_id for prompt in prompts),
+        gold=np.array([task.labels.index(prompt.gold or "") for prompt in prompts], dtype=np.int64),
+        logprobs=np.concatenate([batch.logprobs for batch in batches])[order],
+        tokens=np.concatenate([batch.tokens for batch in batches])[order],
+        label_tokens=np.concatenate([batch.label_tokens for batch in batches])[order],
+    )

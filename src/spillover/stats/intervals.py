@@ -76,21 +76,21 @@ def skewed(parts: Floats, level: float) -> Estimate:
     return Estimate(found.estimate, *found.interval(level), found.error, found.p(0.0))
 
 
-def noninferiority_test(parts: Floats, margin: float, size: float) -> tuple[float, float, float]:
-    """(change, high, p) of "it fell by more than `margin`", one-sided, for parts as in `plain`, [n].
+def noninferiority_test(contributions: Floats, margin: float, size: float) -> tuple[float, float, float]:
+    """(change, high, p) of "it fell by more than `margin`", one-sided, for contributions and the interval of `skewed`.
 
-    high: what the change is at most, held in a share 1 - size of cases. p: of a fall as large as this where the true
-    one is the margin. Where nothing varies there is no error, and the change itself decides: p is 0 or 1.
-    NaN for fewer than two items."""
+    size: the significance level. high: the upper bound of the change, which covers the true one in a share 1 - size of
+    cases. p: of a fall as large as this where the true one is the margin. Where nothing varies there is no error, and
+    the change itself decides: p is 0 or 1. NaN for fewer than two items."""
     from scipy.stats import norm
 
-    found = plain(parts, 1 - size)
-    if found.delta != found.delta or len(parts) < 2:
-        return found.delta, math.nan, math.nan
-    if found.error != found.error:
-        return found.delta, found.delta, float(found.delta >= -margin - UNVARIED)
-    high = found.delta + float(norm.ppf(1 - size)) * found.error
-    return found.delta, high, float(norm.cdf((found.delta + margin) / found.error))
+    if len(contributions) < 2 or np.isnan(contributions).any():
+        return _untested(contributions).delta, math.nan, math.nan
+    found = skewed_mean(contributions, MADE_UP)
+    if found is None:
+        change = float(contributions.mean())
+        return change, change, float(change >= -margin - UNVARIED)
+    return found.estimate, found.interval(1 - 2 * size)[1], float(norm.cdf(found.statistic(-margin)))
 
 
 def two_way(block: Floats, level: float, *, floor: float = 0.0) -> Estimate:

@@ -10,7 +10,7 @@ from spillover.core.errors import DataError
 from spillover.core.runs import open_run
 from spillover.stages.report.charts import svg
 from spillover.stages.report.page import report
-from spillover.stages.report.training import limit_of, training_figures, watched_table
+from spillover.stages.report.training import evaluation_table, limit_of, training_figures
 
 
 def look(step, english, unseen, stop=None, mexa=(0.2, 0.4)):
@@ -29,7 +29,7 @@ def looks():
 
 
 def test_groups_are_means_over_their_languages(looks):
-    table = watched_table(looks).set_index(["measure", "group", "step"])["value"]
+    table = evaluation_table(looks).set_index(["measure", "group", "step"])["value"]
     assert table["AUROC", "unseen", 10] == pytest.approx(0.6)
     assert table["AUROC", "English", 20] == 0.7
     assert table["MEXA", "unseen", 0] == pytest.approx(0.3)

@@ -35,20 +35,20 @@ def test_a_method_trains_is_reattached_and_merges(method, pairs, tiny_folder, tm
     before = {name: tensor.clone() for name, tensor in base.module.state_dict().items()}
     kept = {}
 
-    def watch(trainer):
+    def record(trainer):
         kept["module"] = trainer.model
 
     from spillover.stages.train import stage as lora
 
     made = lora.CompletionTrainer
 
-    class Watched(made):
+    class Recorded(made):
         def __init__(self, **options):
             super().__init__(**options)
-            watch(self)
+            record(self)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(lora, "CompletionTrainer", Watched)
+        patch.setattr(lora, "CompletionTrainer", Recorded)
         config = CONFIG.model_copy(update={"method": method, "targets": "all-linear"})
         train(base, pairs, out=tmp_path / "run", config=config)
     assert all(torch.equal(tensor, before[name]) for name, tensor in base.module.state_dict().items())

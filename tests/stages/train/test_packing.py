@@ -116,12 +116,12 @@ def test_loss_curve_equals_a_plain_loop_on_the_same_batches(pairs, tmp_path, mon
     batches, losses = [], []
     step = CompletionTrainer.training_step
 
-    def watched(self, model, inputs, tokens=None):
+    def recorded(self, model, inputs, tokens=None):
         batches.append(inputs["numbers"].tolist())
         losses.append(float(step(self, model, inputs, tokens)))
         return torch.tensor(losses[-1])
 
-    monkeypatch.setattr(CompletionTrainer, "training_step", watched)
+    monkeypatch.setattr(CompletionTrainer, "training_step", recorded)
     train(make_model(), pairs, out=tmp_path / "run", config=CONFIG.model_copy(update={"epochs": 2.0}), seed=5)
     base = make_model()
     rows = tokenize_pairs(base, pairs, CONFIG)

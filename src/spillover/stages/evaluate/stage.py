@@ -32,7 +32,7 @@ from spillover.core.types import (
     no_progress,
 )
 from spillover.models.batching import Plan
-from spillover.models.engine import Engine, open_engine
+from spillover.models.engine import Engine, label_scores, open_engine
 from spillover.models.load import Model
 from spillover.stages.evaluate.score_tables import facts_of, read_scores, write_scores
 from spillover.tasks.benchmark import Benchmark, open_benchmark
@@ -213,27 +213,12 @@ def score_language(
         if batches_path:
             _append_batch(batches_path, evaluation.key, batch)
         bar.add(sum(i < items for i in batch.index))
-    scores = assemble(task, plan.prompts[:items], batches)
+    scores = label_scores(task, plan.prompts[:items], batches)
     scores = replace(scores, calibration=_calibration(engine, task, plan.prompts[0], items, batches))
     if path and batches_path:
         write_scores(path, scores, facts_of(evaluation), [prompt.body for prompt in plan.prompts[:items]])
         batches_path.unlink(missing_ok=True)
     return scores
-
-
-def assemble(task: Task, prompts: Sequence[Prompt], batches: Sequence[ScoredBatch]) -> LabelScores:
-    """Batches put back into the order of the prompts; what comes after these is left out."""
-    index = np.concatenate([batch.index for batch in batches])
-    order = np.argsort(index)[: len(prompts)]
-    return LabelScores(
-        language=prompts[0].language,
-        labels=task.labels,
-        example_ids=tuple(prompt.example_id for prompt in prompts),
-        gold=np.array([task.labels.index(prompt.gold or "") for prompt in prompts], dtype=np.int64),
-        logprobs=np.concatenate([batch.logprobs for batch in batches])[order],
-        tokens=np.concatenate([batch.tokens for batch in batches])[order],
-        label_tokens=np.concatenate([batch.label_tokens for batch in batches])[order],
-    )
 
 
 def _calibration(

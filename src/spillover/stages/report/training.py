@@ -1,4 +1,4 @@
-"""The page's section on training, from train/steps.jsonl alone: loss, and what was looked at while it learned."""
+"""The page's section on training, from train/steps.jsonl alone: loss and in-training evaluation."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ MEASURES = {"auroc": "AUROC", "calibrated_accuracy": "calibrated accuracy", "mex
 GROUPS = {"seen": "trained on", "unseen": "unseen"}
 
 
-LOOKS = (
-    "A few items of the task while it trained; step 0 is the base. MEXA is the share of items that find their own "
+EVALUATION = (
+    "In-training evaluation on a few items of the task; step 0 is the base. MEXA is the share of items that find their own "
     "translation. Below the limit the loss is more than the guard allows; it stops only when that is more than noise."
 )
 LOSS = (
@@ -28,7 +28,7 @@ LOSS = (
 
 
 def training_figures(path: Path) -> list[Figure]:
-    """The loss, and what was looked at while it learned; none without a file. DataError names a damaged one."""
+    """The loss and the in-training evaluation; none without a file. DataError names a damaged one."""
     import pandas as pd
 
     steps = read_steps(path)
@@ -39,17 +39,17 @@ def training_figures(path: Path) -> list[Figure]:
             for row in steps
             if key in row
         ]
-        found = []
+        figures = []
         if curve:
             rows = pd.DataFrame(curve)
             heads = {"step": "Step", "kind": "Loss of", "loss": "Loss (nats a token)"}
-            found.append(Figure("training-loss", loss_chart(rows), LOSS, columns(rows, heads)))
-        if looks := [row for row in steps if "watch" in row]:
-            rows = watched_table(looks)
+            figures.append(Figure("training-loss", loss_chart(rows), LOSS, columns(rows, heads)))
+        if snapshots := [row for row in steps if "watch" in row]:
+            rows = evaluation_table(snapshots)
             heads = {"step": "Step", "measure": "Measure", "group": "Languages", "value": "Value"}
-            chart = watch_chart(rows, limit_of(looks))
-            found.append(Figure("training-watch", chart, LOOKS, columns(rows, heads)))
-        return found
+            chart = evaluation_chart(rows, limit_of(snapshots))
+            figures.append(Figure("training-watch", chart, EVALUATION, columns(rows, heads)))
+        return figures
 
 
 def read_steps(path: Path) -> list[dict[str, Any]]:
@@ -79,14 +79,14 @@ def loss_chart(table: pd.DataFrame) -> alt.LayerChart:
     return alt.layer(line, dots, data=table).properties(width=420, height=190)
 
 
-def watched_table(looks: Sequence[dict[str, Any]]) -> pd.DataFrame:
+def evaluation_table(snapshots: Sequence[dict[str, Any]]) -> pd.DataFrame:
     """A row per step, measure and group: `value`, the mean over the group's languages, those without one left out."""
     import pandas as pd
 
     rows = [
-        {"step": look["step"], "group": _group_name(row), "measure": name, "value": row[key]}
-        for look in looks
-        for row in look["watch"]
+        {"step": snapshot["step"], "group": _group_name(row), "measure": name, "value": row[key]}
+        for snapshot in snapshots
+        for row in snapshot["watch"]
         for key, name in MEASURES.items()
         if row[key] is not None
     ]
@@ -94,9 +94,9 @@ def watched_table(looks: Sequence[dict[str, Any]]) -> pd.DataFrame:
     return table.groupby(["measure", "group", "step"], sort=False)["value"].mean().reset_index()
 
 
-def limit_of(looks: Sequence[dict[str, Any]]) -> float | None:
+def limit_of(snapshots: Sequence[dict[str, Any]]) -> float | None:
     """The AUROC of the reference language below which its loss is more than the margin; None without a guard."""
-    guard = next((row["guard"] for row in looks if row["guard"]), None)
+    guard = next((row["guard"] for row in snapshots if row["guard"]), None)
     return None if guard is None else guard["before"] - guard["margin"]
 
 
@@ -104,7 +104,7 @@ def _group_name(row: dict[str, Any]) -> str:
     return GROUPS.get(row["group"]) or language(row["language"]).name
 
 
-def watch_chart(table: pd.DataFrame, limit: float | None) -> alt.HConcatChart:
+def evaluation_chart(table: pd.DataFrame, limit: float | None) -> alt.HConcatChart:
     """A small chart per measure: a line per group of languages over the steps, and the guard's limit in AUROC's."""
     import altair as alt
 

@@ -1,10 +1,10 @@
 """LoRA tuning on question-translation pairs: transformers' Trainer with peft adapters.
 
-1. Tokenise each pair as one text; the completion's tokens are found by character offset (rows.py).
+1. Tokenise each pair as one text; the completion's tokens are found by character offset (tokenize.py).
 2. Put adapters on a second module over the base's own tensors, so that the base stays what it was (adapters.py).
 3. Train one effective batch a step, in parts of so many tokens; loss on the completions alone (trainer.py).
-4. Look at the model as it learns, and stop when the guard says so (watch.py).
-5. Keep the best checkpoint, by validation loss or what was looked at, save the adapter, and drop the checkpoints.
+4. Evaluate the model as it trains, and stop when the guard says so (in_training.py).
+5. Keep the best checkpoint, by validation loss or in-training evaluation, save the adapter, and drop the checkpoints.
 """
 
 from __future__ import annotations
@@ -29,8 +29,15 @@ from spillover.models.fast.malloc import keep_freed_memory
 from spillover.models.load import Model, attach_adapter
 from spillover.stages.train.adapters import INITIAL, keep_initial, save_adapter, with_adapter
 from spillover.stages.train.checkpoints import last_checkpoint
-from spillover.stages.train.eval_callback import AlreadyStopped, Watch, Watching, check_watch, outcome, take_best
 from spillover.stages.train.failures import writing
+from spillover.stages.train.in_training import (
+    AlreadyStopped,
+    EvalCallback,
+    InTrainingEvaluation,
+    check_evaluation,
+    outcome,
+    take_best,
+)
 from spillover.stages.train.loss_log import Curve
 from spillover.stages.train.packing import collate
 from spillover.stages.train.tokenize import split, tokenize_pairs
@@ -50,16 +57,16 @@ def train(
     out: Path | str,
     config: TrainConfig | None = None,
     seed: int = 0,
-    watch: Watch | None = None,
+    evaluation: InTrainingEvaluation | None = None,
     progress: Progress = no_progress,
 ) -> Model:
-    """The base with an adapter tuned on `pairs`, saved as `<out>/train/adapter`. A killed run goes on where it was.
+    """The base with an adapter tuned on `pairs`, saved as `<out>/train/adapter`. A killed run is resumed.
 
-    watch: looks at the model every `config.eval_every` steps (`spillover.in_training` makes one).
+    evaluation: of a few items every `config.eval_every` steps; `in_training_evaluation` makes one.
     ModelError when the base cannot take the adapter, DataError for a pair that is longer than `config.max_tokens`.
     """
     config = config or TrainConfig()
-    check_watch(config, watch)
+    check_evaluation(config, evaluation)
     seed = seed if config.seed is None else config.seed
     run = open_run(out)
     folder = run.path / "train"
@@ -68,16 +75,16 @@ def train(
         "model": base.ref.fingerprint,
         "dtype": str(base.dtype).removeprefix("torch."),
         "seed": seed,
-        "watch": watch and dict(watch.settings),
+        "watch": evaluation and dict(evaluation.settings),
     }
     if not first_process():  # another one writes the folder
         held = run.manifest()["stages"].get("train", {})
         if held.get("state") != "done" or held.get("key") != hash_of(settings):
-            _train(base, pairs, folder, config, seed, watch, no_progress)
+            _train(base, pairs, folder, config, seed, evaluation, no_progress)
         return attach_adapter(base, str(folder / "adapter"))
     with run.stage("train", settings) as stage:
         if not (stage.finished and (folder / "adapter").is_dir()):
-            stage.facts |= _train(base, pairs, folder, config, seed, watch, progress)
+            stage.facts |= _train(base, pairs, folder, config, seed, evaluation, progress)
     return attach_adapter(base, str(folder / "adapter"))
 
 
@@ -87,7 +94,7 @@ def _train(
     folder: Path,
     config: TrainConfig,
     seed: int,
-    watch: Watch | None,
+    evaluation: InTrainingEvaluation | None,
     progress: Progress,
 ) -> dict[str, Any]:
     keep_freed_memory()
@@ -95,7 +102,7 @@ def _train(
     training, validation = split(rows, config.validation, np.random.default_rng(seed))
     transformers.set_seed(seed)
     module = with_adapter(base, config)
-    watching = Watching(watch, base, config, folder / CHECKPOINTS, progress) if watch else None
+    callback = EvalCallback(evaluation, base, config, folder / CHECKPOINTS, progress) if evaluation else None
     trainer = CompletionTrainer(
         model=module,
         args=training_arguments(base, config, folder / CHECKPOINTS, seed, validation=len(validation)),
@@ -103,17 +110,17 @@ def _train(
         eval_dataset=validation or None,
         data_collator=collate,
         # Called in this order, before Trainer's own logging.
-        callbacks=[Curve(folder / "steps.jsonl", progress), *([watching] if watching else [])],
+        callbacks=[Curve(folder / "steps.jsonl", progress), *([callback] if callback else [])],
         part_tokens=config.batch_tokens,
         ids=[pair.id for pair in pairs],
     )
     trainer.remove_callback(transformers.PrinterCallback)
-    if watching:
-        watching.track = trainer.track
+    if callback:
+        callback.track = trainer.track
     resume = last_checkpoint(folder / CHECKPOINTS)
     if resume:
-        log.info("going on from %s", resume.name)
-    seconds = _tune(trainer, base, folder, config, resume, watched=watch is not None)
+        log.info("resuming from %s", resume.name)
+    seconds = _tune(trainer, base, folder, config, resume, evaluated=evaluation is not None)
     tokens = sum(len(row["input_ids"]) for row in training)
     facts = {
         "pairs": len(training),
@@ -125,7 +132,7 @@ def _train(
         "validation_loss": trainer.state.best_metric,
         "dtype": str(base.dtype).removeprefix("torch."),
     }
-    if watch:
+    if evaluation:
         facts |= outcome(trainer.state.log_history, config)
     if not resume:
         facts["tokens_per_second"] = round(tokens * trainer.state.epoch / seconds, 1)
@@ -133,10 +140,10 @@ def _train(
 
 
 def _tune(
-    trainer: CompletionTrainer, base: Model, folder: Path, config: TrainConfig, resume: Path | None, *, watched: bool
+    trainer: CompletionTrainer, base: Model, folder: Path, config: TrainConfig, resume: Path | None, *, evaluated: bool
 ) -> float:
     """Train to the end, or until the guard stops it, and write `<folder>/adapter`. One process writes. Returns the
-    seconds of training, looks at the model among them."""
+    seconds of training, those of in-training evaluation among them."""
     first, initial = trainer.is_world_process_zero(), folder / INITIAL
     with writing(folder):
         if first:
@@ -145,7 +152,7 @@ def _tune(
         with contextlib.suppress(AlreadyStopped):
             trainer.train(resume_from_checkpoint=str(resume) if resume else None)
         seconds = time.monotonic() - started
-        if first and watched:
+        if first and evaluated:
             take_best(trainer.state.log_history, config, folder / CHECKPOINTS, folder / "adapter")
         elif first:
             save_adapter(trainer.model, base, folder / "adapter", initial)
