@@ -146,7 +146,7 @@ def test_results_as_json(place, tmp_path, call):
         (("train", "--out", "run"), 3, "pairs.jsonl"),
         (("merge", "--out", "run"), 3, "no train/adapter"),
         (("probe", "--pairs", "some", "--out", "run"), 2, "'reference' or 'all', found 'some'"),
-        (("probe", "--out", "run"), 3, "no evaluation of 'base' here"),
+        (("probe", "--out", "run"), 3, "no evaluation of 'base'"),
         (("probe",), 2, "--out is missing"),
         (("probe", "--layers", "1,x", "--out", "run"), 2, "probe.layers"),
         (("probe", "--rule", "mine", "--out", "run"), 2, "'mine'"),
@@ -173,7 +173,7 @@ def test_results_as_json(place, tmp_path, call):
         (("dance",), 2, "dance"),
     ],
 )  # fmt: skip
-def test_a_mistake_is_one_message_a_mend_and_an_exit_code(arguments, code, message, tmp_path, monkeypatch, call):
+def test_a_mistake_is_one_message_a_hint_and_an_exit_code(arguments, code, message, tmp_path, monkeypatch, call):
     monkeypatch.chdir(tmp_path)
     found, output, error = call(*arguments)
     assert found == code, error

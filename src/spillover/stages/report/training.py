@@ -19,8 +19,9 @@ GROUPS = {"seen": "trained on", "unseen": "unseen"}
 
 
 EVALUATION = (
-    "In-training evaluation on a few items of the task; step 0 is the base. MEXA is the share of items that find their own "
-    "translation. Below the limit the loss is more than the guard allows; it stops only when that is more than noise."
+    "In-training evaluation on a few items of the task; step 0 is the base. MEXA is the share of items whose nearest "
+    "neighbour is their own translation. Below the limit the loss is more than the guard allows; training stops only "
+    "when that is significant."
 )
 LOSS = (
     "Loss on question translation. A falling loss says that the model learns to translate, not that it answers better."
