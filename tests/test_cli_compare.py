@@ -134,7 +134,9 @@ def test_one_item_is_no_test_with_a_reason(run, call):
 def test_predictions_that_are_all_equal_are_said_to_be(run, call):
     spoil(run, lambda own: replace(own, logprobs=np.full_like(own.logprobs, -1)), codes=CODES)
     output = " ".join(call("compare", run, "--draws", "20")[1].split())
-    assert "Every item got one answer, so that accuracy is that label's share (after: a tie in all 3)." in output
+    assert (
+        "Constant predictions, so that accuracy is the share of the one label given (after: a tie in all 3)." in output
+    )
     spoil(run, lambda own: replace(own, logprobs=np.full_like(own.logprobs, -1)), sides=("base",), codes=CODES)
     output = " ".join(call("compare", run, "--draws", "20")[1].split())
     assert "both sides rank the items alike, so AUROC's change has no interval" in output

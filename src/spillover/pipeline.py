@@ -20,7 +20,7 @@ from spillover.core.runs import Run, open_run
 from spillover.core.types import Evaluation, Progress, Prompt, TrainingPair, no_progress
 from spillover.stages.audit.stage import audit_run, refuse_errors
 from spillover.stages.build.pairs import build, source_languages
-from spillover.stages.compare.paired import Comparison
+from spillover.stages.compare.result import Comparison
 from spillover.stages.compare.stage import compare_run, training_languages
 from spillover.stages.report.page import report
 from spillover.tasks.benchmark import TRAIN, Benchmark, benchmark_of

@@ -14,7 +14,7 @@ from spillover.cli.terminal import UNKNOWN, by_reason, print_list, print_table, 
 
 if TYPE_CHECKING:
     from spillover.core.config import CompareConfig
-    from spillover.stages.compare.paired import Comparison
+    from spillover.stages.compare.result import Comparison
 
 
 INDEPENDENT = """It takes the two models' errors as independent; two models of one family turn
@@ -73,13 +73,15 @@ def compare(
     comparisons, written = _compare(paths, (before, after), seen, metric, config, seed)
     if as_json:
         from spillover.core.files import plain
-        from spillover.stages.compare.latex import to_plain
+        from spillover.stages.compare.result import to_plain
 
         print(json.dumps(plain([to_plain(found) for found in comparisons]), ensure_ascii=False))
         return
+    if as_latex:
+        from spillover.stages.compare.latex import to_latex
     for found in comparisons:
         if as_latex:
-            print(found.to_latex())
+            print(to_latex(found))
         else:
             print_comparison(found)
     if written and not as_latex:
@@ -254,7 +256,7 @@ def _group_rows(comparison: Comparison) -> list[dict[str, Any]]:
 
 
 def _row(name: str, row: Mapping[str, Any]) -> tuple[str, ...]:
-    from spillover.stages.compare.verdict import p_value, percent, points, span
+    from spillover.stages.compare.format import p_value, percent, points, span
 
     area = [f"{row[key]:.2f}" if row[key] == row[key] else "" for key in ("auroc_before", "auroc_after")]
     return (

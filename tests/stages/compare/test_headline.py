@@ -39,7 +39,7 @@ def head(gaps, priors, **options):
     [
         ((1.5, 2.4), (0, 0), "yes"),
         ((2.2, 2.2), (2, 0), "accuracy rose, but calibration alone would have given that"),
-        ((2.4, 1.4), (2.4, 0), "no, accuracy rose while the labels are told apart worse"),
+        ((2.4, 1.4), (2.4, 0), "no, accuracy rose while the model discriminates less"),
         ((2.4, 1.4), (0, 0), "no, it got worse"),
     ],
 )

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from spillover.core.config import CompareConfig
 from spillover.core.files import plain
 from spillover.core.types import Evaluation, ModelRef
-from spillover.stages.compare.latex import latex, to_plain
+from spillover.stages.compare.latex import latex, to_latex
 from spillover.stages.compare.paired import compare
-from spillover.stages.compare.verdict import word
+from spillover.stages.compare.result import to_plain
+from spillover.stages.compare.verdict import outcome_of
 from spillover.stats.calibration import normalised
 from tests.builders import table
 
@@ -23,15 +24,15 @@ CONFIG = CompareConfig(draws=50)
 
 @given(st.floats(-1, 1), st.floats(0, 1), st.floats(0.001, 1))
 def test_only_a_small_p_makes_a_claim(delta, p, least):
-    found = word(delta, p, least, CONFIG)
+    found = outcome_of(delta, p, least, CONFIG)
     assert (found in ("improved", "got worse")) == (p < 1 - CONFIG.level)
     if found == "no evidence":
         assert least <= CONFIG.effect
 
 
-def test_no_test_no_word():
-    assert word(math.nan, 0.01, 0.1, CONFIG) == "undefined"
-    assert word(0.1, math.nan, 0.1, CONFIG) == "undefined"
+def test_no_test_no_outcome_of():
+    assert outcome_of(math.nan, 0.01, 0.1, CONFIG) == "undefined"
+    assert outcome_of(0.1, math.nan, 0.1, CONFIG) == "undefined"
 
 
 @pytest.fixture(scope="module")
@@ -49,9 +50,9 @@ def hard_tuning():
 
 def test_a_gain_that_is_a_repaired_prior_is_called_so(hard_tuning):
     text = str(hard_tuning)
-    assert "The gain is a repaired label prior" in text
-    assert "tells the labels apart worse than before" in text
-    assert "Accuracy alone misleads where it and AUROC moved apart: English" in text
+    assert "The gain is reduced label bias" in text
+    assert "discriminates less than before" in text
+    assert "Accuracy alone misleads where it and AUROC moved in opposite directions: English" in text
     assert hard_tuning.verdict[0].numbers["answer"] == "no, accuracy rose while the labels are told apart worse"
     assert "tells the labels apart better" not in text
     assert "English: " in text
@@ -61,7 +62,7 @@ def test_a_gain_that_is_a_repaired_prior_is_called_so(hard_tuning):
 
 def test_latex_escapes_and_is_whole(hard_tuning):
     assert latex("a_b & 5 % {x} \\") == r"a\_b \& 5 \% \{x\} \textbackslash{}"
-    text = hard_tuning.to_latex()
+    text = to_latex(hard_tuning)
     rows = [line for line in text.splitlines() if line.endswith(r"\\")]
     assert {line.count(" & ") for line in rows} == {7}
     assert "nan" not in text

@@ -18,11 +18,13 @@ from numpy.typing import NDArray
 from spillover.core.config import CompareConfig
 from spillover.core.errors import DataError
 from spillover.core.types import Evaluation
+from spillover.stages.compare.format import area_span, pick, points, records, span
 from spillover.stages.compare.language_groups import Group, groups_of
-from spillover.stages.compare.paired import Comparison, compare, estimate, with_headline
+from spillover.stages.compare.paired import compare, estimate, with_headline
 from spillover.stages.compare.pairing import CHANGES, Changes, Pairs, changes_of, join, refuse_apart, restricted
 from spillover.stages.compare.power import detectable_mean
-from spillover.stages.compare.verdict import IMPROVED, WORSE, Sentence, area_span, pick, points, span, word
+from spillover.stages.compare.result import Comparison, Outcome, Sentence, Topic
+from spillover.stages.compare.verdict import outcome_of
 from spillover.stats.intervals import Estimate, corrected, two_way
 
 if TYPE_CHECKING:
@@ -135,7 +137,9 @@ def seed_table(arms: Mapping[str, Sequence[Changes]], groups: Sequence[Group], c
                 row |= {"seed_deviation": float(block.mean(axis=0).std(ddof=1)), "delta": pooled.delta}
                 row |= {"low": pooled.low, "high": pooled.high, "p": pooled.p}
                 least = detectable_mean(pooled.error, alpha=1 - config.level, power=config.power)
-                rows.append(row | {"detectable": least, "verdict": word(pooled.delta, pooled.p, least, config)})
+                rows.append(
+                    row | {"detectable": least, "verdict": outcome_of(pooled.delta, pooled.p, least, config).value}
+                )
     return pd.DataFrame(rows)
 
 
@@ -175,7 +179,9 @@ def contrast_table(
         family = ["against", "metric"] if kind in ("language", "script", "family", "own") else ["group", "metric"]
         for _, few in part.groupby(family):
             table.loc[few.index, "holm_p"] = corrected(few["p"].to_numpy(), "holm")
-    table["verdict"] = [word(r["delta"], r["holm_p"], r["detectable"], config) for r in table.to_dict("records")]
+    table["verdict"] = [
+        outcome_of(r["delta"], r["holm_p"], r["detectable"], config).value for r in table.to_dict("records")
+    ]
     return table
 
 
@@ -208,14 +214,13 @@ def _seed_sentences(found: Comparison, real: str) -> list[Sentence]:
         return []
     rows = found.seeds[(found.seeds["arm"] == real) & (found.seeds["metric"] == "accuracy")]
     sentences = []
-    for row in rows[rows["kind"].isin(("all", "training"))].to_dict("records"):
-        ends = {IMPROVED: "improved", WORSE: "got worse"}.get(row["verdict"], row["verdict"])
+    for row in records(rows[rows["kind"].isin(("all", "training"))]):
         sentences.append(
             Sentence(
-                "seeds",
+                Topic.SEEDS.value,
                 f"{_named(row['group'])}, over {row['seeds']} seeds: accuracy {points(row['delta'])} ({span(row)}), "
                 f"with the error of items ({100 * row['items_error']:.1f} points) and the spread between seeds "
-                f"({100 * row['seed_deviation']:.1f} points) both taken: {ends}.",
+                f"({100 * row['seed_deviation']:.1f} points) both included: {row['verdict']}.",
                 row,
             )
         )
@@ -231,14 +236,14 @@ def _contrast_sentences(found: Comparison, real: str) -> list[Sentence]:
         groups = rows[rows["kind"].isin(("all", "training"))]["group"]
         for group in dict.fromkeys(groups):
             row, told, area = (pick(rows, group, metric) for metric in ("accuracy", "calibrated_accuracy", "auroc"))
-            end = {IMPROVED: f"{real} beats {name}", WORSE: f"{name} beats {real}"}.get(
+            end = {Outcome.IMPROVED: f"{real} beats {name}", Outcome.WORSE: f"{name} beats {real}"}.get(
                 row["verdict"], f"no evidence that {real} beats {name}"
             )
-            if row["verdict"] == "underpowered":
+            if row["verdict"] == Outcome.UNDERPOWERED:
                 end += f" (underpowered, {100 * row['detectable']:.1f} points would be found)"
             sentences.append(
                 Sentence(
-                    "placebo",
+                    Topic.PLACEBO.value,
                     f"{_named(group)}, {real} against {name}: accuracy {points(row['delta'])} ({span(row)}), "
                     f"calibrated {points(told['delta'])} ({span(told)}), AUROC {area_span(area)}: {end}.",
                     {"against": name, "group": group, "verdict": row["verdict"]}

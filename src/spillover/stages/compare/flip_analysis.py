@@ -27,14 +27,13 @@ from spillover.core.languages import language, reference_language
 from spillover.core.runs import Run
 from spillover.core.types import Evaluation
 from spillover.stages.compare.alignment_changes import alignment_changes
-from spillover.stages.compare.verdict import Sentence
+from spillover.stages.compare.format import records
+from spillover.stages.compare.result import Comparison, Sentence, Topic
 from spillover.stats.intervals import corrected
 from spillover.stats.summary import hits
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from spillover.stages.compare.paired import Comparison
 
 Floats = NDArray[np.float64]
 # Margins are sums of many products: a difference below this is rounding, and the two tie.
@@ -106,7 +105,7 @@ def explain(
     ]
     if apart:
         text = f"Why cannot be asked: probe/{apart[0]} looked at another model than evaluate/{apart[0]}."
-        return Explanation(_no_rows(), _no_rows(), _no_rows(), (Sentence("explanation", text),))
+        return Explanation(_no_rows(), _no_rows(), _no_rows(), (Sentence(Topic.EXPLANATION.value, text),))
     pooling, layer = chosen_layer(folders[0])
     items = join_items(folders, pooling, layer, before, after)
     questions = ask(items, draws=config.draws, rng=np.random.default_rng(seed))
@@ -242,7 +241,7 @@ def _sentences(
     """A sentence for each question that has a test, one for those that have none, and what none of them says."""
     sentences, untested = [], []
     reference = language(reference_language()).name
-    for row in questions.to_dict("records"):
+    for row in records(questions):
         if math.isnan(row["p"]):
             untested.append(row["reason"])
             continue
@@ -251,7 +250,7 @@ def _sentences(
         end = f"goes together, {way}" if sure else "no sign that they go together"
         sentences.append(
             Sentence(
-                "explanation",
+                Topic.EXPLANATION.value,
                 f"Of {row['n_turned']} answers that {TURNS[row['turned']]}, {100 * row['share_turned']:.0f} % "
                 f"{MOVES[row['move']].format(reference=reference)}; of {row['n_others']} that did not turn, "
                 f"{100 * row['share_others']:.0f} %. "
@@ -261,10 +260,10 @@ def _sentences(
             )
         )
     if untested:
-        sentences.append(Sentence("explanation", f"Not tested: {'; '.join(dict.fromkeys(untested))}."))
+        sentences.append(Sentence(Topic.EXPLANATION.value, f"Not tested: {'; '.join(dict.fromkeys(untested))}."))
     languages, n = items["language"].nunique(), items["example_id"].nunique()
     note = (
         f"These are correlations over {n} items in {languages} languages (layer {layer}, {pooling} states, chosen on "
         "the model before). They say what goes together, not what causes what."
     )
-    return [*sentences, Sentence("explanation", note, {"layer": layer, "pooling": pooling, "items": n})]
+    return [*sentences, Sentence(Topic.EXPLANATION.value, note, {"layer": layer, "pooling": pooling, "items": n})]

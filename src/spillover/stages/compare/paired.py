@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,7 +25,8 @@ from spillover.stages.compare.language_groups import Group, groups_of
 from spillover.stages.compare.pairing import CHANGES, Changes, Pairs, changes_of, join
 from spillover.stages.compare.power import detectable, detectable_mean
 from spillover.stages.compare.resample import bootstrap_changes
-from spillover.stages.compare.verdict import Sentence, verdict, word
+from spillover.stages.compare.result import Comparison, Guard, Topic
+from spillover.stages.compare.verdict import outcome_of, verdict
 from spillover.stats.contributions import before_after_values
 from spillover.stats.intervals import (
     Estimate,
@@ -44,65 +45,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Floats = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Guard:
-    """Whether the reference language kept its accuracy: `p` of "it fell by the margin or more", one-sided.
-
-    held: the interval lies above minus the margin. lost: it lies below. Neither: it cannot be told.
-    """
-
-    language: str
-    margin: float
-    delta: float
-    low: float
-    high: float
-    p: float
-    held: bool
-    lost: bool
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """What changed on one task.
-
-    languages: a row per language. For each of accuracy, calibrated_accuracy and auroc `<metric>_before`, `_after`; for
-    these and prior_repair `_delta` (shares, not points), `_low`, `_high` (the reported, analytic interval),
-    `_boot_low`, `_boot_high` (the paired bootstrap's), `_p`, `_holm_p`. Prior repair and
-    calibrated accuracy add up to accuracy.
-    Also `gained` and `lost` items, `mcnemar_p` (exact, its true size is half of the 5 % it promises; with ties see
-    `intervals.sign_flip_test`), `mcnemar_mid_p` (near 5 %, never above), `holm_p`, `bh_q` of the mid-p, `detectable`,
-    `verdict` (by `holm_p`), `reason` (why a number is NaN), `one_answer_before`, `one_answer_after` (the label that
-    every item got, else "").
-    groups: a row per group and metric with `before`, `after`, `delta`, `low`, `high`, `boot_low`, `boot_high`, `p`,
-    `holm_p` (within the kind of group), `languages_low`, `languages_high` (the languages being a sample too),
-    `detectable`, `verdict`. contrasts, seeds: see `contrasts.py`; None for one run alone.
-    """
-
-    task: str
-    label_set: str
-    seen: tuple[str, ...]
-    level: float
-    languages: pd.DataFrame
-    groups: pd.DataFrame
-    verdict: tuple[Sentence, ...]
-    guard: Guard | None = None
-    contrasts: pd.DataFrame | None = None
-    seeds: pd.DataFrame | None = None
-
-    def to_pandas(self) -> pd.DataFrame:
-        """The table of languages."""
-        return self.languages
-
-    def to_latex(self) -> str:
-        """A LaTeX table with intervals."""
-        from spillover.stages.compare.latex import to_latex
-
-        return to_latex(self)
-
-    def __str__(self) -> str:
-        return "\n".join(sentence.text for sentence in self.verdict)
 
 
 def compare(
@@ -139,7 +81,7 @@ def compare(
 
 def with_headline(found: Comparison, arm: str = "") -> Comparison:
     """The comparison with its headline before all other sentences; an earlier one is replaced. arm: see `headline`."""
-    rest = tuple(sentence for sentence in found.verdict if sentence.about != "headline")
+    rest = tuple(sentence for sentence in found.verdict if sentence.about != Topic.HEADLINE)
     return replace(found, verdict=(headline(found, arm), *rest))
 
 
@@ -177,7 +119,8 @@ def language_table(
     table["holm_p"] = corrected(table["mcnemar_mid_p"].to_numpy(), "holm")
     table["bh_q"] = corrected(table["mcnemar_mid_p"].to_numpy(), "fdr_bh")
     table["verdict"] = [
-        word(row["accuracy_delta"], row["holm_p"], row["detectable"], config) for row in table.to_dict("records")
+        outcome_of(row["accuracy_delta"], row["holm_p"], row["detectable"], config).value
+        for row in table.to_dict("records")
     ]
     return table
 
@@ -227,7 +170,7 @@ def group_table(
         whole = kind in ("all", "training", "reference")
         table.loc[part.index, "holm_p"] = part["p"] if whole else corrected(part["p"].to_numpy(), "holm")
     table["verdict"] = [
-        word(row["delta"], row["holm_p"], row["detectable"], config) for row in table.to_dict("records")
+        outcome_of(row["delta"], row["holm_p"], row["detectable"], config).value for row in table.to_dict("records")
     ]
     return table
 

@@ -20,9 +20,7 @@ from spillover.core.runs import Run, existing_run
 from spillover.core.types import Evaluation
 from spillover.stages.compare.contrasts import TrainedRun, compare_runs
 from spillover.stages.compare.flip_analysis import explained
-from spillover.stages.compare.latex import to_plain
-from spillover.stages.compare.paired import Comparison, Guard
-from spillover.stages.compare.verdict import Sentence
+from spillover.stages.compare.result import Comparison, Guard, Sentence, to_plain
 from spillover.stages.evaluate.score_tables import read_evaluation
 
 FOLDER = "compare"

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import altair as alt
     import pandas as pd
 
-    from spillover.stages.compare.paired import Comparison
+    from spillover.stages.compare.result import Comparison
 
 PARTS = {"prior_repair": "repaired label prior", "calibrated_accuracy": "discrimination"}
 GROUPS = {"all": "all languages", "seen": "trained on", "unseen": "unseen"}

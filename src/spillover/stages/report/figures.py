@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     import altair as alt
     import pandas as pd
 
-    from spillover.stages.compare.paired import Comparison
+    from spillover.stages.compare.result import Comparison
 
 FORMATS = ("html", "svg", "pdf", "png")
 # Pixels per point of a PNG: sharp in print.

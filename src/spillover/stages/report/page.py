@@ -20,8 +20,8 @@ from spillover.core.languages import language
 from spillover.core.runs import Run, existing_run
 from spillover.core.types import Evaluation
 from spillover.stages.audit.stage import read_findings
+from spillover.stages.compare.format import p_value, percent, points
 from spillover.stages.compare.language_groups import group_title
-from spillover.stages.compare.verdict import p_value, percent, points
 from spillover.stages.report import provenance as made
 from spillover.stages.report.charts import Figure, of_all_models, packed, slug, specification, svg, table_values
 from spillover.stages.report.figures import comparison_figures, inside_figures
@@ -34,7 +34,7 @@ from spillover.stats.summary import Summary
 from spillover.tasks.wording import bundled_tasks, load_task
 
 if TYPE_CHECKING:
-    from spillover.stages.compare.paired import Comparison
+    from spillover.stages.compare.result import Comparison
 
 ESCAPES = {"<": "\\u003c", "\u2028": "\\u2028", "\u2029": "\\u2029"}
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from spillover.core.runs import Run
 
 if TYPE_CHECKING:
-    from spillover.stages.compare.paired import Comparison
+    from spillover.stages.compare.result import Comparison
 
 TOKENS = ("computed_tokens", "prompt_tokens", "tokens_per_epoch")
 # Stage → (what the page then lacks, what makes it).

@@ -10,13 +10,15 @@ from spillover.core.config import REAL_ARM
 from spillover.core.languages import language
 from spillover.core.runs import Run
 from spillover.core.types import Evaluation, Finding
+from spillover.stages.compare.format import area_span, points
+from spillover.stages.compare.result import Outcome
 from spillover.stages.compare.stage import training_languages
-from spillover.stages.compare.verdict import UNDERPOWERED, area_lost, area_span, points
+from spillover.stages.compare.verdict import area_lost
 from spillover.stages.report.score_summaries import at_chance, one_label
 from spillover.stats.summary import Summary
 
 if TYPE_CHECKING:
-    from spillover.stages.compare.paired import Comparison
+    from spillover.stages.compare.result import Comparison
 
 FEW_ITEMS = 100
 NAMED = 4
@@ -87,7 +89,7 @@ def _of_numbers(found: Comparison, after: Sequence[Summary]) -> list[Warned]:
         given.append(Warned(f"{name}'s AUROC fell, {area_span(area)}: its labels are told apart worse than before."))
     group = found.groups[(found.groups["metric"] == "accuracy") & found.groups["group"].isin(("all", "unseen"))]
     least = group.iloc[-1]
-    if least["verdict"] == UNDERPOWERED:
+    if least["verdict"] == Outcome.UNDERPOWERED:
         given.append(
             Warned(
                 f"Underpowered: only a mean change of {100 * least['detectable']:.1f} points would have been found. "
