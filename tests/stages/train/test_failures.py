@@ -173,7 +173,7 @@ def test_long_pairs_are_dropped_or_cut_and_named(tiny, pairs, caplog):
 KILLED = """
 import sys, time, torch
 from pathlib import Path
-torch.set_num_threads(1)
+torch.set_num_threads(int(sys.argv[5]))  # sums in another number of parts differ in their last digit
 from spillover.stages.build.pairs import read_pairs
 from spillover.core.config import TrainConfig
 from spillover.models.load import load_model
@@ -200,7 +200,9 @@ def test_killed_at_a_random_step_the_adapter_has_the_same_bytes(pairs, tmp_path)
     train(load_model(str(model), dtype="float32", device="cpu"), pairs, out=tmp_path / "whole", config=config, seed=1)
     at = int(time.time()) % 12 + 1
     process = subprocess.Popen(
-        [*command, str(tmp_path / "run"), config.model_dump_json()], stdout=subprocess.PIPE, text=True
+        [*command, str(tmp_path / "run"), config.model_dump_json(), str(torch.get_num_threads())],
+        stdout=subprocess.PIPE,
+        text=True,
     )
     for line in process.stdout:
         if line.strip() == f"step {at}":
@@ -226,7 +228,7 @@ def test_two_processes_have_the_loss_curve_of_one(pairs, tmp_path):
     rest = [str(model), str(tmp_path / "pairs.jsonl")]
     curves = []
     for name, launch in (("one", []), ("two", ["-m", "torch.distributed.run", "--nproc-per-node=2", "--standalone"])):
-        command = [sys.executable, *launch, str(script), *rest, str(tmp_path / name), config.model_dump_json()]
+        command = [sys.executable, *launch, str(script), *rest, str(tmp_path / name), config.model_dump_json(), "1"]
         subprocess.run(command, check=True, capture_output=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
         steps = [json.loads(line) for line in (tmp_path / name / "train" / "steps.jsonl").read_text().splitlines()]
         curves.append([row["loss"] for row in steps if "loss" in row])
