@@ -22,7 +22,8 @@ from spillover.core.config import AuditConfig
 from spillover.core.files import resources
 from spillover.core.languages import reference_language
 from spillover.core.types import Finding
-from spillover.stages.audit.stage import audit
+from spillover.stages.audit import audit
+from spillover.tasks.benchmark import open_benchmark
 from spillover.tasks.wording import bundled_tasks
 
 RATES = (0.01, 0.02, 0.05, 0.2)
@@ -59,9 +60,10 @@ def planted(folder: Path, task: str, trials: int, faults: Sequence[str], seed: i
 
 
 def undamaged(data: Data, task: str) -> set[tuple[str, str, str]]:
-    """The alarms on the data as it is, told in a line."""
+    """The alarms on the data as it is, also printed as a line."""
     with tempfile.TemporaryDirectory() as temporary:
-        findings = audit(task, data=str(write_data(Path(temporary), task, data, {})), config=CONFIG)
+        folder = write_data(Path(temporary), task, data, {})
+        findings = audit(open_benchmark(task, data=str(folder)), config=CONFIG)
     clean = alarms(findings)
     rows = sum(map(len, data.values()))
     errors = sum(f.severity == "error" for f in findings)
@@ -91,7 +93,7 @@ def trial(
         return None
     with tempfile.TemporaryDirectory() as temporary:
         folder = write_data(Path(temporary), task, {**data, language: rows}, {language: training} if training else {})
-        new = alarms(audit(task, data=str(folder), config=CONFIG)) - clean
+        new = alarms(audit(open_benchmark(task, data=str(folder)), config=CONFIG)) - clean
     right = {item for check, code, item in new if check in FOUND_BY[fault] and code == language}
     touched = set(damaged)
     false = {(code, item) for _, code, item in new if not (code == language and item in touched)}
@@ -119,7 +121,7 @@ def grown(items: int, languages: int) -> None:
 
 
 def one(folder: str) -> None:
-    audit("nli", data=folder)
+    audit(open_benchmark("nli", data=folder))
     usage = resource.getrusage(resource.RUSAGE_SELF)
     print(f"{usage.ru_utime + usage.ru_stime:.1f} s of processor, {usage.ru_maxrss / 1024:.0f} MB")
 

@@ -236,11 +236,11 @@ def test_the_worst_language_comes_first_and_fail_on_decides(tmp_path, call):
     table = output.splitlines()
     assert [line.split()[1] for line in table if line.startswith("sentiment")] == ["fr", "es"]
     assert " 50.0 " in next(line for line in table if line.startswith("sentiment fr"))
-    assert "mended sentiment/test/fr: 10 x label (unknown-label)" in output
+    assert "repaired sentiment/test/fr: 10 x label (unknown-label)" in output
     assert call("audit", "--data", tmp_path / "fixed", "--out", tmp_path / "again")[0] == 0
 
 
-def test_a_folder_that_a_mended_copy_may_not_replace_is_refused_before_the_audit(place, tmp_path, call):
+def test_a_folder_that_a_repaired_copy_may_not_replace_is_refused_before_the_audit(place, tmp_path, call):
     (tmp_path / "mine").write_text("precious")
     code, output, error = call("audit", "--data", place / "data", "--out", tmp_path / "run", "--fix", tmp_path / "mine")
     assert code == 3

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from spillover.core.config import load_config
     from spillover.models.load import load_model
     from spillover.pipeline import run
-    from spillover.stages.audit.stage import audit
+    from spillover.stages.audit import audit
     from spillover.stages.build.pairs import build_pairs
     from spillover.stages.compare.paired import compare
     from spillover.stages.evaluate.score_tables import read_evaluation
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 __version__ = version("spillover")
 
 _HOMES = {
-    "audit": "spillover.stages.audit.stage",
+    "audit": "spillover.stages.audit",
     "build_pairs": "spillover.stages.build.pairs",
     "compare": "spillover.stages.compare.paired",
     "evaluate": "spillover.stages.evaluate.stage",

@@ -18,7 +18,8 @@ from spillover.core.files import atomic, hash_of, read_yaml, write_yaml
 from spillover.core.languages import reference_language
 from spillover.core.runs import Run, open_run
 from spillover.core.types import Evaluation, Progress, Prompt, TrainingPair, no_progress
-from spillover.stages.audit.stage import audit_run, refuse_errors
+from spillover.stages.audit import audit_run
+from spillover.stages.audit.findings import refuse_errors
 from spillover.stages.build.pairs import build, source_languages
 from spillover.stages.compare.result import Comparison
 from spillover.stages.compare.stage import compare_run, training_languages
@@ -67,9 +68,7 @@ def run(
     place = claim(config, Path(out))
     for other in earlier:
         _take_over(config, place, other)
-    findings = audit_run(
-        place, config.tasks, data=config.data, languages=config.languages, config=config.audit, progress=progress
-    )
+    findings = audit_run(place, benchmarks, config=config.audit, progress=progress)
     if config.audit.stop:
         refuse_errors(findings)
     pairs = build(place, config.build, data=config.data, seed=config.seed)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from spillover.core.config import config_lines, load_config
+from spillover.core.config import AuditThresholds, config_lines, load_config
 from spillover.core.errors import ConfigError
 from spillover.core.files import read_yaml, resources, write_yaml
 from spillover.sweep import load_grid
@@ -79,3 +79,26 @@ def test_a_run_name_is_a_file_name(name):
 def test_every_example_is_a_config(path):
     grid = "grid" in read_yaml(path)
     assert all(config.name for config in (load_grid(path) if grid else [load_config(path)]))
+
+
+def test_keys_of_earlier_versions_are_read_from_files_options_and_sweeps(tmp_path, caplog):
+    path = config_file(tmp_path, "audit: {ceiling: 0.9, text_letters: 5, stop: false}\n")
+    with caplog.at_level("INFO"):
+        audit = load_config(path, ["audit.text_letters=7"], audit__balance=0.2).audit
+    assert (audit.thresholds.ceiling, audit.thresholds.text_letters, audit.thresholds.balance) == (0.9, 7, 0.2)
+    assert not audit.stop
+    assert [record.message for record in caplog.records] == [
+        f"{path}: read names of an earlier version: audit.ceiling is now audit.thresholds.ceiling, "
+        "audit.text_letters is now audit.thresholds.text_letters"
+    ]
+
+
+def test_an_old_and_a_new_key_together_are_refused(tmp_path):
+    path = config_file(tmp_path, "audit: {ceiling: 0.9, thresholds: {ceiling: 0.8}}\n")
+    with pytest.raises(ConfigError, match=r"audit\.ceiling is now called audit\.thresholds\.ceiling"):
+        load_config(path)
+
+
+def test_every_threshold_of_the_audit_is_described():
+    for key, field in AuditThresholds.model_fields.items():
+        assert field.description, key

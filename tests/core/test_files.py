@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import tracemalloc
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -69,3 +71,14 @@ def test_nan_becomes_null(tmp_path):
 
 def test_hash_ignores_the_order_of_keys():
     assert hash_of({"a": 1, "b": 2}) == hash_of({"b": 2, "a": 1}) != hash_of({"a": 1, "b": 3})
+
+
+def test_a_million_rows_are_read_one_at_a_time(tmp_path):
+    path = tmp_path / "big.jsonl"
+    with path.open("w") as file:
+        file.writelines(f'{{"id":"{i}"}}\n' for i in range(1_000_000))
+    tracemalloc.start()
+    assert sum(1 for _ in read_jsonl(path)) == 1_000_000
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 4 << 20

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
@@ -16,11 +16,13 @@ from spillover.cli.terminal import print_list, print_table, progress_bars
 
 if TYPE_CHECKING:
     from spillover.core.types import Finding
-    from spillover.stages.audit.repair import Mend
+    from spillover.stages.audit.repaired_copy import Repair
     from spillover.tasks.importers.hub import Source
 
-WORST = 3
+SHOWN = 3
 DEFAULT_TASK = "sentiment"
+
+Row = TypeVar("Row")
 
 
 def audit(
@@ -42,7 +44,9 @@ def audit(
     encoder: Annotated[
         str | None, typer.Option(help="Also compare items with this sentence-transformers model.")
     ] = None,
-    fix: Annotated[Path | None, typer.Option(help="Write a repaired copy here, where the mend is certain.")] = None,
+    fix: Annotated[
+        Path | None, typer.Option(help="Write a repaired copy here; only what is certain is repaired.")
+    ] = None,
     fail_on: Annotated[str, typer.Option(help="Exit code 3 from this severity on: error, warning or note.")] = "error",
     set_: Set = None,
     as_json: Json = False,
@@ -50,13 +54,15 @@ def audit(
     """What in the data cannot be trusted, row by row. Exit code 3 with findings at or above --fail-on."""
     from spillover.core.config import load_config
     from spillover.core.runs import open_run
-    from spillover.stages.audit.repair import MENDS, check_target
-    from spillover.stages.audit.repair import fix as write_fixed
-    from spillover.stages.audit.stage import SEVERITIES, audit_run, reaches
+    from spillover.stages.audit import audit_run
+    from spillover.stages.audit.findings import SEVERITIES, reaches
+    from spillover.stages.audit.repaired_copy import REPAIRS, check_target, write_repaired_copy
+    from spillover.tasks.benchmark import open_benchmark
     from spillover.tasks.importers.hub import read_source
     from spillover.tasks.wording import bundled_tasks, load_task
 
-    if fail_on not in SEVERITIES:
+    severity = next((known for known in SEVERITIES if known == fail_on), None)
+    if severity is None:
         raise typer.BadParameter(f"--fail-on {fail_on!r} is not one of {', '.join(SEVERITIES)}")
     if from_paper and from_hub:
         raise typer.BadParameter("--from-paper and --from-hub do not go together")
@@ -65,24 +71,22 @@ def audit(
     tasks = [task] if task else list(bundled_tasks()) if from_paper else [source.task if source else DEFAULT_TASK]
     for name in tasks:
         load_task(name)
-    place = open_run(out)
     with _folder(data, from_paper, source) as folder, progress_bars() as progress:
         if fix:
             check_target(folder, fix)
-        findings = audit_run(
-            place, tasks, data=folder, languages=lang, config=config, progress=progress, **_models(model, encoder)
-        )
-        mends = write_fixed(findings, tasks, data=folder, out=fix) if fix else []
+        benchmarks = [open_benchmark(name, data=folder, languages=lang, where="--lang") for name in tasks]
+        findings = audit_run(open_run(out), benchmarks, config=config, progress=progress, **_models(model, encoder))
+        repairs = write_repaired_copy(findings, benchmarks, fix) if fix else []
     path = out / "audit" / "findings.json"
     if as_json:
         print(path.read_text(encoding="utf-8"), end="")
     else:
         _print_findings(findings)
         if fix:
-            _print_mends(mends)
-            print(f"wrote {fix} ({_number(len(mends), 'mend')}, each in {fix / MENDS})")
+            _print_repairs(repairs)
+            print(f"wrote {fix} ({_number(len(repairs), 'repair')}, each in {fix / REPAIRS})")
         print(f"wrote {path}")
-    if reaches(findings, fail_on):
+    if reaches(findings, severity):
         sys.exit(3)
 
 
@@ -107,16 +111,16 @@ def _folder(data: str, checkout: Path | None, source: Source | None) -> Iterator
 
 def _models(model: str | None, encoder: str | None) -> dict[str, Any]:
     """What the audit asks of models, loaded only when asked for."""
-    found: dict[str, Any] = {}
+    models: dict[str, Any] = {}
     if model:
         from spillover.models.tokenizer import load_tokenizer
 
-        found["tokenizer"] = load_tokenizer(model)
+        models["tokenizer"] = load_tokenizer(model)
     if encoder:
         from spillover.models.encoder import load_encoder
 
-        found["encode"] = load_encoder(encoder)
-    return found
+        models["encode"] = load_encoder(encoder)
+    return models
 
 
 def _print_findings(findings: Sequence[Finding]) -> None:
@@ -124,22 +128,22 @@ def _print_findings(findings: Sequence[Finding]) -> None:
         print("nothing found")
         return
     rows = []
-    for (task, code), own in _by_language(findings).items():
-        ceilings = [f.ceiling for f in own if f.check == "oracle-ceiling" and f.ceiling is not None]
-        touched = len({(f.split, i) for f in own for i in f.example_ids})
-        counts = [str(sum(f.severity == severity for f in own)) for severity in ("error", "warning", "note")]
+    for (task, code), of_language in _grouped(findings, lambda f: (f.task, f.language)).items():
+        ceilings = [f.ceiling for f in of_language if f.check == "oracle-ceiling" and f.ceiling is not None]
+        touched = len({(f.split, i) for f in of_language for i in f.example_ids})
+        counts = [str(sum(f.severity == severity for f in of_language)) for severity in ("error", "warning", "note")]
         perfect = f"{100 * min(ceilings, default=1.0):.1f}"
-        rows.append([f"{task[:16]} {code or 'all'}", perfect, *counts, str(touched), own[0].check])
+        rows.append([f"{task[:16]} {code or 'all'}", perfect, *counts, str(touched), of_language[0].check])
     print_table("", ["", "perfect, %", "errors", "warnings", "notes", "rows", "worst"], rows)
     print("perfect: what a perfect model scores with these labels")
-    for (severity, task, check), same in _alike(findings).items():
+    for (severity, task, check), alike in _grouped(findings, lambda f: (f.severity, f.task, f.check)).items():
         print(f"\n{severity}: {check}, {task}")
-        shown = same if severity != "note" else same[:WORST]
-        print_list(_told(finding) for finding in shown)
-        if len(shown) < len(same):
-            print(f"  and {_number(len(same) - len(shown), 'more language')}")
+        shown = alike if severity != "note" else alike[:SHOWN]
+        print_list(_line(finding) for finding in shown)
+        if len(shown) < len(alike):
+            print(f"  and {_number(len(alike) - len(shown), 'more language')}")
         if severity != "note":
-            print(f"  {same[0].certainty}; mend: {same[0].mend}")
+            print(f"  {alike[0].certainty}; suggestion: {alike[0].suggestion}")
     print(f"\n{_number(len(findings), 'finding')}")
 
 
@@ -147,31 +151,20 @@ def _number(n: int, what: str) -> str:
     return f"{n} {what}" if n == 1 else f"{n} {what}s"
 
 
-def _told(finding: Finding) -> str:
-    ids = ", ".join(finding.example_ids[:WORST]) + (" ..." if len(finding.example_ids) > WORST else "")
+def _line(finding: Finding) -> str:
+    ids = ", ".join(finding.example_ids[:SHOWN]) + (" ..." if len(finding.example_ids) > SHOWN else "")
     return f"{finding.language or 'all'}: {finding.message}" + (f" [{ids}]" if ids else "")
 
 
-def _alike(findings: Sequence[Finding]) -> dict[tuple[str, str, str], list[Finding]]:
-    """Findings by (severity, task, check), in the order that they come in: worst first."""
-    groups: dict[tuple[str, str, str], list[Finding]] = {}
-    for finding in findings:
-        groups.setdefault((finding.severity, finding.task, finding.check), []).append(finding)
+def _grouped(rows: Iterable[Row], key: Callable[[Row], tuple[str, ...]]) -> dict[tuple[str, ...], list[Row]]:
+    """Rows by key, the keys in the order of their first rows."""
+    groups: dict[tuple[str, ...], list[Row]] = {}
+    for row in rows:
+        groups.setdefault(key(row), []).append(row)
     return groups
 
 
-def _by_language(findings: Sequence[Finding]) -> dict[tuple[str, str], list[Finding]]:
-    """Findings by (task, language); they come worst first, so the worst language comes first too."""
-    groups: dict[tuple[str, str], list[Finding]] = {}
-    for finding in findings:
-        groups.setdefault((finding.task, finding.language), []).append(finding)
-    return groups
-
-
-def _print_mends(mends: Sequence[Mend]) -> None:
-    groups: dict[tuple[str, ...], int] = {}
-    for mend in mends:
-        key = (mend.task, mend.split, mend.language, mend.check, mend.field)
-        groups[key] = groups.get(key, 0) + 1
-    for (task, split, language, check, field), n in groups.items():
-        print(f"mended {task}/{split}/{language}: {n} x {field} ({check})")
+def _print_repairs(repairs: Sequence[Repair]) -> None:
+    groups = _grouped(repairs, lambda repair: (repair.task, repair.split, repair.language, repair.check, repair.field))
+    for (task, split, language, check, field), alike in groups.items():
+        print(f"repaired {task}/{split}/{language}: {len(alike)} x {field} ({check})")

@@ -72,9 +72,6 @@ def _dataset_lines() -> Iterator[str]:
 
 
 def _check_lines() -> Iterator[str]:
-    from inspect import getdoc
+    from spillover.stages.audit.checks import describe_checks
 
-    from spillover.stages.audit.stage import CHECKS
-
-    for check, function in CHECKS.items():
-        yield f"{check}\n    " + (getdoc(function) or "").replace("\n", "\n    ").replace("\n    \n", "\n")
+    yield from describe_checks()

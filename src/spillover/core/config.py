@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Iterable, Mapping
+from copy import deepcopy
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -34,7 +35,7 @@ Best = Literal[
 class Section(BaseModel):
     """Unknown keys are mistakes, and nothing is changed after it was checked."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
 REAL_ARM: Final = "translate"  # the arm of `build` that is no placebo
@@ -58,43 +59,59 @@ class ModelConfig(Section):
     trust_remote_code: bool = False
 
 
-class AuditConfig(Section):
-    """What counts as a fault. `spillover ls checks` says what each check sees; `skip` leaves checks out by id;
-    `tolerate` says by id up to which share of a language's rows a finding is but a note.
+class AuditThresholds(Section):
+    """From where on a check of the audit reports. `spillover ls checks` says which check reads which."""
 
-    stop: an error found in the data ends the run before anything is computed. ceiling: a perfect model below it is an
-    error. label_gain: share of items that another assignment of label words must win. consensus: share of the other
-    languages that must agree on a label or a number. shift_lines, shift_items: how far, and how many rows in a row.
-    text_letters, language_letters: shorter texts are not judged. script_share: least share of the own script.
-    language_confidence: least certainty of another language. length_ratio, length_spread: how short a translation may
-    be, as a share of what the others say and in robust standard deviations; cut_ratio, cut_spread: the same where the
-    mark at its end is gone. number_digits: shorter ones may be written out. near_duplicate: least Jaccard similarity
-    of character 4-grams. balance: largest shift of class shares. label_pieces, token_cost: tokens against the
-    reference language's. encoder_margin: in cosine.
-    """
+    ceiling: Share = 0.98
+    """A perfect model that scores less than this in a language is an error."""
+    label_gain: Share = 0.1
+    """Share of the items whose labels must agree better when classes are exchanged."""
+    consensus: Share = 0.75
+    """Share of the other languages that must agree on a label, a number or a final mark."""
+    shift_lines: Count = 5
+    """Longest shift of lines that is looked for."""
+    shift_items: Count = 8
+    """Fewest rows in a row that count as shifted."""
+    text_letters: Count = 10
+    """Shorter texts are not judged by script, nor as untranslated; in letters."""
+    language_letters: Count = 40
+    """Shorter texts are not given to the language identifier; in letters."""
+    script_share: Share = 0.5
+    """Least share of letters in the language's own script."""
+    language_confidence: Share = 0.9
+    """Least confidence of the identifier that a text is in another language."""
+    length_ratio: Share = 0.6
+    """A translation shorter than this share of its expected length is truncated."""
+    length_spread: Positive = 5.0
+    """And it must be shorter by so many robust standard deviations."""
+    cut_ratio: Share = 0.8
+    """As `length_ratio`, where the final punctuation is missing too."""
+    cut_spread: Positive = 2.0
+    """As `length_spread`, where the final punctuation is missing too."""
+    number_digits: Count = 2
+    """Shorter numbers may be written out in words; in digits."""
+    near_duplicate: Share = 0.8
+    """Least Jaccard similarity of character 4-grams of two near duplicates."""
+    balance: Share = 0.05
+    """Largest difference of a class's share from its share in the other languages."""
+    label_pieces: Positive = 3.0
+    """Tokens of a label word, in multiples of the reference language's or of the shortest label word's."""
+    token_cost: Positive = 3.0
+    """Tokens per item, in multiples of the reference language's."""
+    encoder_margin: Share = 0.05
+    """By how much another reference item must be nearer, in cosine similarity."""
+
+
+class AuditConfig(Section):
+    """What the audit checks, and what counts as a fault."""
 
     stop: bool = True
+    """An error in the data ends the run before anything is computed."""
     skip: list[str] = []
+    """Checks that are not run, by id (`spillover ls checks`)."""
     tolerate: dict[str, Share] = {}
-    ceiling: Share = 0.98
-    label_gain: Share = 0.1
-    consensus: Share = 0.75
-    shift_lines: Count = 5
-    shift_items: Count = 8
-    text_letters: Count = 10
-    language_letters: Count = 40
-    script_share: Share = 0.5
-    language_confidence: Share = 0.9
-    length_ratio: Share = 0.6
-    length_spread: Positive = 5.0
-    cut_ratio: Share = 0.8
-    cut_spread: Positive = 2.0
-    number_digits: Count = 2
-    near_duplicate: Share = 0.8
-    balance: Share = 0.05
-    label_pieces: Positive = 3.0
-    token_cost: Positive = 3.0
-    encoder_margin: Share = 0.05
+    """Up to which share of a language's rows a finding is a note, by check id."""
+    thresholds: AuditThresholds = AuditThresholds()
 
 
 class BuildConfig(Section):
@@ -257,36 +274,51 @@ class RunConfig(Section):
     report: ReportConfig = ReportConfig()
 
 
-# Keys of before, still read: the old key, and the new one. Values likewise.
-RENAMED_KEYS = {
+# Of earlier versions, still read: dotted key → its name now, and values of a key → theirs.
+RENAMED_KEYS: Mapping[str, str] = {
+    **{f"audit.{key}": f"audit.thresholds.{key}" for key in AuditThresholds.model_fields},
     "train.watch_items": "train.eval_items",
     "train.watch_reference_items": "train.eval_reference_items",
     "train.watch_languages": "train.eval_languages",
 }
-RENAMED_VALUES = {
+RENAMED_VALUES: Mapping[str, Mapping[str, str]] = {
     "train.guard": {"english": "reference"},
     "train.best": {"auroc.english": "auroc.reference", "calibrated_accuracy.english": "calibrated_accuracy.reference"},
 }
 
 
-def with_new_names(values: Mapping[str, Any]) -> dict[str, Any]:
-    """`values` of a config with the keys and values of before under their new names; the log names each."""
-    renamed: dict[str, Any] = {
-        key: dict(value) if isinstance(value, Mapping) else value for key, value in values.items()
-    }
+def with_new_names(values: Mapping[str, Any], source: str, problems: list[str]) -> dict[str, Any]:
+    """A copy of a config's `values` with the keys and values of earlier versions under their new names, which one line
+    of the log lists. A key that stands there under both names is added to `problems`."""
+    renamed, moved = deepcopy(dict(values)), []
     for old, new in RENAMED_KEYS.items():
-        section, key = old.split(".")
-        held = renamed.get(section)
-        if isinstance(held, dict) and key in held:
-            put(renamed, new.split("."), held.pop(key), [])
-            log.info("config: %s is called %s now", old, new)
+        section, key = _section_of(renamed, old)
+        if key not in section:
+            continue
+        new_section, new_key = _section_of(renamed, new)
+        if new_key in new_section:
+            problems.append(f"{source}: {old} is now called {new}: give one of them")
+        value = section.pop(key)
+        put(renamed, new.split("."), value, problems)
+        moved.append(f"{old} is now {new}")
     for dotted, names in RENAMED_VALUES.items():
-        section, key = dotted.split(".")
-        held = renamed.get(section)
-        if isinstance(held, dict) and isinstance(held.get(key), str) and held[key] in names:
-            log.info("config: %s: %s is called %s now", dotted, held[key], names[held[key]])
-            held[key] = names[held[key]]
+        section, key = _section_of(renamed, dotted)
+        value = section.get(key)
+        if isinstance(value, str) and value in names:
+            section[key] = names[value]
+            moved.append(f"{dotted} {value} is now {names[value]}")
+    if moved:
+        log.info("%s: read names of an earlier version: %s", source, ", ".join(moved))
     return renamed
+
+
+def _section_of(values: dict[str, Any], dotted: str) -> tuple[dict[str, Any], str]:
+    """(the section that holds a key, empty where there is none, and the key's last part)."""
+    *names, key = dotted.split(".")
+    section: Any = values
+    for name in names:
+        section = section.get(name) if isinstance(section, dict) else None
+    return (section if isinstance(section, dict) else {}), key
 
 
 def load_config(path: Path | None = None, overrides: Iterable[str] = (), **flags: Any) -> RunConfig:
@@ -299,6 +331,7 @@ def load_config(path: Path | None = None, overrides: Iterable[str] = (), **flags
     except DataError as error:
         raise ConfigError(error.message, hint=error.hint) from None
     problems: list[str] = []
+    values = with_new_names(values, str(path), problems)
     for override in overrides:
         _apply_override(values, override, problems)
     for flag, value in flags.items():
@@ -308,9 +341,11 @@ def load_config(path: Path | None = None, overrides: Iterable[str] = (), **flags
 
 
 def check_config(values: Mapping[str, Any], *, source: str, problems: list[str]) -> RunConfig:
-    """`values` as a config; ConfigError lists `problems` and everything that the checks add."""
+    """`values` as a config; ConfigError lists `problems` and everything that the checks add. Keys of earlier versions
+    are read under their new names."""
+    renamed = with_new_names(values, source, problems)
     try:
-        config = RunConfig.model_validate(with_new_names(values))
+        config = RunConfig.model_validate(renamed)
     except ValidationError as error:
         problems = problems + [_describe(row, source) for row in error.errors()]
     if problems:
@@ -335,7 +370,9 @@ def _apply_override(values: dict[str, Any], override: str, problems: list[str]) 
 
 
 def put(values: dict[str, Any], keys: list[str], value: Any, problems: list[str]) -> None:
-    """Set a nested key, copying the sections on the way; what cannot be set is added to `problems`."""
+    """Set a nested key, copying the sections on the way; what cannot be set is added to `problems`. The key of an
+    earlier version sets the key of its new name."""
+    keys = RENAMED_KEYS.get(".".join(keys), ".".join(keys)).split(".")
     place = values
     for key in keys[:-1]:
         inner = place.setdefault(key, {})

@@ -187,36 +187,38 @@ class ScoredBatch:
     states: States | None = None
 
 
+Severity = Literal["error", "warning", "note"]
+Certainty = Literal["certain", "likely", "possible"]
+
+
+class RowRepair(Protocol):
+    """A repair of rows that is certain to be right."""
+
+    def apply(self, rows: Sequence[Example]) -> Sequence[Example | None]:
+        """The rows of one file after the repair, in their order; None for a row that is left out."""
+
+
 @dataclass(frozen=True)
 class Finding:
-    """One fault that an audit found: which check, how bad, how sure, where, and how the next person sees it too.
+    """One fault that an audit found: which check, how severe, how certain, where, and the evidence for it.
 
-    language: "" when the fault is the task's. ceiling: what a perfect model scores in this language with this fault
-    alone, 0 to 1; None when the fault leaves the score as it is, or nobody can say. mend: what to do about it.
+    language: "" when the fault is the task's. ceiling: the accuracy of a perfect model in this language with this fault
+    alone, in [0, 1]; None when the fault leaves the score as it is, or when it is unknown. suggestion: what to do about
+    it. repair: what `--fix` does to the rows, None where nothing is certain; not written to findings.json.
     """
 
     check: str
-    severity: Literal["error", "warning", "note"]
+    severity: Severity
     task: str
     language: str
     message: str
     example_ids: tuple[str, ...] = ()
     evidence: Mapping[str, object] = field(default_factory=dict)
     ceiling: float | None = None
-    certainty: Literal["certain", "likely", "possible"] = "certain"
-    mend: str = ""
+    certainty: Certainty = "certain"
+    suggestion: str = ""
     split: str = "test"
-
-
-class PromptTokenizer(Protocol):
-    """What the audit asks of a tokenizer, so that it loads none itself. `context`: the longest prompt in tokens."""
-
-    name: str
-    context: int
-
-    def lengths(self, texts: Sequence[str]) -> Sequence[int]: ...
-
-    def label_tokens(self, prompt: Prompt) -> Sequence[Sequence[int]]: ...
+    repair: RowRepair | None = field(default=None, compare=False)
 
 
 Encode = Callable[[Sequence[str]], NDArray[np.float32]]

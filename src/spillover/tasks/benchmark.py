@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Literal
 
 from spillover.core.config import RunConfig
-from spillover.core.errors import ConfigError
+from spillover.core.errors import ConfigError, DataError
 from spillover.core.files import hash_files
 from spillover.core.languages import select_languages
 from spillover.core.types import Example, Prompt, Task
@@ -145,6 +145,10 @@ def open_benchmark(
     "zh,de". where: the option that holds the languages, for the message of a ConfigError."""
     wording = load_task(task)
     files = language_files(data, wording, TEST)
+    if not files:
+        raise DataError(
+            f"{data}: no {wording.name}/test/<language>.jsonl here", hint="`--data demo`, or another --task"
+        )
     worded = {code: path for code, path in files.items() if code in wording.wordings}
     without = tuple(code for code in files if code not in worded)
     if without and (languages == "all" or "all" in languages):

@@ -2,14 +2,15 @@ from __future__ import annotations
 
 import json
 
-from spillover.core.config import AuditConfig
+from spillover.core.config import AuditThresholds
 from spillover.core.types import Example
-from spillover.stages.audit.leakage import ItemHashes, leaked_questions
-from spillover.stages.audit.profile import Languages, Sheet
-from spillover.stages.audit.stage import audit
+from spillover.stages.audit.inputs import LanguageRows
+from spillover.stages.audit.leakage import ItemHashes, OtherSplit, leaked_questions, nearly_leaked_questions
+from spillover.stages.audit.profile import LanguageProfiles
 from spillover.tasks import overlap
 from spillover.tasks.wording import load_task
 from tests.builders import small_data, write_rows
+from tests.stages.audit.builders import audit_folder
 
 LONG = "the old bridge over the river was closed for the whole winter because of ice number"
 
@@ -18,7 +19,7 @@ def leaks(folder, code, text):
     path = folder / "sentiment" / "train" / f"{code}.jsonl"
     rows = [json.loads(line) for line in path.read_text().splitlines()]
     write_rows(path, [*rows, {"id": "leak", "review": text}])
-    return {(f.check, f.language, f.example_ids) for f in audit("sentiment", data=str(folder)) if f.split == "train"}
+    return {(f.check, f.language, f.example_ids) for f in audit_folder(folder) if f.split == "train"}
 
 
 def test_training_rows_that_are_test_items_even_of_another_language(tmp_path):
@@ -40,7 +41,7 @@ def test_labels_of_a_training_file_are_checked(tmp_path):
         folder / "sentiment" / "train" / "de.jsonl",
         [{"id": "a", "review": "x y z", "label": "yes"}, {"id": "b", "review": "z y x"}],
     )
-    (finding,) = [f for f in audit("sentiment", data=str(folder)) if f.split == "train"]
+    (finding,) = [f for f in audit_folder(folder) if f.split == "train"]
     assert (finding.check, finding.severity, finding.example_ids) == ("unknown-label", "error", ("a",))
 
 
@@ -68,15 +69,15 @@ def work(n, monkeypatch):
         Example(Compared(f"leak-{i}"), "de", {"review": row.fields["review"] + (" x!" if i % 2 else "")})
         for i, row in enumerate(items)
     ]
-    languages = Languages(task, AuditConfig(), "en")
-    languages.add(Sheet(task, "de", items, {}, AuditConfig()))
+    languages = LanguageProfiles(task, AuditThresholds(), "en")
+    languages.add(LanguageRows(task, "de", items, {}, AuditThresholds()))
     compared = []
-    similarity = overlap._similarity
-    monkeypatch.setattr(overlap, "_similarity", lambda *own: compared.append(1) or similarity(*own))
+    jaccard = overlap.jaccard
+    monkeypatch.setattr(overlap, "jaccard", lambda *grams: compared.append(1) or jaccard(*grams))
     Compared.times = 0
-    exact, near = leaked_questions(
-        Sheet(task, "de", rows, {}, AuditConfig(), split="train"), ItemHashes(languages), items
-    )
+    training = LanguageRows(task, "de", rows, {}, AuditThresholds(), "train")
+    split = OtherSplit(training, ItemHashes(languages), items)
+    (exact,), (near,) = leaked_questions(split), nearly_leaked_questions(split)
     monkeypatch.undo()
     assert (len(exact.example_ids), len(near.example_ids)) == (n - n // 2, n // 2)
     return Compared.times, len(compared)

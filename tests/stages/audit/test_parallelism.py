@@ -4,12 +4,10 @@ import json
 
 import numpy as np
 
-from spillover.core.config import AuditConfig
 from spillover.stages.audit.parallelism import best_path, standardised
-from spillover.stages.audit.stage import audit
 from tests.builders import write_rows
+from tests.stages.audit.builders import WITHOUT_IDENTIFIER, audit_folder, change, findings_by_check
 from tests.stages.audit.faults import read_data
-from tests.stages.audit.test_stage import change, found
 
 WORDS = ["water", "stone", "bridge", "winter", "letter", "garden", "mirror", "silver", "market", "window"]
 
@@ -44,17 +42,13 @@ def move(rows, start, end):
 
 def test_parallel_texts_raise_nothing(tmp_path):
     folder = varied(tmp_path)
-    assert [
-        f
-        for f in audit("sentiment", data=str(folder), config=AuditConfig(skip=["wrong-language"]))
-        if f.severity != "note"
-    ] == []
+    assert [f for f in audit_folder(folder, config=WITHOUT_IDENTIFIER) if f.severity != "note"] == []
 
 
 def test_a_shift_by_one_is_found_with_its_rows(tmp_path):
     folder = varied(tmp_path)
     change(folder, "de", lambda rows: move(rows, 20, 60))
-    finding = found(folder, "de")["shifted-items"]
+    finding = findings_by_check(folder, "de")["shifted-items"]
     assert "by +1" in finding.message
     rows = {int(i.removeprefix("item-")) for i in finding.example_ids}
     assert len(rows & set(range(20, 59))) >= 36
@@ -62,7 +56,7 @@ def test_a_shift_by_one_is_found_with_its_rows(tmp_path):
     assert finding.ceiling == 1, "the labels moved with the texts"
     labels = [row["label"] for row in read_data(varied(tmp_path / "clean") / "sentiment" / "test")["de"]]
     change(folder, "de", lambda rows: [row | {"label": label} for row, label in zip(rows, labels, strict=True)])
-    assert 0.5 <= found(folder, "de")["shifted-items"].ceiling < 0.6, "texts moved, labels stayed"
+    assert 0.5 <= findings_by_check(folder, "de")["shifted-items"].ceiling < 0.6, "texts moved, labels stayed"
 
 
 def test_a_file_out_of_order_is_found(tmp_path):
@@ -76,7 +70,7 @@ def test_a_file_out_of_order_is_found(tmp_path):
             for row, j in zip(rows, order, strict=True)
         ],
     )
-    assert "unordered-items" in found(folder, "de")
+    assert "unordered-items" in findings_by_check(folder, "de")
 
 
 def test_two_rows_with_numbers_that_changed_places_are_named(tmp_path):
@@ -96,14 +90,17 @@ def test_two_rows_with_numbers_that_changed_places_are_named(tmp_path):
             ],
         )
     change(folder, "de", swap)
-    assert found(folder, "de")["misplaced-item"].evidence["other item"] == {"item-3": "item-30", "item-30": "item-3"}
+    assert findings_by_check(folder, "de")["misplaced-item"].evidence["other item"] == {
+        "item-3": "item-30",
+        "item-30": "item-3",
+    }
 
 
 def test_an_item_that_few_languages_have_is_extra_there(tmp_path):
     folder = varied(tmp_path)
     change(folder, "de", lambda rows: [*rows, rows[0] | {"id": "new"}])
-    assert found(folder, "de")["extra-item"].example_ids == ("new",)
-    assert "missing-item" not in found(folder, "es")
+    assert findings_by_check(folder, "de")["extra-item"].example_ids == ("new",)
+    assert "missing-item" not in findings_by_check(folder, "es")
 
 
 def test_the_best_path_pays_for_every_change():
@@ -117,7 +114,7 @@ def test_the_best_path_pays_for_every_change():
 def test_order_in_the_file_does_not_matter_when_ids_are_right(tmp_path):
     folder = varied(tmp_path)
     change(folder, "de", lambda rows: rows[::-1])
-    assert found(folder, "de") == {}
+    assert findings_by_check(folder, "de") == {}
     assert json.loads((folder / "sentiment" / "test" / "de.jsonl").read_text().splitlines()[0])["id"] == "item-79"
 
 

@@ -7,203 +7,245 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
-from spillover.core.types import Finding
-from spillover.stages.audit.profile import Languages, counted, told
+from spillover.stages.audit.inputs import Fault, computed_once
+from spillover.stages.audit.messages import counted, preview
+from spillover.stages.audit.parallelism import shifted_item_numbers
+from spillover.stages.audit.profile import LanguageProfiles
+from spillover.stages.audit.row_repairs import RenameLabels, SetLabels
 
-UNSETTLED = -1
+NO_CONSENSUS = -1
 Labels = NDArray[np.int32]
-# Of an unknown word's rows, the share that must have one consensus, and how many rows, to be sure what it means.
-PURE, ENOUGH = 0.95, 5
+# Of an unknown word's rows, the share that must have one consensus, and how many rows, for its meaning to be certain.
+LEAST_AGREEMENT, LEAST_ROWS = 0.95, 5
+LEAST_UNANIMOUS = 3  # other languages that must agree, and none differ, for a label to be certain
 
 
 def consensus(labels: Labels, n_labels: int, share: float) -> tuple[Labels, NDArray[np.bool_]]:
-    """For each language what the others say: [languages, items] label numbers, `UNSETTLED` where less than `share` of
-    them agree; and whether at least three others say it and none says else."""
+    """For each language the label that the others agree on: [languages, items] label numbers, `NO_CONSENSUS` where less
+    than `share` of them agree; and whether at least three others have it and none another."""
     votes = np.stack([(labels == label).sum(axis=0) for label in range(n_labels)])
-    settled = np.full(labels.shape, UNSETTLED, dtype=np.int32)
+    agreed_labels = np.full(labels.shape, NO_CONSENSUS, dtype=np.int32)
     unanimous = np.zeros(labels.shape, dtype=np.bool_)
-    for number, own in enumerate(labels):
-        others = votes - (np.arange(n_labels)[:, None] == own)
+    for number, language_labels in enumerate(labels):
+        others = votes - (np.arange(n_labels)[:, None] == language_labels)
         top, total = others.max(axis=0), others.sum(axis=0)
         agreed = (total > 0) & (top >= share * total - 1e-9)
-        settled[number] = np.where(agreed, others.argmax(axis=0), UNSETTLED)
-        unanimous[number] = agreed & (top == total) & (total >= 3)
-    return settled, unanimous
+        agreed_labels[number] = np.where(agreed, others.argmax(axis=0), NO_CONSENSUS)
+        unanimous[number] = agreed & (top == total) & (total >= LEAST_UNANIMOUS)
+    return agreed_labels, unanimous
 
 
-def unknown_labels(languages: Languages) -> Iterator[Finding]:
-    """Label words that the task does not have, and rows without any: a perfect model can never be right on them.
+@computed_once
+def _consensus_of_given_labels(languages: LanguageProfiles) -> Labels:
+    return consensus(languages.labels(), len(languages.task.labels), languages.thresholds.consensus)[0]
+
+
+def unknown_labels(languages: LanguageProfiles) -> Iterator[Fault]:
+    """Label words that the task does not have: a perfect model can never be right on them.
 
     With parallel languages it says what each word must mean. Cannot see a word that is the task's but means another
     class: that is `label-permutation`.
     """
-    names, words = languages.names(), list(languages.words)
+    ids, words = languages.item_ids(), list(languages.words)
     labels, n = languages.labels(), len(languages.task.labels)
-    settled, _ = consensus(labels, n, languages.config.consensus)
-    present = languages.present()
+    agreed, present = _consensus_of_given_labels(languages), languages.present()
     for number, code in enumerate(languages.profiles):
-        bad = np.flatnonzero(labels[number] >= n)
-        items = int(present[number].sum())
-        if len(bad):
-            grouped = _by_word(labels[number], bad)
-            mapping = {words[word]: _meaning(languages, settled[number, rows]) for word, rows in grouped}
-            sure = {word: label for word, label in mapping.items() if label}
-            ceiling = 1 - len(bad) / items
-            means = f"; by the other languages {told(f'{word} is {m}' for word, m in sure.items())}" if sure else ""
-            yield languages.finding(
-                "unknown-label", "error", code,
-                f"{counted(len(bad), 'have')} a label that the task does not: {told(sorted(mapping))}{means}; "
-                f"a perfect model scores {100 * ceiling:.0f} %",
-                [names[i] for i in bad], ceiling=ceiling, evidence={"words": sorted(mapping), "mapping": sure},
-                certainty="certain", mend="`--fix` renames them" if sure else f"use {', '.join(languages.task.labels)}",
-            )  # fmt: skip
+        unknown = np.flatnonzero(labels[number] >= n)
+        if not len(unknown):
+            continue
+        meanings = {
+            words[word]: _meaning(languages, agreed[number, rows]) for word, rows in _by_word(labels[number], unknown)
+        }
+        certain = {word: label for word, label in meanings.items() if label}
+        ceiling = 1 - len(unknown) / int(present[number].sum())
+        by_others = "; by the other languages " + preview(f"{word} is {label}" for word, label in certain.items())
+        yield Fault(
+            f"{counted(len(unknown), 'have')} a label that the task does not: {preview(sorted(meanings))}"
+            f"{by_others if certain else ''}; a perfect model scores {100 * ceiling:.0f} %",
+            [ids[i] for i in unknown],
+            code,
+            evidence={"words": sorted(meanings), "mapping": certain},
+            ceiling=ceiling,
+            suggestion="`--fix` renames them" if certain else f"use {', '.join(languages.task.labels)}",
+            repair=RenameLabels(certain) if certain else None,
+        )
+
+
+def missing_labels(languages: LanguageProfiles) -> Iterator[Fault]:
+    """Rows without a label: a perfect model can never be right on them. Cannot see a label that is only a guess."""
+    ids, labels, present = languages.item_ids(), languages.labels(), languages.present()
+    for number, code in enumerate(languages.profiles):
         bare = np.flatnonzero(present[number] & (labels[number] < 0))
         if len(bare):
-            yield languages.finding(
-                "missing-label", "error", code, f"{counted(len(bare), 'have')} no label", [names[i] for i in bare],
-                ceiling=1 - len(bare) / items, mend="label them, or take them out",
-            )  # fmt: skip
+            yield Fault(
+                f"{counted(len(bare), 'have')} no label",
+                [ids[i] for i in bare],
+                code,
+                ceiling=1 - len(bare) / int(present[number].sum()),
+                suggestion="label them, or leave them out",
+            )
 
 
 def _by_word(labels: Labels, rows: NDArray[np.int64]) -> Iterator[tuple[int, NDArray[np.int64]]]:
     """(label word's number, its rows). One sort: a column of free text taken for labels has a word for every row."""
     ordered = rows[np.argsort(labels[rows], kind="stable")]
-    for own in np.split(ordered, np.flatnonzero(np.diff(labels[ordered])) + 1):
-        yield int(labels[own[0]]), own
+    for same_word in np.split(ordered, np.flatnonzero(np.diff(labels[ordered])) + 1):
+        yield int(labels[same_word[0]]), same_word
 
 
-def _meaning(languages: Languages, settled: Labels) -> str | None:
-    """What the other languages say that a word's rows are, where there are enough and they agree."""
-    said = settled[settled != UNSETTLED]
-    if len(said) < ENOUGH:
+def _meaning(languages: LanguageProfiles, agreed: Labels) -> str | None:
+    """The label that the other languages give a word's rows, where there are enough and they agree."""
+    known = agreed[agreed != NO_CONSENSUS]
+    if len(known) < LEAST_ROWS:
         return None
-    counts = np.bincount(said, minlength=len(languages.task.labels))
-    return languages.task.labels[counts.argmax()] if counts.max() >= PURE * len(said) else None
+    counts = np.bincount(known, minlength=len(languages.task.labels))
+    return languages.task.labels[counts.argmax()] if counts.max() >= LEAST_AGREEMENT * len(known) else None
 
 
-def exchanged_labels(languages: Languages) -> Iterator[Finding]:
+@dataclass(frozen=True)
+class Permutation:
+    """Classes that are exchanged in a language. meanings: label → what it means. before, after: share of the labels
+    that agree with the other languages as they are, and with the meanings. wrong: items whose labels differ."""
+
+    language: str
+    meanings: dict[str, str]
+    before: float
+    after: float
+    wrong: NDArray[np.int64]
+
+
+def exchanged_labels(languages: LanguageProfiles) -> Iterator[Fault]:
     """Classes that are exchanged in one language, from the assignment that agrees best with the other languages.
 
     Sees any permutation that gains at least `label_gain` of the items. Cannot see one that half of the languages share,
     or with one language alone; with two, the reference language is believed.
     """
-    for code, mapping, before, after, wrong in _permutations(languages):
-        names = languages.names()
-        pairs = ", ".join(f"{given} is {meant}" for given, meant in mapping.items())
-        yield languages.finding(
-            "label-permutation", "error", code,
-            f"classes are exchanged ({pairs}): {100 * before:.1f} % of the labels agree with the other languages, "
-            f"{100 * after:.1f} % when put right; a perfect model scores {100 * before:.0f} %",
-            [names[i] for i in wrong], ceiling=before, certainty="certain" if after >= PURE else "likely",
-            evidence={"mapping": mapping, "agree": round(before, 4), "agree when put right": round(after, 4)},
-            mend="`--fix` puts them right" if after >= PURE else "compare the rows with the reference language",
-        )  # fmt: skip
+    ids = languages.item_ids()
+    for found in _permutations(languages):
+        listed = ", ".join(f"{given} is {meant}" for given, meant in found.meanings.items())
+        certain = found.after >= LEAST_AGREEMENT
+        yield Fault(
+            f"classes are exchanged ({listed}): {100 * found.before:.1f} % of the labels agree with the other "
+            f"languages, {100 * found.after:.1f} % when corrected; a perfect model scores {100 * found.before:.0f} %",
+            [ids[i] for i in found.wrong],
+            found.language,
+            evidence={
+                "mapping": found.meanings,
+                "agree": round(found.before, 4),
+                "agree when put right": round(found.after, 4),
+            },
+            ceiling=found.before,
+            certainty="certain" if certain else "likely",
+            suggestion="`--fix` corrects them" if certain else "compare the rows with the reference language",
+            repair=RenameLabels(found.meanings) if certain else None,
+        )
 
 
-def _permutations(languages: Languages) -> Iterator[tuple[str, dict[str, str], float, float, NDArray[np.int64]]]:
-    """(language, label → what it means, agreement before and after, wrong items) where another fits better."""
-    labels, n = languages.labels(), len(languages.task.labels)
-    settled, _ = consensus(labels, n, languages.config.consensus)
+@computed_once
+def _permutations(languages: LanguageProfiles) -> list[Permutation]:
+    """The languages in which another assignment of the labels fits better."""
+    labels, n, words = languages.labels(), len(languages.task.labels), languages.task.labels
+    agreed = _consensus_of_given_labels(languages)
+    permutations = []
     for number, code in enumerate(languages.profiles):
-        table = _table(labels[number], settled[number], n)
-        if not table.sum() or (len(languages.profiles) == 2 and code == languages.reference):
+        judged = (labels[number] >= 0) & (labels[number] < n) & (agreed[number] != NO_CONSENSUS)
+        pairs = labels[number][judged].astype(np.int64) * n + agreed[number][judged]
+        counts = np.bincount(pairs, minlength=n * n).reshape(n, n)
+        if not counts.sum() or languages.believed(code):
             continue
-        meant = linear_sum_assignment(table, maximize=True)[1]
-        before, after = np.trace(table) / table.sum(), table[np.arange(n), meant].sum() / table.sum()
-        if after - before >= languages.config.label_gain:
-            mapping = {languages.task.labels[i]: languages.task.labels[j] for i, j in enumerate(meant) if i != j}
-            judged = (settled[number] != UNSETTLED) & (labels[number] >= 0) & (labels[number] < n)
-            wrong = np.flatnonzero(judged & (labels[number] != settled[number]))
-            yield code, mapping, float(before), float(after), wrong
+        assigned = linear_sum_assignment(counts, maximize=True)[1]
+        before, after = np.trace(counts) / counts.sum(), counts[np.arange(n), assigned].sum() / counts.sum()
+        if after - before >= languages.thresholds.label_gain:
+            meanings = {words[i]: words[j] for i, j in enumerate(assigned) if i != j}
+            wrong = np.flatnonzero(judged & (labels[number] != agreed[number]))
+            permutations.append(Permutation(code, meanings, float(before), float(after), wrong))
+    return permutations
 
 
-def _table(given: Labels, settled: Labels, n: int) -> NDArray[np.int64]:
-    """[given, consensus] counts over the items where both are known."""
-    judged = (given >= 0) & (given < n) & (settled != UNSETTLED)
-    pairs = given[judged].astype(np.int64) * n + settled[judged]
-    return np.bincount(pairs, minlength=n * n).reshape(n, n)
+def disagreeing_labels(languages: LanguageProfiles) -> Iterator[Fault]:
+    """Single rows whose label differs from what the other languages agree on.
 
-
-def disagreeing_labels(languages: Languages, explained: dict[str, set[int]]) -> Iterator[Finding]:
-    """Single rows whose label differs from what the other languages say of the item.
-
-    Sees a row wherever at least `consensus` of the other languages agree. Cannot see a label that is wrong in most of
-    them. explained: items by language that `shifted-items` accounts for.
+    Sees a row wherever at least `consensus` of the other languages agree, after exchanged classes are corrected. Passes
+    over what `shifted-items` explains. Cannot see a label that is wrong in most of the languages.
     """
-    names, words = languages.names(), languages.task.labels
-    labels, n = languages.labels(), len(words)
-    straight = labels.copy()
-    for code, mapping, *_ in _permutations(languages):
-        own = list(languages.profiles).index(code)
-        for given, meant in mapping.items():
-            straight[own][labels[own] == words.index(given)] = words.index(meant)
-    settled, unanimous = consensus(straight, n, languages.config.consensus)
-    present = languages.present()
+    ids, words, n = languages.item_ids(), languages.task.labels, len(languages.task.labels)
+    labels, present = _corrected_labels(languages), languages.present()
+    agreed, unanimous = consensus(labels, n, languages.thresholds.consensus)
+    shifted = shifted_item_numbers(languages)
     for number, code in enumerate(languages.profiles):
-        if len(languages.profiles) == 2 and code == languages.reference:
+        if languages.believed(code):
             continue
-        given = straight[number]
-        known = (given >= 0) & (given < n) & (settled[number] != UNSETTLED)
-        wrong = [
-            i for i in np.flatnonzero(known & (given != settled[number])).tolist() if i not in explained.get(code, ())
-        ]
+        given, meant = labels[number], agreed[number]
+        differs = (given >= 0) & (given < n) & (meant != NO_CONSENSUS) & (given != meant)
+        wrong = [i for i in np.flatnonzero(differs).tolist() if i not in shifted.get(code, ())]
         if not wrong:
             continue
         ceiling = 1 - len(wrong) / int(present[number].sum())
-        sure = {names[i]: words[settled[number, i]] for i in wrong if unanimous[number, i]}
-        yield languages.finding(
-            "label-disagrees", "error", code,
+        right = {ids[i]: words[meant[i]] for i in wrong}
+        certain = {ids[i]: words[meant[i]] for i in wrong if unanimous[number, i]}
+        kinds = Counter(f"{words[given[i]]} for {words[meant[i]]}" for i in wrong)
+        yield Fault(
             f"{counted(len(wrong), 'differ', 'label')} from the other languages' "
-            f"({_pairs(given, settled[number], wrong, words)}); a perfect model scores {100 * ceiling:.1f} %",
-            [names[i] for i in wrong], ceiling=ceiling, certainty="certain" if len(sure) == len(wrong) else "likely",
-            evidence={"consensus": {names[i]: words[settled[number, i]] for i in wrong}, "unanimous": list(sure)},
-            mend="`--fix` takes the other languages' label where all agree" if sure else "read the rows",
-        )  # fmt: skip
+            f"({', '.join(f'{times} x {kind}' for kind, times in kinds.items())}); "
+            f"a perfect model scores {100 * ceiling:.1f} %",
+            [ids[i] for i in wrong],
+            code,
+            evidence={"consensus": right, "unanimous": list(certain)},
+            ceiling=ceiling,
+            certainty="certain" if len(certain) == len(wrong) else "likely",
+            suggestion="`--fix` takes the other languages' label where all agree" if certain else "read the rows",
+            repair=SetLabels(certain) if certain else None,
+        )
 
 
-def _pairs(given: NDArray[np.generic], settled: Labels, wrong: Sequence[int], words: Sequence[str]) -> str:
-    counts: dict[str, int] = {}
-    for i in wrong:
-        key = f"{words[int(given[i])]} for {words[settled[i]]}"
-        counts[key] = counts.get(key, 0) + 1
-    return ", ".join(f"{n} x {key}" for key, n in counts.items())
+def _corrected_labels(languages: LanguageProfiles) -> Labels:
+    """[languages, items] labels with exchanged classes corrected."""
+    given, words = languages.labels(), languages.task.labels
+    corrected = given.copy()
+    for found in _permutations(languages):
+        number = languages.codes.index(found.language)
+        for label, meaning in found.meanings.items():
+            corrected[number][given[number] == words.index(label)] = words.index(meaning)
+    return corrected
 
 
-def class_balance(languages: Languages) -> Iterator[Finding]:
+def class_balance(languages: LanguageProfiles) -> Iterator[Fault]:
     """Shares of the classes by language, against their median over the languages (the reference's, with two), and a
     class that is too large in all.
 
-    Sees shares that are off by more than `balance`; then accuracy of two languages is not the same measure. Cannot see
-    exchanged classes of equal size.
+    Sees shares that differ by more than `balance`; then accuracies of two languages are not the same measure. Cannot
+    see exchanged classes of equal size.
     """
-    labels, n = languages.labels(), len(languages.task.labels)
-    counts = np.stack([[(own == label).sum() for label in range(n)] for own in labels]).astype(float)
+    labels, words, limit = languages.labels(), languages.task.labels, languages.thresholds.balance
+    counts = np.stack([np.bincount(own[(own >= 0) & (own < len(words))], minlength=len(words)) for own in labels])
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    two = len(shares) == 2 and languages.reference in languages.profiles
-    usual = shares[list(languages.profiles).index(languages.reference)] if two else np.median(shares, axis=0)
+    usual = np.median(shares, axis=0)
+    if languages.believed(languages.reference) and languages.reference in languages.codes:
+        usual = shares[languages.codes.index(languages.reference)]
     for code, own in zip(languages.profiles, shares, strict=True):
-        off = float(np.abs(own - usual).max())
-        if off > languages.config.balance:
-            text = ", ".join(
-                f"{label} {100 * a:.0f} % against {100 * b:.0f} %"
-                for label, a, b in zip(languages.task.labels, own, usual, strict=True)
+        if np.abs(own - usual).max() > limit:
+            listed = ", ".join(
+                f"{label} {100 * here:.0f} % against {100 * there:.0f} %"
+                for label, here, there in zip(words, own, usual, strict=True)
             )
-            yield languages.finding(
-                "class-balance", "warning", code, f"classes have other shares than in the other languages: {text}", (),
-                evidence={"shares": dict(zip(languages.task.labels, own.round(4).tolist(), strict=True))},
-                mend="find the missing items or the wrong labels",
-            )  # fmt: skip
-    if usual.max() > 1 / n + languages.config.balance and usual.sum() > 0:
-        label = languages.task.labels[int(usual.argmax())]
-        yield languages.finding(
-            "class-balance", "note", "", f"{label} is {100 * usual.max():.0f} % of the items, a score for nothing",
-            (),
-            evidence={"shares": dict(zip(languages.task.labels, usual.round(4).tolist(), strict=True))},
-            mend="read macro-F1 and AUROC beside accuracy",
-        )  # fmt: skip
+            yield Fault(
+                f"classes have other shares than in the other languages: {listed}",
+                language=code,
+                evidence={"shares": dict(zip(words, own.round(4).tolist(), strict=True))},
+                suggestion="find the missing items or the wrong labels",
+            )
+    if usual.max() > 1 / len(words) + limit and usual.sum() > 0:
+        yield Fault(
+            f"{words[int(usual.argmax())]} is {100 * usual.max():.0f} % of the items, which always answering it scores",
+            severity="note",
+            evidence={"shares": dict(zip(words, usual.round(4).tolist(), strict=True))},
+            suggestion="read macro-F1 and AUROC beside accuracy",
+        )

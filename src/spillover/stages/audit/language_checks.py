@@ -5,86 +5,109 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from spillover.core.languages import letter_names
-from spillover.core.types import Example, Finding
-from spillover.stages.audit.profile import Languages, Sheet, counted
+from spillover.core.types import Example
+from spillover.stages.audit.inputs import Fault, Identify, LanguageRows, computed_once
+from spillover.stages.audit.messages import counted
+from spillover.stages.audit.profile import LanguageProfiles
 from spillover.tasks.overlap import normalise
 
 SENTENCE = re.compile(r"(?<=[.!?。！？।])\s*")
 SENTENCE_LETTERS = 20
 NAME = re.compile(r"\b[A-Z\u00c0-\u00de]\w*")
 CASED = {"LATIN", "GREEK"}
-# A language is named from a text's beginning: the rest changes nothing but the time it takes.
-BEGINNING = 160
-NEAR = 3  # CLDR's distance between names of one language
-
-Identify = Callable[[str], "str | None"]
-"""A text → the code of another language than its own that it is in, or None."""
+BEGINNING = 160  # characters that the quick identifier reads: the rest changes nothing but the time it takes
+SAME_LANGUAGE = 3  # CLDR's distance between names of one language
+HALF = 0.5  # share of the other languages that leave a text as it is: then it is no fault
+TRANSLATE = "translate them, or leave them out of this language"
 
 
-def untranslated(languages: Languages) -> Iterator[Finding]:
-    """Texts that are the reference's, whole items or one field of them.
+@dataclass(frozen=True)
+class CopiedTexts:
+    """[languages, items]: items that are wholly the reference's text, and those with one field of it."""
 
-    Sees equality after case, punctuation and blanks are dropped. Passes over texts of fewer than `text_letters` letters
-    and over those that half of the other languages leave alone too: names, numbers, titles. Cannot see a text that was
-    copied and then changed by a word: in another script that is `wrong-script`, else `wrong-language`.
-    """
-    same, letters, names = languages.same(), languages.letters(), languages.names()
-    codes = list(languages.profiles)
-    if languages.reference not in codes:
-        return
+    whole: NDArray[np.bool_]
+    partly: NDArray[np.bool_]
+
+
+@computed_once
+def _copied_texts(languages: LanguageProfiles) -> CopiedTexts:
+    same, letters = languages.same(), languages.letters()
     others = np.maximum(languages.present().sum(axis=0) - 2, 1)[:, None]
-    kept = (same.sum(axis=0) - same) / others >= 0.5
-    flagged = same & (letters >= languages.config.text_letters) & ~kept
-    whole = same.all(axis=2) & flagged.any(axis=2)
-    for number, code in enumerate(codes):
-        if code == languages.reference:
-            continue
-        part = flagged[number].any(axis=1) & ~whole[number]
-        for check, rows, verb, what in (
-            ("untranslated", whole[number], "are", f"the {languages.reference} text"),
-            ("untranslated-field", part, "have", f"one field of the {languages.reference} text"),
-        ):
-            ids = [names[i] for i in np.flatnonzero(rows)]
-            if ids:
-                message = f"{counted(len(ids), verb)} {what}"
-                mend = "translate them, or leave them out of this language"
-                yield languages.finding(check, "warning", code, message, ids, mend=mend)
+    usual = (same.sum(axis=0) - same) / others >= HALF
+    copied = same & (letters >= languages.thresholds.text_letters) & ~usual
+    copied[languages.codes.index(languages.reference)] = False
+    whole = same.all(axis=2) & copied.any(axis=2)
+    return CopiedTexts(whole, copied.any(axis=2) & ~whole)
 
 
-def wrong_script(sheet: Sheet) -> Iterator[Finding]:
+def untranslated(languages: LanguageProfiles) -> Iterator[Fault]:
+    """Items that are the reference's text.
+
+    Sees equality after case, punctuation and whitespace are dropped. Passes over texts of fewer than `text_letters`
+    letters and over those that half of the other languages leave alone too: names, numbers, titles. Cannot see a text
+    that was copied and then changed by a word: in another script that is `wrong-script`, else `wrong-language`.
+    """
+    if languages.reference in languages.profiles:
+        what = f"the {languages.reference} text"
+        yield from _untranslated(languages, _copied_texts(languages).whole, "are", what)
+
+
+def untranslated_fields(languages: LanguageProfiles) -> Iterator[Fault]:
+    """Items of which one field is the reference's text, and not all. Sees, and cannot see, what `untranslated` does."""
+    if languages.reference in languages.profiles:
+        what = f"one field of the {languages.reference} text"
+        yield from _untranslated(languages, _copied_texts(languages).partly, "have", what)
+
+
+def _untranslated(languages: LanguageProfiles, copied: NDArray[np.bool_], verb: str, what: str) -> Iterator[Fault]:
+    ids = languages.item_ids()
+    for code, items in zip(languages.profiles, copied, strict=True):
+        if items.any():
+            copies = [ids[i] for i in np.flatnonzero(items)]
+            yield Fault(f"{counted(len(copies), verb)} {what}", copies, code, suggestion=TRANSLATE)
+
+
+def wrong_script(rows: LanguageRows) -> Iterator[Fault]:
     """Fields with less than `script_share` of their letters in the language's script.
 
     Sees English in Thai, not English in German. Capitalised words in another script are names and do not count. Passes
     over fields with fewer than `text_letters` letters left, and over the reference's own text (that is `untranslated`).
+    Cannot see a language whose script is not known.
     """
-    own = letter_names(sheet.language)
-    if not own:
+    scripts = letter_names(rows.language)
+    if not scripts:
         return
     wrong: dict[str, str] = {}
-    for row in sheet.rows:
-        twin = sheet.reference.get(row.id)
-        for name, text in row.fields.items():
-            if twin is not None and text == twin.fields[name]:
-                continue
-            counts = script_counts(text if own & CASED else NAME.sub(" ", text))
-            total = sum(counts.values())
-            if (
-                total >= sheet.config.text_letters
-                and sum(counts[script] for script in own) < sheet.config.script_share * total
-            ):
-                wrong.setdefault(row.id, f"{name}: {counts.most_common(1)[0][0].lower()}")
+    for row, name, text in _translated_fields(rows):
+        counts = script_counts(text if scripts & CASED else NAME.sub(" ", text))
+        letters, expected = sum(counts.values()), sum(counts[script] for script in scripts)
+        if letters >= rows.thresholds.text_letters and expected < rows.thresholds.script_share * letters:
+            wrong.setdefault(row.id, f"{name}: {counts.most_common(1)[0][0].lower()}")
     if wrong:
-        yield sheet.finding(
-            "wrong-script", "warning", f"{counted(len(wrong), 'are')} mostly in another script", list(wrong),
-            evidence={"rows": wrong}, mend="translate them, or leave them out of this language",
-        )  # fmt: skip
+        yield Fault(
+            f"{counted(len(wrong), 'are')} mostly in another script",
+            list(wrong),
+            evidence={"rows": wrong},
+            suggestion=TRANSLATE,
+        )
+
+
+def _translated_fields(rows: LanguageRows) -> Iterator[tuple[Example, str, str]]:
+    """(row, field, text) of every text that is not the reference's own."""
+    for row in rows.rows:
+        counterpart = rows.reference.get(row.id)
+        for name, text in row.fields.items():
+            if counterpart is None or text != counterpart.fields[name]:
+                yield row, name, text
 
 
 def script_counts(text: str) -> Counter[str]:
@@ -101,89 +124,93 @@ def _script(char: str) -> str:
     return unicodedata.name(char, "UNKNOWN").split()[0]
 
 
-def wrong_language(sheet: Sheet, identify: Identify) -> Iterator[Finding]:
-    """Fields that a language identifier (lingua) puts into another of the task's languages, sure of at least
-    `language_confidence`.
+def wrong_language(rows: LanguageRows) -> Iterator[Fault]:
+    """Fields that a language identifier (lingua) assigns to another of the task's languages, with a confidence of at
+    least `language_confidence`.
 
     Sees whole fields of at least `language_letters` letters, capitalised words (names) not counted. Cannot tell
     languages that the task does not have, nor short texts; close languages (Norwegian and Danish, Malay and Indonesian)
     only when both are in the task.
     """
-    wrong: dict[str, str] = {}
-    for row in sheet.rows:
-        twin = sheet.reference.get(row.id)
-        for name, text in row.fields.items():
-            if twin and text == twin.fields[name]:
-                continue
-            plain = NAME.sub(" ", text)
-            if sum(map(str.isalpha, plain)) < sheet.config.language_letters:
-                continue
-            if (found := identify(plain)) is not None:
-                wrong.setdefault(row.id, f"{name}: {found}")
+    if rows.identify is None:
+        return
+    wrong: dict[str, tuple[str, str]] = {}
+    for row, name, text in _translated_fields(rows):
+        plain = NAME.sub(" ", text)
+        if sum(map(str.isalpha, plain)) < rows.thresholds.language_letters:
+            continue
+        if (language := rows.identify(plain)) is not None:
+            wrong.setdefault(row.id, (name, language))
     if wrong:
-        told = ", ".join(
-            f"{n} x {code}" for code, n in Counter(text.split(": ")[-1] for text in wrong.values()).items()
+        counts = Counter(language for _, language in wrong.values())
+        listed = ", ".join(f"{n} x {code}" for code, n in counts.items())
+        yield Fault(
+            f"{counted(len(wrong), 'read')} as another language ({listed})",
+            list(wrong),
+            evidence={"rows": {example_id: ": ".join(field) for example_id, field in wrong.items()}},
+            certainty="likely",
+            suggestion=TRANSLATE,
         )
-        yield sheet.finding(
-            "wrong-language", "warning", f"{counted(len(wrong), 'read')} as another language ({told})", list(wrong),
-            evidence={"rows": wrong}, certainty="likely", mend="translate them, or leave them out of this language",
-        )  # fmt: skip
 
 
-def mixed_language(sheet: Sheet) -> Iterator[Finding]:
+def mixed_language(rows: LanguageRows) -> Iterator[Fault]:
     """Items of which one sentence is the reference's, word for word, and another is not.
 
     Sees sentences of at least 20 letters. Cannot see a sentence that was left in the reference language but reworded.
     """
-    mixed = [row.id for row, twin in sheet.pairs() if _shares_a_sentence(row, twin)]
+    mixed = [row.id for row, counterpart in rows.with_counterparts() if _shares_a_sentence(row, counterpart)]
     if mixed:
-        yield sheet.finding(
-            "mixed-language", "warning", f"{counted(len(mixed), 'have')} a sentence left untranslated", mixed,
-            mend="translate the rest of them",
-        )  # fmt: skip
+        yield Fault(
+            f"{counted(len(mixed), 'have')} a sentence left untranslated",
+            mixed,
+            suggestion="translate the rest of them",
+        )
 
 
-def _shares_a_sentence(row: Example, twin: Example) -> bool:
+def _shares_a_sentence(row: Example, counterpart: Example) -> bool:
     for name, text in row.fields.items():
-        other = twin.fields[name]
+        other = counterpart.fields[name]
         if text == other or normalise(text) == normalise(other):
             continue
-        theirs = {normalise(sentence) for sentence in SENTENCE.split(other)}
-        shared = theirs & {normalise(sentence) for sentence in SENTENCE.split(text)}
+        shared = _sentences(text) & _sentences(other)
         if any(sum(map(str.isalpha, sentence)) >= SENTENCE_LETTERS for sentence in shared):
             return True
     return False
+
+
+def _sentences(text: str) -> set[str]:
+    return {normalise(sentence) for sentence in SENTENCE.split(text)}
 
 
 def identifiers(codes: Sequence[str], confidence: float) -> dict[str, Identify]:
     """For each language that lingua knows, a function that tells texts in another of `codes` from its own.
 
     A quick model proposes, a slow one of 300 MB confirms; it is loaded with the first proposal. A language with a
-    script of its own needs no identifier: `wrong-script` sees it all. ImportError when lingua is not installed.
+    script of its own needs no identifier: `wrong-script` sees all of it. ImportError when lingua is not installed.
     """
     import lingua
 
     known = _lingua_codes(lingua, codes)
     shared = {code: [other for other in known if letter_names(code) & letter_names(other)] for code in known}
-    found: dict[str, Identify] = {}
-    for code, rivals in shared.items():
-        if len(rivals) > 1:
-            group = [known[rival] for rival in rivals]
-            found[code] = _identifier(lingua, known[code], group, {known[rival]: rival for rival in rivals}, confidence)
-    return found
+    return {
+        code: _identifier(lingua, known[code], {known[rival]: rival for rival in rivals}, confidence)
+        for code, rivals in shared.items()
+        if len({known[rival] for rival in rivals}) > 1
+    }
 
 
-def _identifier(lingua: Any, own: Any, group: Sequence[Any], names: dict[Any, str], confidence: float) -> Identify:
+def _identifier(lingua: Any, own: Any, codes: dict[Any, str], confidence: float) -> Identify:
+    """Tells texts in one of `codes` (by lingua's languages) from texts in `own`."""
     # Building takes no time: lingua loads its models with the first text, once for all detectors.
-    quick = lingua.LanguageDetectorBuilder.from_languages(*group).with_low_accuracy_mode().build()
-    slow = lingua.LanguageDetectorBuilder.from_languages(*group).build()
+    quick = lingua.LanguageDetectorBuilder.from_languages(*codes).with_low_accuracy_mode().build()
+    slow = lingua.LanguageDetectorBuilder.from_languages(*codes).build()
 
     def identify(text: str) -> str | None:
         beginning = text[:BEGINNING]
         if quick.detect_language_of(beginning) in (own, None):
             return None
         best = slow.compute_language_confidence_values(text)[0]
-        return names[best.language] if best.language != own and best.value >= confidence else None
+        return codes[best.language] if best.language != own and best.value >= confidence else None
 
     return identify
 
@@ -193,10 +220,10 @@ def _lingua_codes(lingua: Any, codes: Sequence[str]) -> dict[str, Any]:
     import langcodes
 
     by_code = {language.iso_code_639_1.name.lower(): language for language in lingua.Language.all()}
-    found = {}
+    matches = {}
     for code in codes:
         base = langcodes.Language.get(code).language or code
-        match = base if base in by_code else langcodes.closest_match(base, list(by_code), max_distance=NEAR)[0]
+        match = base if base in by_code else langcodes.closest_match(base, list(by_code), max_distance=SAME_LANGUAGE)[0]
         if match in by_code:
-            found[code] = by_code[match]
-    return found
+            matches[code] = by_code[match]
+    return matches

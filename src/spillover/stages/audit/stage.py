@@ -1,360 +1,206 @@
-"""What is wrong in a task's data, row by row, from the files alone.
+"""What is wrong in a benchmark's data, row by row, from the files alone.
 
-1. Read the languages one after the other, the reference first, and look at each with the reference beside it.
+1. Read the languages one after the other, the reference first, and check each beside the reference.
 2. Keep a profile of each, and compare the languages: labels, order, lengths, numbers.
 3. Read the other splits and look for test items in them.
-4. Look at the wording, under a tokenizer where one is given.
-5. Say for each language what a perfect model would score, and put the worst first.
+4. Check the wording, under a tokenizer where one is given.
+5. Sum up for each language what a perfect model would score, and sort the findings by severity.
 
-`error`: a score from this data is wrong. `warning`: rows measure something else than they should. `note`: know it.
 A broken line stops the audit with its place; everything else is reported.
 """
 
 from __future__ import annotations
 
-import logging
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, replace
-from functools import partial
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
 
 from spillover.core.config import AuditConfig
-from spillover.core.errors import ConfigError, DataError
-from spillover.core.files import hash_files, read_json, write_json
-from spillover.core.languages import reference_language, select_languages
+from spillover.core.languages import reference_language
 from spillover.core.runs import Run
-from spillover.core.types import Encode, Example, Finding, Progress, PromptTokenizer, Task, no_progress
-from spillover.stages.audit import content_checks as content
-from spillover.stages.audit import duplicates as items
-from spillover.stages.audit import label_checks as labels
-from spillover.stages.audit import language_checks as text
-from spillover.stages.audit import leakage
-from spillover.stages.audit import parallelism as parallel
-from spillover.stages.audit import prompt_checks as wording
-from spillover.stages.audit import retrieval_check as nearest
-from spillover.stages.audit.profile import Languages, Sheet
-from spillover.tasks.examples import language_files, read_rows, splits
-from spillover.tasks.wording import load_task
+from spillover.core.types import Encode, Example, Finding, Progress, no_progress
+from spillover.stages.audit.ceiling_check import AuditSummary
+from spillover.stages.audit.checks import Check, Need, Scope, run_check, select_checks
+from spillover.stages.audit.findings import by_severity, write_findings
+from spillover.stages.audit.inputs import Identify, LanguageRows, LanguageTokens, PromptTokenizer, WordingInput
+from spillover.stages.audit.language_checks import identifiers
+from spillover.stages.audit.leakage import ItemHashes, OtherSplit
+from spillover.stages.audit.profile import LanguageProfiles
+from spillover.stages.audit.prompt_checks import tokenize_language
+from spillover.tasks.benchmark import TEST, Benchmark, open_benchmark
+from spillover.tasks.examples import language_files, read_rows
 
-log = logging.getLogger(__name__)
-
-TEST = "test"
-SEVERITIES = ("error", "warning", "note")
 UNCHECKED = "not-checked"
-
-SheetCheck = Callable[[Sheet], Iterator[Finding]]
-SHEET_CHECKS: tuple[SheetCheck, ...] = (
-    items.repeated_ids, content.empty_fields, items.repeated_items, items.identical_sides, items.leaked_labels,
-    text.wrong_script, text.mixed_language, content.encoding_damage, content.markup, leakage.shots_in_test,
-)  # fmt: skip
-
-
-def oracle_ceiling(languages: Languages, findings: Sequence[Finding]) -> Iterator[Finding]:
-    """What a perfect model scores in each language: one minus the rows that some finding says it must get wrong.
-
-    Counts labels that the task does not have, labels that the other languages contradict, and equal items with two
-    labels. Cannot see an item that nobody could answer, nor a label that is wrong in every language.
-    """
-    for code, found in languages.profiles.items():
-        own = [f for f in findings if f.language == code and f.ceiling is not None and f.split == TEST]
-        lost = {example_id for f in own for example_id in f.example_ids if f.check != "shifted-items"}
-        n = len(set(found.items.tolist()) | {languages.ids[i] for i in lost})
-        ceiling = min(
-            [1 - len(lost) / n, *(f.ceiling for f in own if f.ceiling is not None and f.check == "shifted-items")]
-        )
-        if ceiling < 1:
-            severity = "error" if ceiling < languages.config.ceiling else "note"
-            causes = sorted({f.check for f in own})
-            yield languages.finding(
-                "oracle-ceiling", severity, code, f"a perfect model scores {100 * ceiling:.1f} % ({', '.join(causes)})",
-                sorted(lost), ceiling=ceiling, evidence={"from": causes}, mend="mend what lowers it",
-            )  # fmt: skip
-
-
-CHECKS: Mapping[str, Callable[..., Iterator[Finding]]] = {
-    "oracle-ceiling": oracle_ceiling,
-    "unknown-label": labels.unknown_labels,
-    "missing-label": labels.unknown_labels,
-    "label-permutation": labels.exchanged_labels,
-    "label-disagrees": labels.disagreeing_labels,
-    "missing-item": parallel.missing_items,
-    "extra-item": parallel.missing_items,
-    "shifted-items": parallel.shifted_items,
-    "unordered-items": parallel.misplaced_items,
-    "misplaced-item": parallel.misplaced_items,
-    "untranslated": text.untranslated,
-    "untranslated-field": text.untranslated,
-    "wrong-script": text.wrong_script,
-    "wrong-language": text.wrong_language,
-    "mixed-language": text.mixed_language,
-    "empty-field": content.empty_fields,
-    "truncated": content.truncated_texts,
-    "lost-number": content.lost_numbers,
-    "mojibake": content.encoding_damage,
-    "lost-characters": content.encoding_damage,
-    "escaped-text": content.markup,
-    "broken-markup": content.markup,
-    "repeated-id": items.repeated_ids,
-    "repeated-item": items.repeated_items,
-    "repeated-item-labels": items.repeated_items,
-    "identical-sides": items.identical_sides,
-    "differing-sides": items.identical_sides,
-    "label-in-text": items.leaked_labels,
-    "shot-in-test": leakage.shots_in_test,
-    "shot-near-test": leakage.shots_in_test,
-    "leaked-question": leakage.leaked_questions,
-    "near-leak": leakage.leaked_questions,
-    "missing-wording": wording.missing_wording,
-    "equal-label-words": wording.similar_label_words,
-    "label-word-prefix": wording.similar_label_words,
-    "unbalanced-shots": wording.shots,
-    "repeated-shot": wording.shots,
-    "untranslated-shot": wording.shots,
-    "label-tokens": wording.label_tokens,
-    "shared-first-token": wording.label_tokens,
-    "label-pieces": wording.Tokens.label_pieces,
-    "over-context": wording.token_cost,
-    "token-cost": wording.token_cost,
-    "class-balance": labels.class_balance,
-    "nearest-item": nearest.nearest_items,
-}
-"""Each check's id, and the function whose docstring says what it can and cannot see."""
 
 
 def audit(
-    task: str,
+    benchmark: Benchmark | str,
     *,
-    data: str = "demo",
-    languages: str | Sequence[str] = "all",
     config: AuditConfig | None = None,
     tokenizer: PromptTokenizer | None = None,
     encode: Encode | None = None,
     progress: Progress = no_progress,
 ) -> list[Finding]:
-    """Every finding in a task's items, errors first. languages: as in `evaluate`.
+    """Every finding in a benchmark's items, errors first; all of its items, whatever its limit.
 
-    tokenizer: also check label words and lengths under it. encode: also compare items with a sentence encoder.
+    benchmark: as `open_benchmark` gives it, or a task's name for its demo data in all languages. tokenizer: also check
+    label words and lengths under it. encode: also compare items with a sentence encoder.
     """
-    chosen = load_task(task)
-    config = config or AuditConfig()
-    for key, named in (("skip", config.skip), ("tolerate", config.tolerate)):
-        if unknown := [check for check in named if check not in CHECKS]:
-            raise ConfigError(f"audit.{key}: no check {', '.join(unknown)}", hint="`spillover ls checks` lists them")
-    codes, files = _chosen_files(chosen, data, languages)
-    others = _other_files(chosen, data, codes)
-    step = _steps(f"audit {chosen.name}", len(codes) * (len(SHEET_CHECKS) + 3) + len(others), progress)
-    side_by_side = Languages(chosen, config, reference_language())
-    findings = list(_read_languages(side_by_side, codes, files, tokenizer, encode, step))
-    findings += _compare_languages(side_by_side)
-    findings += _other_splits(side_by_side, others, files, step)
-    findings += wording.missing_wording(chosen, codes)
-    findings += wording.similar_label_words(chosen, codes)
-    findings += wording.shots(chosen, codes, side_by_side.reference)
-    findings = [finding for finding in findings if finding.check not in config.skip]
-    if "oracle-ceiling" not in config.skip:
-        findings += list(oracle_ceiling(side_by_side, findings))
-    return worst_first(_tolerated(finding, side_by_side) for finding in findings)
-
-
-def _tolerated(finding: Finding, languages: Languages) -> Finding:
-    """The finding, as a note where it names no more rows than `tolerate` allows its check."""
-    rows = languages.sizes.get((finding.split, finding.language), 0)
-    few = 0 < len(finding.example_ids) <= languages.config.tolerate.get(finding.check, 0.0) * rows
-    return replace(finding, severity="note") if few else finding
-
-
-def _chosen_files(task: Task, data: str, languages: str | Sequence[str]) -> tuple[tuple[str, ...], dict[str, Path]]:
-    """(codes to audit, the reference first; test files by code)."""
-    files = language_files(data, task, TEST)
-    if not files:
-        raise DataError(f"{data}: no {task.name}/test/<language>.jsonl here", hint="`--data demo`, or another --task")
-    codes = select_languages(languages, files, where=f"languages of {data}")
-    return tuple(sorted(codes, key=lambda code: code != reference_language())), files
-
-
-def _other_files(task: Task, data: str, codes: Sequence[str]) -> list[tuple[str, str, Path]]:
-    """(split, language, file) of every split but the test set."""
-    return [
-        (split, code, path)
-        for split in splits(data, task)
-        if split != TEST
-        for code, path in language_files(data, task, split).items()
-        if code in codes
-    ]
-
-
-def _steps(activity: str, total: int, progress: Progress) -> Callable[[], None]:
-    """A function that says that one more of `total` steps is done: a language may have 600 rows or a million."""
-    done = count(1)
-    return lambda: progress(activity, next(done), total)
-
-
-def _read_languages(
-    languages: Languages,
-    codes: Sequence[str],
-    files: Mapping[str, Path],
-    tokenizer: PromptTokenizer | None,
-    encode: Encode | None,
-    step: Callable[[], None],
-) -> Iterator[Finding]:
-    """The checks that look at one language beside the reference; a profile of each language is kept."""
-    identify, missing = _identifiers(languages, codes)
-    yield from missing
-    tokens = wording.Tokens(tokenizer, languages.reference) if tokenizer is not None else None
-    reference: dict[str, Example] = {}
-    for code in codes:
-        more: list[SheetCheck] = []
-        if code in identify:
-            more.append(partial(text.wrong_language, identify=identify[code]))
-        if encode is not None:
-            more.append(partial(nearest.nearest_items, encode=encode))
-        if tokens is not None and code in languages.task.wordings:
-            more.append(tokens.check)
-        # A function of its own, so that a language's texts are gone before the next one's are read.
-        yield from _read_language(languages, code, files[code], reference, more, step)
-    if tokens is not None:
-        yield from tokens.label_pieces(languages.task, languages.config)
-
-
-def _read_language(
-    languages: Languages,
-    code: str,
-    path: Path,
-    reference: dict[str, Example],
-    more: Sequence[SheetCheck],
-    step: Callable[[], None],
-) -> Iterator[Finding]:
-    """The checks of one language. The reference language's rows are put into `reference`."""
-    sheet = Sheet(languages.task, code, read_rows(path, languages.task, code), reference, languages.config)
-    languages.sizes[TEST, code] = len(sheet.rows)
-    step()
-    for check in SHEET_CHECKS:
-        yield from check(sheet)
-        step()
-    for check in more:
-        yield from check(sheet)
-    step()
-    languages.add(sheet)
-    step()
-    if code == languages.reference:
-        reference.update((row.id, row) for row in reversed(sheet.rows))
-
-
-def _identifiers(languages: Languages, codes: Sequence[str]) -> tuple[dict[str, text.Identify], list[Finding]]:
-    """Language identifiers by code; without lingua none, and a note that says so."""
-    if "wrong-language" in languages.config.skip:
-        return {}, []
-    try:
-        return text.identifiers(codes, languages.config.language_confidence), []
-    except ImportError:
-        message = "wrong-language was not checked: lingua is not installed"
-        return {}, [languages.finding(UNCHECKED, "note", "", message, (), mend="pip install 'spillover[audit]'")]
-
-
-def _compare_languages(languages: Languages) -> list[Finding]:
-    """The checks across languages."""
-    runs = parallel.find_shifts(languages)
-    explained: dict[str, set[int]] = {}
-    for run in runs:
-        explained.setdefault(run.language, set()).update(range(run.start, run.end))
-    findings: list[Iterable[Finding]] = [
-        labels.unknown_labels(languages), labels.exchanged_labels(languages),
-        labels.disagreeing_labels(languages, explained), labels.class_balance(languages),
-        parallel.missing_items(languages), parallel.shifted_items(languages, runs),
-        parallel.misplaced_items(languages, runs), text.untranslated(languages),
-        content.truncated_texts(languages), content.lost_numbers(languages),
-    ]  # fmt: skip
-    return [finding for found in findings for finding in found]
-
-
-def _other_splits(
-    languages: Languages,
-    others: Sequence[tuple[str, str, Path]],
-    tests: Mapping[str, Path],
-    step: Callable[[], None],
-) -> Iterator[Finding]:
-    """Leaks and unknown labels in every split but the test set."""
-    tested = leakage.ItemHashes(languages)
-    for split, code, path in others:
-        yield from _other_split(languages, split, code, path, tests[code], tested)
-        step()
-
-
-def _other_split(
-    languages: Languages, split: str, code: str, path: Path, test: Path, tested: leakage.ItemHashes
-) -> Iterator[Finding]:
-    sheet = Sheet(languages.task, code, read_rows(path, languages.task, code), {}, languages.config, split=split)
-    languages.sizes[split, code] = len(sheet.rows)
-    yield from leakage.leaked_questions(sheet, tested, read_rows(test, languages.task, code))
-    yield from leakage.unknown_training_labels(sheet)
-
-
-def worst_first(findings: Iterable[Finding]) -> list[Finding]:
-    """Errors before warnings before notes; within them the lowest ceiling, then the most rows."""
-    return sorted(
-        findings,
-        key=lambda f: (SEVERITIES.index(f.severity), 1.0 if f.ceiling is None else f.ceiling, -len(f.example_ids)),
-    )
+    if isinstance(benchmark, str):
+        benchmark = open_benchmark(benchmark)
+    return _Audit(benchmark, config or AuditConfig(), tokenizer, encode, progress).findings()
 
 
 def audit_run(
     run: Run,
-    tasks: Sequence[str],
+    benchmarks: Sequence[Benchmark],
     *,
-    data: str,
-    languages: str | Sequence[str],
     config: AuditConfig | None = None,
     tokenizer: PromptTokenizer | None = None,
     encode: Encode | None = None,
     progress: Progress = no_progress,
 ) -> list[Finding]:
-    """The audit stage: `<run>/audit/findings.json` for all tasks. It takes seconds, so it is always made afresh."""
+    """The audit stage: `<run>/audit/findings.json` for all tasks. It takes seconds, so it is never resumed."""
     config = config or AuditConfig()
-    settings: dict[str, object] = {"languages": languages} | config.model_dump(exclude={"stop"})
+    settings: dict[str, object] = config.model_dump(exclude={"stop"})
     findings: list[Finding] = []
-    for task in tasks:
-        chosen = load_task(task)
-        settings[chosen.name] = [chosen.fingerprint, hash_files(language_files(data, chosen, TEST).values())]
-        findings += audit(
-            task, data=data, languages=languages, config=config, tokenizer=tokenizer, encode=encode, progress=progress
-        )
-    findings = worst_first(findings)
+    for benchmark in benchmarks:
+        settings[benchmark.task.name] = [benchmark.languages, benchmark.task.fingerprint, benchmark.hashes()]
+        findings += audit(benchmark, config=config, tokenizer=tokenizer, encode=encode, progress=progress)
+    findings = by_severity(findings)
     with run.stage("audit", settings, replace=True) as stage:
         write_findings(run.path / "audit" / "findings.json", findings)
         stage.facts |= dict(Counter(finding.severity for finding in findings))
     return findings
 
 
-def write_findings(path: Path, findings: Sequence[Finding]) -> None:
-    """findings.json: a list of findings, errors first."""
-    write_json(path, [asdict(finding) for finding in findings])
+class _Audit:
+    """One audit: the benchmark, the checks that run, and what was read so far."""
 
+    def __init__(
+        self,
+        benchmark: Benchmark,
+        config: AuditConfig,
+        tokenizer: PromptTokenizer | None,
+        encode: Encode | None,
+        progress: Progress,
+    ) -> None:
+        given = {
+            Need.IDENTIFIER: find_spec("lingua") is not None,
+            Need.TOKENIZER: tokenizer is not None,
+            Need.ENCODER: encode is not None,
+        }
+        self.benchmark, self.task, self.config = benchmark, benchmark.task, config
+        self.tokenizer, self.encode = tokenizer, encode
+        self.checks = select_checks(config, [need for need, there in given.items() if there])
+        self.profiles = LanguageProfiles(self.task, config.thresholds, reference_language())
+        self.codes = sorted(benchmark.languages, key=lambda code: code != self.profiles.reference)
+        self.tokens: dict[str, LanguageTokens] = {}
+        self.other_files = [
+            (split, code, path)
+            for split in benchmark.splits
+            if split != TEST
+            for code, path in language_files(benchmark.data, self.task, split).items()
+            if code in self.codes
+        ]
+        steps = len(self.codes) * (len(self._of(Scope.LANGUAGE)) + 2) + len(self.other_files)
+        self.step = _steps(f"audit {self.task.name}", steps, progress)
 
-def read_findings(path: Path) -> list[Finding]:
-    """The findings in a findings.json, those of version 0.1.0 too, whose evidence was called facts."""
-    findings = []
-    for row in read_json(path):
-        evidence = row.pop("facts", None) or row.pop("evidence", {})
-        findings.append(Finding(**row | {"example_ids": tuple(row["example_ids"]), "evidence": evidence}))
-    return findings
+    def _of(self, scope: Scope) -> list[Check]:
+        return [check for check in self.checks if check.scope == scope]
 
+    def _needs(self, need: Need) -> bool:
+        return any(check.need == need for check in self.checks)
 
-def reaches(findings: Iterable[Finding], severity: str) -> bool:
-    """Whether any finding is as bad as `severity`, or worse."""
-    return any(SEVERITIES.index(finding.severity) <= SEVERITIES.index(severity) for finding in findings)
+    def findings(self) -> list[Finding]:
+        """All findings, errors first."""
+        findings = [*self._unchecked(), *self._languages(), *self._run(Scope.LANGUAGES, self.profiles)]
+        findings += self._other_splits()
+        findings += self._run(Scope.WORDING, self._wording())
+        findings += self._run(Scope.FINDINGS, AuditSummary(self.profiles, findings))
+        return by_severity(map(self._tolerated, findings))
 
+    def _run(self, scope: Scope, given: object) -> Iterator[Finding]:
+        for check in self._of(scope):
+            yield from run_check(check, given, task=self.task.name)
 
-def refuse_errors(findings: Sequence[Finding]) -> None:
-    """DataError when an audit found errors: a run on such data stops before anything is computed."""
-    errors = [finding for finding in findings if finding.severity == "error"]
-    causes = {(f.task, f.language) for f in errors if f.check != "oracle-ceiling"}
-    # The ceiling sums up what lowers it; it is told where no cause of it is an error itself.
-    told = [f for f in errors if f.check != "oracle-ceiling" or (f.task, f.language) not in causes]
-    if told:
-        lines = [" ".join(filter(None, (f.task, f.language))) + f": {f.message}" for f in told]
-        raise DataError(
-            "\n".join(lines),
-            hint="`spillover audit --fix FOLDER` mends what is certain; `--set audit.stop=false` goes on as it is",
+    def _unchecked(self) -> Iterator[Finding]:
+        """A note where checks are left out because a package is not installed."""
+        for check in select_checks(self.config, Need):
+            if check.need == Need.IDENTIFIER and check not in self.checks:
+                message = f"{check.id} was not checked: lingua is not installed"
+                suggestion = "pip install 'spillover[audit]'"
+                yield Finding(UNCHECKED, "note", self.task.name, "", message, suggestion=suggestion)
+
+    def _languages(self) -> Iterator[Finding]:
+        """The checks of each language beside the reference; a profile of each is kept."""
+        confidence = self.config.thresholds.language_confidence
+        identify = identifiers(self.codes, confidence) if self._needs(Need.IDENTIFIER) else {}
+        reference: dict[str, Example] = {}
+        for code in self.codes:
+            # A function of its own, so that a language's texts are gone before the next one's are read.
+            yield from self._language(code, reference, identify)
+
+    def _language(
+        self, code: str, reference: dict[str, Example], identify: Mapping[str, Identify]
+    ) -> Iterator[Finding]:
+        """The checks of one language. The reference language's rows are put into `reference`."""
+        rows = read_rows(self.benchmark.files[code], self.task, code)
+        self.profiles.sizes[TEST, code] = len(rows)
+        if self.tokenizer is not None and self._needs(Need.TOKENIZER):
+            self.tokens[code] = tokenize_language(self.task, code, rows, self.tokenizer)
+        given = LanguageRows(
+            self.task,
+            code,
+            rows,
+            reference,
+            self.config.thresholds,
+            identify=identify.get(code),
+            encode=self.encode,
+            tokens=self.tokens.get(code),
+            reference_tokens=self.tokens.get(self.profiles.reference) if reference else None,
         )
+        self.step()
+        for check in self._of(Scope.LANGUAGE):
+            yield from run_check(check, given, task=self.task.name, language=code)
+            self.step()
+        self.profiles.add(given)
+        self.step()
+        if code == self.profiles.reference:
+            reference.update((row.id, row) for row in reversed(rows))
+
+    def _other_splits(self) -> Iterator[Finding]:
+        """The checks of every split but the test set."""
+        hashes = ItemHashes(self.profiles)
+        for split, code, path in self.other_files:
+            yield from self._other_split(split, code, path, hashes)
+            self.step()
+
+    def _other_split(self, split: str, code: str, path: Path, hashes: ItemHashes) -> Iterator[Finding]:
+        rows = LanguageRows(self.task, code, read_rows(path, self.task, code), {}, self.config.thresholds, split)
+        self.profiles.sizes[split, code] = len(rows.rows)
+        given = OtherSplit(rows, hashes, read_rows(self.benchmark.files[code], self.task, code))
+        for check in self._of(Scope.SPLITS):
+            yield from run_check(check, given, task=self.task.name, language=code, split=split)
+
+    def _wording(self) -> WordingInput:
+        """Languages without wording are named where all languages were asked for."""
+        every_language = set(self.codes) == set(self.benchmark.files)
+        without = self.benchmark.without_wording if every_language else ()
+        thresholds = self.config.thresholds
+        return WordingInput(self.task, self.codes, without, self.profiles.reference, thresholds, self.tokens)
+
+    def _tolerated(self, finding: Finding) -> Finding:
+        """The finding, as a note where it names no more rows than `tolerate` allows its check."""
+        rows = self.profiles.sizes.get((finding.split, finding.language), 0)
+        few = 0 < len(finding.example_ids) <= self.config.tolerate.get(finding.check, 0.0) * rows
+        return replace(finding, severity="note") if few else finding
+
+
+def _steps(activity: str, total: int, progress: Progress) -> Callable[[], None]:
+    """A function that reports one more of `total` steps: a language may have 600 rows or a million."""
+    done = count(1)
+    return lambda: progress(activity, next(done), total)

@@ -19,7 +19,7 @@ from spillover.core.files import as_data_error, atomic, plain, read_table, read_
 from spillover.core.languages import language
 from spillover.core.runs import Run, existing_run
 from spillover.core.types import Evaluation
-from spillover.stages.audit.stage import read_findings
+from spillover.stages.audit.findings import read_findings
 from spillover.stages.compare.format import p_value, percent, points
 from spillover.stages.compare.language_groups import group_title
 from spillover.stages.report import provenance as made

@@ -1,0 +1,66 @@
+"""Findings in order, on disk, and what a run makes of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import get_args
+
+from spillover.core.errors import DataError
+from spillover.core.files import read_json, write_json
+from spillover.core.types import Finding, Severity
+
+SEVERITIES: tuple[Severity, ...] = get_args(Severity)
+"""The worst first. `error`: a score from this data is wrong. `warning`: rows measure something else than they should.
+`note`: good to know."""
+
+# Keys of findings.json in earlier versions.
+RENAMED_KEYS = {"facts": "evidence", "mend": "suggestion"}
+
+
+def by_severity(findings: Iterable[Finding]) -> list[Finding]:
+    """Errors before warnings before notes; within them the lowest ceiling, then the most rows."""
+    return sorted(
+        findings,
+        key=lambda f: (SEVERITIES.index(f.severity), 1.0 if f.ceiling is None else f.ceiling, -len(f.example_ids)),
+    )
+
+
+def write_findings(path: Path, findings: Sequence[Finding]) -> None:
+    """findings.json: a list of findings, errors first."""
+    write_json(path, [_json(finding) for finding in findings])
+
+
+def _json(finding: Finding) -> dict[str, object]:
+    values = asdict(replace(finding, repair=None))
+    del values["repair"]
+    return values
+
+
+def read_findings(path: Path) -> list[Finding]:
+    """The findings in a findings.json, also of earlier versions."""
+    findings = []
+    for row in read_json(path):
+        values = {RENAMED_KEYS.get(key, key): value for key, value in row.items()}
+        findings.append(Finding(**values | {"example_ids": tuple(values["example_ids"])}))
+    return findings
+
+
+def reaches(findings: Iterable[Finding], severity: Severity) -> bool:
+    """Whether any finding is of this severity, or worse."""
+    return any(SEVERITIES.index(finding.severity) <= SEVERITIES.index(severity) for finding in findings)
+
+
+def refuse_errors(findings: Sequence[Finding]) -> None:
+    """DataError when an audit found errors: a run on such data stops before anything is computed."""
+    errors = [finding for finding in findings if finding.severity == "error"]
+    explained = {(f.task, f.language) for f in errors if f.check != "oracle-ceiling"}
+    # The ceiling sums up its causes; it is shown where no cause of it is an error itself.
+    shown = [f for f in errors if f.check != "oracle-ceiling" or (f.task, f.language) not in explained]
+    if shown:
+        lines = [" ".join(filter(None, (f.task, f.language))) + f": {f.message}" for f in shown]
+        raise DataError(
+            "\n".join(lines),
+            hint="`spillover audit --fix FOLDER` repairs what is certain; `--set audit.stop=false` runs on it as it is",
+        )

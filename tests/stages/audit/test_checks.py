@@ -1,0 +1,157 @@
+"""The table of checks is what is listed, skipped, run and repaired; and a fault of each class, planted in one of the demo
+data's languages, is found there, and nothing is reported elsewhere."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import get_type_hints
+
+import numpy as np
+import pytest
+
+from spillover.core.config import AuditConfig, AuditThresholds
+from spillover.core.errors import ConfigError
+from spillover.core.files import resources
+from spillover.models.tokenizer import Counter
+from spillover.stages.audit import audit, checks
+from spillover.stages.audit.checks import CHECKS, INPUTS, Check, Need, Scope, describe_checks, select_checks
+from spillover.stages.audit.findings import write_findings
+from spillover.stages.audit.inputs import Fault, LanguageRows
+from spillover.stages.audit.repaired_copy import write_repaired_copy
+from spillover.stages.audit.row_repairs import RestoreText
+from spillover.tasks.benchmark import open_benchmark
+from tests.builders import make_tokenizer, small_data
+from tests.stages.audit.builders import WITHOUT_IDENTIFIER, audit_folder
+from tests.stages.audit.faults import CHANGES_SCORES, FOUND_BY, WHOLE_FILE, plant, read_data, write_data
+
+SUMS = {"oracle-ceiling", "class-balance"}
+
+
+def audit_everything(folder, skip=()):
+    """An audit with all that a check may need."""
+    return audit_folder(
+        folder,
+        config=AuditConfig(skip=list(skip)),
+        tokenizer=Counter("tiny", 10_000, make_tokenizer("byte-level")),
+        encode=lambda texts: np.eye(len(texts), dtype=np.float32),
+    )
+
+
+@pytest.fixture
+def checks_run(monkeypatch):
+    """The (id, scope) of every check that ran, in the order of their first runs."""
+    run: dict[tuple[str, Scope], None] = {}
+
+    def recorded(check):
+        def function(given):
+            run[check.id, check.scope] = None
+            assert isinstance(given, INPUTS[check.scope])
+            return check.function(given)
+
+        return replace(check, function=function)
+
+    monkeypatch.setattr(checks, "CHECKS", tuple(map(recorded, CHECKS)))
+    return run
+
+
+def test_a_check_that_is_listed_is_run(tmp_path, checks_run):
+    audit_everything(small_data(tmp_path))
+    listed = {line.splitlines()[0] for line in describe_checks()}
+    assert listed == {check.id for check in CHECKS}
+    assert set(checks_run) == {(check.id, check.scope) for check in CHECKS}
+
+
+def test_a_check_that_is_skipped_is_not_computed(tmp_path, checks_run):
+    skipped = ["mojibake", "wrong-language", "shifted-items", "missing-wording", "leaked-question", "oracle-ceiling"]
+    audit_everything(small_data(tmp_path), skip=skipped)
+    assert {check.id for check in CHECKS} - {check_id for check_id, _ in checks_run} == set(skipped)
+
+
+def test_nothing_is_computed_when_all_is_skipped(tmp_path, checks_run):
+    assert audit_everything(small_data(tmp_path), skip=[check.id for check in CHECKS]) == []
+    assert not checks_run
+
+
+def shouting(rows: LanguageRows):
+    """Texts in capitals. Cannot see a text that is loud in other ways."""
+    loud = [row.id for row in rows.rows if row.fields["review"].isupper()]
+    if loud:
+        yield Fault("in capitals", loud, repair=RestoreText(loud))
+
+
+def test_a_check_is_added_with_a_function_and_a_row(tmp_path, monkeypatch):
+    row = Check("shouting", Scope.LANGUAGE, "warning", shouting, ("text_letters",), RestoreText)
+    monkeypatch.setattr(checks, "CHECKS", (*CHECKS, row))
+    folder = small_data(tmp_path / "data", ("en", "de"))
+    path = folder / "sentiment" / "test" / "de.jsonl"
+    path.write_text(path.read_text().replace("review 0 in de", "CAF\u00c9 &AMP; BAR"))
+    (listed,) = [text for text in describe_checks() if text.startswith("shouting\n")]
+    assert "warning, each language, text_letters 10, repaired by --fix" in listed
+    assert "Cannot see a text that is loud" in listed
+    config = AuditConfig(skip=["escaped-text", "wrong-language"])
+    (finding,) = audit_folder(folder, config=config)
+    assert (finding.check, finding.severity, finding.language) == ("shouting", "warning", "de")
+    (repair,) = write_repaired_copy([finding], [open_benchmark("sentiment", data=str(folder))], tmp_path / "fixed")
+    assert (repair.check, repair.after) == ("shouting", "CAFÉ & BAR")
+    assert audit_folder(folder, config=AuditConfig(skip=[*config.skip, "shouting"])) == []
+
+
+def test_the_table_is_consistent():
+    assert len({(check.id, check.scope) for check in CHECKS}) == len(CHECKS)
+    thresholds = {key for check in CHECKS for key in check.thresholds}
+    assert thresholds == set(AuditThresholds.model_fields), "every threshold is some check's, and every key is there"
+    for check in CHECKS:
+        hints = get_type_hints(check.function)
+        assert [kind for name, kind in hints.items() if name != "return"] == [INPUTS[check.scope]], check.id
+
+
+def test_every_check_says_what_it_sees_and_what_it_cannot_see():
+    for check in CHECKS:
+        text = check.function.__doc__ or ""
+        assert "annot" in text or "passes over" in text.lower(), check.id
+
+
+def test_checks_without_what_they_need_are_not_selected():
+    selected = {check.id for check in select_checks(AuditConfig(), [])}
+    assert {check.id for check in CHECKS} - selected == {check.id for check in CHECKS if check.need}
+    assert "token-cost" in {check.id for check in select_checks(AuditConfig(), [Need.TOKENIZER])}
+
+
+@pytest.mark.parametrize("options", [{"skip": ["birds"]}, {"tolerate": {"birds": 0.1}}])
+def test_an_unknown_check_is_refused(options):
+    with pytest.raises(ConfigError, match="no check birds"):
+        select_checks(AuditConfig(**options), [])
+
+
+@pytest.fixture(scope="module")
+def nli():
+    return read_data(resources() / "demo" / "nli" / "test")
+
+
+@pytest.mark.parametrize("fault", FOUND_BY)
+@pytest.mark.parametrize("language", ["ru", "de"])
+def test_a_planted_fault_is_found_where_it_is(fault, language, nli, tmp_path):
+    rate = 1.0 if fault in WHOLE_FILE else 0.5 if fault in ("off-by-one lines", "mojibake") else 0.1
+    rows, training, damaged = plant(fault, nli, language, "en", rate, np.random.default_rng(3))
+    assert damaged
+    folder = write_data(tmp_path / "data", "nli", {**nli, language: rows}, {language: training} if training else {})
+    findings = [f for f in audit_folder(folder, "nli", config=WITHOUT_IDENTIFIER) if f.severity != "note"]
+    named = {i for f in findings if f.check in FOUND_BY[fault] and f.language == language for i in f.example_ids}
+    assert len(named & set(damaged)) >= 0.5 * len(damaged)
+    assert [f for f in findings if f.language != language and f.check not in SUMS] == []
+    if fault in CHANGES_SCORES:
+        errors = [f for f in findings if f.severity == "error"]
+        assert errors
+        assert fault == "off-by-one lines" or any(f.ceiling is not None and f.ceiling < 1 for f in errors)
+    write_findings(tmp_path / "findings.json", findings)  # evidence is plain JSON
+
+
+def test_planting_is_seeded_and_leaves_its_input_alone(nli):
+    before = [dict(row) for row in nli["de"]]
+    first, second = (plant("truncated rows", nli, "de", "en", 0.2, np.random.default_rng(1)) for _ in range(2))
+    assert first == second
+    assert nli["de"] == before
+
+
+def test_no_warning_on_undamaged_data():
+    assert [f for f in audit("nli", config=WITHOUT_IDENTIFIER) if f.severity != "note"] == []

@@ -1,0 +1,29 @@
+from __future__ import annotations
+
+from spillover.core.types import Example
+from spillover.stages.audit.row_repairs import DropCopies, RenameLabels, RestoreText, SetLabels
+
+
+def rows(*labels):
+    return [Example(f"i{i}", "de", {"review": "caf\u00c3\u00a9"}, label) for i, label in enumerate(labels)]
+
+
+def test_labels_are_renamed_and_others_left_alone():
+    renamed = RenameLabels({"gut": "positive"}).apply(rows("gut", "negative", None))
+    assert [row.label for row in renamed] == ["positive", "negative", None]
+
+
+def test_labels_of_single_rows_are_set():
+    assert [row.label for row in SetLabels({"i1": "positive"}).apply(rows("negative", "negative"))] == [
+        "negative",
+        "positive",
+    ]
+
+
+def test_text_is_restored_in_the_named_rows_alone():
+    assert [row.fields["review"] for row in RestoreText({"i0"}).apply(rows("a", "a"))] == ["café", "caf\u00c3\u00a9"]
+
+
+def test_the_first_of_identical_rows_is_kept():
+    first, second = rows("a", "b")
+    assert DropCopies({"i0"}).apply([first, second, first, second]) == [first, second, None, second]
