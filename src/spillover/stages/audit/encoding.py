@@ -26,7 +26,7 @@ ESCAPE = re.compile(r"\\(?:u[0-9a-fA-F]{4}|x[0-9a-fA-F]{2}|[nrt\"'\\/])")
 def repair_mojibake(text: str) -> str:
     """The text with UTF-8 that was read as Windows-1252 or Latin-1 decoded correctly; twice, if it was done twice.
 
-    Nothing is changed unless one place in the text cannot be intended.
+    Nothing is changed unless some characters of the text cannot be intended.
     """
     for _ in range(2):
         if not any(map(is_surely_mojibake, MOJIBAKE.finditer(text))):

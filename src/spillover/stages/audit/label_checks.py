@@ -129,23 +129,24 @@ def exchanged_labels(languages: LanguageProfiles) -> Iterator[Fault]:
     or with one language alone; with two, the reference language is believed.
     """
     ids = languages.item_ids()
-    for found in _permutations(languages):
-        listed = ", ".join(f"{given} is {meant}" for given, meant in found.meanings.items())
-        certain = found.after >= LEAST_AGREEMENT
+    for permutation in _permutations(languages):
+        listed = ", ".join(f"{given} is {meant}" for given, meant in permutation.meanings.items())
+        certain = permutation.after >= LEAST_AGREEMENT
+        before, after = f"{100 * permutation.before:.1f} %", f"{100 * permutation.after:.1f} %"
         yield Fault(
-            f"classes are exchanged ({listed}): {100 * found.before:.1f} % of the labels agree with the other "
-            f"languages, {100 * found.after:.1f} % when corrected; a perfect model scores {100 * found.before:.0f} %",
-            [ids[i] for i in found.wrong],
-            found.language,
+            f"classes are exchanged ({listed}): {before} of the labels agree with the other languages, {after} when "
+            f"corrected; a perfect model scores {100 * permutation.before:.0f} %",
+            [ids[i] for i in permutation.wrong],
+            permutation.language,
             evidence={
-                "mapping": found.meanings,
-                "agree": round(found.before, 4),
-                "agree when put right": round(found.after, 4),
+                "mapping": permutation.meanings,
+                "agree": round(permutation.before, 4),
+                "agree when put right": round(permutation.after, 4),
             },
-            ceiling=found.before,
+            ceiling=permutation.before,
             certainty="certain" if certain else "likely",
             suggestion="`--fix` corrects them" if certain else "compare the rows with the reference language",
-            repair=RenameLabels(found.meanings) if certain else None,
+            repair=RenameLabels(permutation.meanings) if certain else None,
         )
 
 
@@ -210,9 +211,9 @@ def _corrected_labels(languages: LanguageProfiles) -> Labels:
     """[languages, items] labels with exchanged classes corrected."""
     given, words = languages.labels(), languages.task.labels
     corrected = given.copy()
-    for found in _permutations(languages):
-        number = languages.codes.index(found.language)
-        for label, meaning in found.meanings.items():
+    for permutation in _permutations(languages):
+        number = languages.codes.index(permutation.language)
+        for label, meaning in permutation.meanings.items():
             corrected[number][given[number] == words.index(label)] = words.index(meaning)
     return corrected
 
@@ -225,21 +226,21 @@ def class_balance(languages: LanguageProfiles) -> Iterator[Fault]:
     see exchanged classes of equal size.
     """
     labels, words, limit = languages.labels(), languages.task.labels, languages.thresholds.balance
-    counts = np.stack([np.bincount(own[(own >= 0) & (own < len(words))], minlength=len(words)) for own in labels])
+    counts = np.stack([np.bincount(row[(row >= 0) & (row < len(words))], minlength=len(words)) for row in labels])
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     usual = np.median(shares, axis=0)
     if languages.believed(languages.reference) and languages.reference in languages.codes:
         usual = shares[languages.codes.index(languages.reference)]
-    for code, own in zip(languages.profiles, shares, strict=True):
-        if np.abs(own - usual).max() > limit:
+    for code, language_shares in zip(languages.profiles, shares, strict=True):
+        if np.abs(language_shares - usual).max() > limit:
             listed = ", ".join(
                 f"{label} {100 * here:.0f} % against {100 * there:.0f} %"
-                for label, here, there in zip(words, own, usual, strict=True)
+                for label, here, there in zip(words, language_shares, usual, strict=True)
             )
             yield Fault(
                 f"classes have other shares than in the other languages: {listed}",
                 language=code,
-                evidence={"shares": dict(zip(words, own.round(4).tolist(), strict=True))},
+                evidence={"shares": dict(zip(words, language_shares.round(4).tolist(), strict=True))},
                 suggestion="find the missing items or the wrong labels",
             )
     if usual.max() > 1 / len(words) + limit and usual.sum() > 0:

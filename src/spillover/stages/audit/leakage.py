@@ -62,6 +62,7 @@ class ItemHashes:
     """Hashes of the test items of all languages, sorted, and the first item with each."""
 
     def __init__(self, languages: LanguageProfiles) -> None:
+        """languages: with at least one profile."""
         self.codes, self.item_ids = languages.codes, languages.item_ids()
         profiles = list(languages.profiles.values())
         self.hashes, first = np.unique(np.concatenate([profile.keys for profile in profiles]), return_index=True)

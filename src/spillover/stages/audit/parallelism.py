@@ -253,17 +253,18 @@ def standardised(values: NDArray[np.float32]) -> Floats:
     return np.asarray(np.nan_to_num(np.clip(scaled, -3, 3), nan=0.0), dtype=np.float64)
 
 
-def _shape_scores(own: Floats, others: Floats, reach: int) -> Floats:
+def _shape_scores(shapes: Floats, others: Floats, reach: int) -> Floats:
     """[items, shifts]: log-likelihood ratio of "the same item" against "any item", summed over the features."""
     spread = others.std(axis=0)
     others = others / np.where(spread > LEAST_SPREAD, spread, 1)
-    n = len(own)
+    n = len(shapes)
     shifted = [_moved(others, shift) for shift in range(-reach, reach + 1)]
-    rho = np.clip(np.max([(own * other).mean(axis=0) for other in shifted], axis=0), 0.0, 0.95)
+    rho = np.clip(np.max([(shapes * other).mean(axis=0) for other in shifted], axis=0), 0.0, 0.95)
     scores = np.full((n, 2 * reach + 1), -1.0)
     for column, shift in enumerate(range(-reach, reach + 1)):
         other = shifted[column]
-        ratio = -0.5 * np.log(1 - rho**2) - (rho**2 * (own**2 + other**2) - 2 * rho * own * other) / (2 * (1 - rho**2))
+        quadratic = rho**2 * (shapes**2 + other**2) - 2 * rho * shapes * other
+        ratio = -0.5 * np.log(1 - rho**2) - quadratic / (2 * (1 - rho**2))
         inside = slice(max(0, -shift), n - max(0, shift))
         scores[inside, column] = ratio.sum(axis=1)[inside]
     return scores
@@ -278,15 +279,15 @@ def _moved(values: Floats, shift: int) -> Floats:
 
 
 def _length_correlations(languages: LanguageProfiles) -> dict[str, float]:
-    """Each language's correlation of a field's length with the mean of the others', of the field where it is highest;
+    """Each language's correlation of a field's length with the mean of the others', in the field where it is highest;
     NaN where all texts are equally long."""
     scaled, total, _ = _standardised_shapes(languages)
     lengths = range(0, scaled.shape[2], SHAPE_FEATURES)
     correlations = {}
     for number, code in enumerate(languages.profiles):
-        own, others = scaled[number][:, lengths], (total - scaled[number])[:, lengths]
-        usable = (own.std(axis=0) > LEAST_SPREAD) & (others.std(axis=0) > LEAST_SPREAD)
-        pairs = zip(own.T[usable], others.T[usable], strict=True)
+        language_lengths, other_lengths = scaled[number][:, lengths], (total - scaled[number])[:, lengths]
+        usable = (language_lengths.std(axis=0) > LEAST_SPREAD) & (other_lengths.std(axis=0) > LEAST_SPREAD)
+        pairs = zip(language_lengths.T[usable], other_lengths.T[usable], strict=True)
         correlations[code] = max((float(np.corrcoef(*pair)[0, 1]) for pair in pairs), default=np.nan)
     return correlations
 
@@ -295,6 +296,7 @@ class ExpectedAnchors:
     """The numbers and names that the other languages keep in each item: (item, anchor) pairs and how rare each is."""
 
     def __init__(self, languages: LanguageProfiles) -> None:
+        """languages: with at least one profile."""
         self.n_items = len(languages.ids)
         self.by_language = {
             code: np.unique(_pair(profile.items[profile.anchor_rows], profile.anchors))
@@ -313,8 +315,9 @@ class ExpectedAnchors:
     def anchor_scores(self, code: str, reach: int) -> Floats:
         """[items, shifts] nats of the numbers and names that an item shares with the item so many lines on."""
         pairs, nats = self.of_others(code)
-        own = self.by_language[code]
-        items, anchors = (own >> np.uint64(32)).astype(np.int64), own & np.uint64(0xFFFFFFFF)
+        language_pairs = self.by_language[code]
+        items = (language_pairs >> np.uint64(32)).astype(np.int64)
+        anchors = language_pairs & np.uint64(0xFFFFFFFF)
         scores = np.zeros((self.n_items, 2 * reach + 1))
         if not len(pairs):
             return scores

@@ -23,7 +23,7 @@ from spillover.core.types import Task
 from spillover.stages.audit.inputs import LanguageRows
 from spillover.tasks.overlap import text_key
 
-# A group of three digits after a blank, a point or a comma is the rest of one number.
+# A group of three digits after a space, a point or a comma is the rest of one number.
 NUMBER = re.compile(r"\d+(?:[.,'’\u00a0\u202f ]\d{3}(?!\d)|[.,]\d+)*")
 NAME = re.compile(r"\b[A-Z][A-Za-z0-9]{2,}")
 WIDE = re.compile("[\u1100-\u115f\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\uff00-\uff60]")
@@ -74,6 +74,7 @@ class LanguageProfiles:
     cache: dict[Hashable, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        """Number the task's labels first."""
         self.words |= {label: i for i, label in enumerate(self.task.labels)}
 
     def add(self, rows: LanguageRows) -> None:
@@ -95,31 +96,31 @@ class LanguageProfiles:
 
     def labels(self) -> NDArray[np.int32]:
         """[languages, items] label word of each item, -1 where there is none. The first row of an id counts."""
-        return self._by_item(lambda own: own.labels, -1)
+        return self._by_item(lambda profile: profile.labels, -1)
 
     def present(self) -> NDArray[np.bool_]:
         """[languages, items] whether the language has the item."""
-        return self._by_item(lambda own: np.ones(len(own.items), dtype=np.bool_), False)
+        return self._by_item(lambda profile: np.ones(len(profile.items), dtype=np.bool_), False)
 
     def shapes(self) -> NDArray[np.float32]:
         """[languages, items, fields, SHAPE_FEATURES] lengths and punctuation, NaN where the language lacks the item."""
-        return self._by_item(lambda own: own.shape, np.nan)
+        return self._by_item(lambda profile: profile.shape, np.nan)
 
     def ends(self) -> NDArray[np.bool_]:
         """[languages, items, fields] whether the text has final punctuation."""
-        return self._by_item(lambda own: own.ends, False)
+        return self._by_item(lambda profile: profile.ends, False)
 
     def same(self) -> NDArray[np.bool_]:
         """[languages, items, fields] whether the text is the reference's."""
-        return self._by_item(lambda own: own.same, False)
+        return self._by_item(lambda profile: profile.same, False)
 
     def letters(self) -> NDArray[np.int32]:
         """[languages, items, fields] number of letters."""
-        return self._by_item(lambda own: own.letters, 0)
+        return self._by_item(lambda profile: profile.letters, 0)
 
     def _by_item(self, values: Callable[[Profile], NDArray[Value]], empty: object) -> NDArray[Value]:
         """[languages, items, ...] of values that the profiles hold row by row."""
-        return np.stack([self._of_language(own.items, values(own), empty) for own in self.profiles.values()])
+        return np.stack([self._of_language(kept.items, values(kept), empty) for kept in self.profiles.values()])
 
     def _of_language(self, items: NDArray[np.int32], values: NDArray[Value], empty: object) -> NDArray[Value]:
         by_item = np.full((len(self.ids), *values.shape[1:]), empty, dtype=values.dtype)
