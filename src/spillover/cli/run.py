@@ -14,19 +14,19 @@ from spillover.cli.terminal import progress_bars
 
 def run(
     config: Annotated[Path | None, typer.Argument(help="A YAML file.")] = None,
-    out: Annotated[Path | None, typer.Option("--out", help="Run folder; runs/<name> when left out.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Run folder (default: runs/<name>).")] = None,
     set_: Set = None,
     limit: Limit = None,
     help_config: Annotated[
-        bool, typer.Option("--help-config", help="List every key with its default, and stop.")
+        bool, typer.Option("--help-config", help="List every key with its default, range and meaning.")
     ] = False,
 ) -> None:
-    """Every stage of a config, again = go on."""
-    from spillover.core.config import config_lines, load_config
+    """Run all stages of a config; resumes if interrupted."""
+    from spillover.core.config import config_keys, load_config
 
     if help_config:
-        for key, default, kind in config_lines():
-            print(f"{key:<28} {default:<26} {kind}")
+        for key in config_keys():
+            print(f"{key.name}: {key.default}\n    {key.kind}. {key.description}")
         return
     if config is None:
         raise typer.BadParameter("give a config file, as in: spillover run examples/paper.yaml")

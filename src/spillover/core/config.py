@@ -5,10 +5,11 @@ Order of precedence: defaults here < the file < `--set a.b=c` < flags (which `cl
 
 from __future__ import annotations
 
+import json
 import logging
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from copy import deepcopy
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -33,7 +34,7 @@ Best = Literal[
 
 
 class Section(BaseModel):
-    """Unknown keys are mistakes, and nothing is changed after it was checked."""
+    """Unknown keys are errors, and nothing changes after it was checked. Each key's docstring is its help text."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
@@ -48,15 +49,22 @@ def on_hub(name: str) -> tuple[str, str | None]:
 
 
 class ModelConfig(Section):
-    """Which model, and how it is loaded. `name`: smollm2-135m, a Hugging Face id or a path."""
+    """Which model, and how it is loaded."""
 
     name: str = "smollm2-135m"
+    """A packaged model (`spillover ls models`), a Hugging Face id, or a folder."""
     revision: str | None = None
+    """Branch, tag or commit on the hub."""
     adapter: str | None = None
+    """Folder of a LoRA adapter."""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    """auto: bfloat16 where the hardware multiplies it, else float32 (float16 on older GPUs)."""
     device: str = "auto"
+    """auto, cpu, cuda, cuda:1, mps, ..."""
     load_in_4bit: bool = False
+    """Load with bitsandbytes in 4 bits."""
     trust_remote_code: bool = False
+    """Run code that comes with the model."""
 
 
 class AuditThresholds(Section):
@@ -115,155 +123,188 @@ class AuditConfig(Section):
 
 
 class BuildConfig(Section):
-    """Question-translation pairs. `sources`: "all" for every language with questions but the target, which is the
-    reference language when null. `pairs`: per source language on the average, null for all. `files`: ready-made pairs
-    instead (build/exchange.py says which).
-
-    `mix`, `temperature`: shares of the source languages. `replay`: share of rows that are plain text in the reference
-    language, its questions or the lines of the file `replay_text` (build/mix.py). `missing_items`: pairwise lets each
-    source use the questions that it shares with the target.
-
-    `arm`: translate, or a placebo (build/arms.py says what each is). `off_domain`: the other task of that arm.
-    """
+    """Question-translation pairs, or a placebo arm of them."""
 
     task: str = "sentiment"
+    """Task whose training questions are paired: a bundled name or a folder."""
     sources: Languages = "all"
+    """Source languages, as in zh,sw; all: every language with questions but the target."""
     target: str | None = None
+    """Target language; null: the reference language."""
     pairs: Count | None = None
+    """Pairs per source language, on average; null: all."""
     arm: Literal["translate", "shuffled", "copy", "template", "off-domain", "labelled"] = REAL_ARM
+    """translate, or a placebo arm."""
     off_domain: str | None = None
+    """The other task of the off-domain arm."""
     overlap: Literal["refuse", "drop"] = "refuse"
+    """Training questions that are test items."""
     missing_items: Literal["refuse", "pairwise"] = "refuse"
+    """pairwise: each source uses the questions that it shares with the target."""
     mix: Literal["proportional", "equal", "temperature"] = "proportional"
+    """Shares of the source languages."""
     temperature: Annotated[float, Field(ge=1)] = 3.0
+    """Sampling temperature of the shares; 1 is proportional."""
     replay: Share = 0.0
+    """Share of rows that are plain text in the reference language, to preserve it."""
     replay_text: str | None = None
+    """File whose lines are replayed; null: the task's questions in the reference language."""
     files: list[str] = []
+    """Ready-made pairs instead: the paper's, TRL's or LLaMA-Factory's files (its dataset_info.json)."""
 
 
 class TrainConfig(Section):
     """LoRA tuning. The defaults are the gentlest recipe of those measured on the packaged model (EXPERIMENTS.md); the
-    paper's own, with 5e-5 and three epochs, is examples/paper.yaml.
-
-    `batch`: pairs a step, over all processes; it is computed in parts of at most `batch_tokens` tokens.
-    `method`: which adapter, by peft's name for it; those that change the base's weights (pissa, olora) are saved as
-    plain LoRA of twice the rank. `targets`: names of linear layers, or all-linear. `long_pairs`: what becomes of a pair
-    of more than `max_tokens` tokens; cut takes them off the end of its completion.
-
-    `chat_template`: wrap each pair in the model's own chat template. `keep_merged`: also write the merged weights.
-    `seed`: of the training alone, null for the run's own: seeds then share their pairs and test items.
-
-    `eval_every`: steps between two in-training evaluations on a few items of the first task, null for none. `guard`:
-    reference stops when the reference language has lost more than `compare.margin`, null never does. `best`: what the
-    kept checkpoint is best in. `eval_items`: of each language, and `eval_reference_items` of the reference language,
-    whose fall must stand out from noise. `eval_languages`: null for the reference language, those trained on and three
-    others.
-    """
+    paper's own, with 5e-5 and three epochs, is examples/paper.yaml."""
 
     method: Literal["lora", "rslora", "dora", "pissa", "olora", "orthogonal"] = "lora"
+    """Adapter, by peft's name for it. pissa and olora change the base's weights; they are saved as plain LoRA of twice
+    the rank."""
     rank: Count = 8
+    """Rank of the adapter."""
     alpha: Positive = 16.0
+    """LoRA's alpha: updates are scaled by alpha / rank."""
     dropout: Share = 0.0
+    """Dropout of the adapter's input."""
     targets: list[str] | Literal["all-linear"] = ["q_proj", "v_proj"]
+    """Names of the linear layers that get an adapter, or all-linear."""
     learning_rate: Positive = 2e-4
+    """Peak learning rate of AdamW."""
     schedule: Literal["cosine", "linear", "constant_with_warmup"] = "cosine"
+    """Learning-rate schedule."""
     warmup: Share = 0.1
+    """Share of the steps for warm-up."""
     epochs: Positive = 1.0
+    """Passes over the pairs."""
     batch: Count = 16
+    """Effective batch: pairs a step, over all processes."""
     batch_tokens: Count = 1024
+    """Tokens computed at a time; a batch is split into parts of at most so many."""
     max_tokens: Count = 2048
+    """Longest pair."""
     long_pairs: Literal["refuse", "drop", "cut"] = "refuse"
+    """Pairs of more than max_tokens tokens; cut shortens the completion."""
     validation: Share = 0.05
+    """Share of the pairs held out for validation loss."""
     checkpoint_steps: Count = 50
+    """Steps between checkpoints."""
     end_of_text: bool = True
+    """Train the end-of-text token after each completion."""
     chat_template: bool = False
+    """Wrap each pair in the model's own chat template."""
     report_to: list[str] = []
+    """Experiment trackers, as transformers names them: tensorboard, wandb, ..."""
     keep_merged: bool = True
+    """Also write the merged weights."""
     eval_every: Count | None = None
+    """Steps between in-training evaluations on a few items of the first task; null: none."""
     guard: Literal["reference"] | None = "reference"
+    """reference: stop when the reference language has lost more than compare.margin; null: never."""
     best: Best = "validation_loss"
+    """What the kept checkpoint is best in."""
     eval_items: Count = 32
+    """Items of each language in in-training evaluation."""
     eval_reference_items: Count = 400
+    """Items of the reference language, whose fall must stand out from noise."""
     eval_languages: Languages | None = None
+    """Languages of in-training evaluation; null: the reference language, those trained on and three others."""
     seed: Annotated[int, Field(ge=0)] | None = None
+    """Seed of the training alone; null: the run's. Seeds then share their pairs and test items."""
 
 
 class EvaluateConfig(Section):
-    """`labels`: native, english or another label set of the task. `shots`: own, or the language of all shots.
-
-    `rule`: exact, or paper for the paper's own (for comparison alone). `budget_minutes`: as many items as this machine
-    scores in that time with one model on one task, the same in every language; null for all.
-    `content_free`: inputs without content, scored beside the items for contextual calibration.
-    """
+    """Log-probabilities of every label for every item."""
 
     labels: str = "english"
+    """Label set: native, english, irrelevant, or another of the task."""
     shots: str = "own"
+    """Language of the few-shot examples: own (the item's), or a code for all."""
     rule: Literal["exact", "paper"] = "exact"
+    """exact: whole label words; paper: the paper's first-token rule, for comparison alone."""
     budget_minutes: Positive | None = None
+    """As many items as this machine scores in that time with one model on one task, the same in every language; null:
+    all."""
     content_free: list[str] = ["N/A", "", "[MASK]"]
+    """Inputs without content, scored beside the items for contextual calibration."""
     batch_tokens: Count = 4096
+    """Tokens computed at a time."""
     prefix_cache: bool = True
+    """Compute the shared few-shot prefix once."""
     missing_items: Literal["refuse", "intersection"] = "refuse"
+    """Items that some language lacks; intersection leaves them out everywhere."""
     disagreeing_labels: Literal["refuse", "keep"] = "refuse"
+    """Items whose label differs between languages."""
 
 
 class CompareConfig(Section):
-    """`draws`: bootstrap resamples. `level`: coverage of the intervals; 1 - level is the size of the tests.
-
-    `length`: the rule for labels of several tokens, summed log-probability or its mean per token or byte, for all
-    numbers. `calibration`: what calibrated accuracy and prior repair rest on. Neither needs the model.
-    `margin`: what the reference language may lose. `effect`: the smallest change in accuracy that matters; what cannot
-    find it with `power` is called underpowered. `groups`: your own lists of languages. `against`: other run folders,
-    placebo arms or further seeds, that this run is compared with.
-    """
+    """Intervals, tests and the verdict. Nothing here needs the model."""
 
     draws: Count = 2000
+    """Bootstrap resamples."""
     level: Annotated[float, Field(gt=0, lt=1)] = 0.95
+    """Coverage of the intervals; 1 - level is the significance level."""
     margin: Annotated[float, Field(gt=0, lt=1)] = 0.02
+    """Non-inferiority margin of the reference language; 0.02 is 2 points."""
     effect: Annotated[float, Field(gt=0, lt=1)] = 0.05
+    """Smallest change in accuracy that matters; 0.05 is 5 points."""
     power: Annotated[float, Field(gt=0, lt=1)] = 0.8
+    """Power below which a test for `effect` is called underpowered."""
     calibration: Literal["none", "batch", "contextual", "pmi"] = "batch"
+    """Calibration of calibrated accuracy and the label-bias component."""
     length: Literal["sum", "token", "byte"] = "sum"
+    """Length rule for labels of several tokens: summed log-probability, or its mean per token or byte."""
     groups: dict[str, list[str]] = {}
+    """Your own groups of languages, by name."""
     against: list[str] = []
+    """Other run folders, placebo arms or further seeds, that this run is compared with."""
     missing_items: Literal["refuse", "intersection"] = "refuse"
+    """Items that one side lacks; intersection leaves them out."""
 
 
 class ProbeConfig(Section):
-    """Which items to look at, of those that were evaluated. null: the first task, all languages.
-
-    `layers`: whose states to keep, 0 is the embedding; null for all. `rule`: which tokens the lens counts as a label's
-    first, exact or the paper's.
-    `pairs`: alignment of each language with the reference language, or of all with all. `draws`: shuffles of its null.
-    `random_weights`: also pass the items through the same architecture before any training, which needs a second model
-    in memory.
-    """
+    """Logit lens, PCA, alignment and language identity, by layer, beside their nulls."""
 
     task: str | None = None
+    """Task whose items are probed; null: the first."""
     languages: Languages = "all"
+    """Languages, of those evaluated."""
     items: Count = 24
+    """Items per language, of those evaluated."""
     layers: list[Annotated[int, Field(ge=0)]] | None = None
+    """Layers whose states are kept, 0 is the embedding; null: all."""
     rule: Literal["exact", "paper"] = "exact"
+    """Which tokens the lens counts as a label's first: exact, or the paper's."""
     pairs: Literal["reference", "all"] = "reference"
+    """Alignment of each language with the reference language, or of all pairs."""
     draws: Count = 200
+    """Shuffles of alignment's null."""
     random_weights: bool = True
+    """Also probe the same architecture with random weights, as a null: a second model in memory, and doubles the
+    runtime."""
 
 
 class ReportConfig(Section):
-    """`title`: the page's heading, null for the run's name."""
+    """The page."""
 
     title: str | None = None
+    """Heading of the page; null: the run's name."""
 
 
 class RunConfig(Section):
-    """Everything one run does. `data`: demo or a folder in our format. `limit`: items per language, null for all."""
+    """Everything one run does."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")] = "run"
+    """Name of the run, and of its folder under runs/."""
     seed: Annotated[int, Field(ge=0)] = 0
+    """The same seed gives the same result."""
     data: str = "demo"
+    """demo, or a folder with `<task>/<split>/<language>.jsonl`."""
     tasks: Annotated[list[str], Field(min_length=1)] = ["sentiment"]
+    """Tasks: bundled names (`spillover ls tasks`) or folders."""
     languages: Languages = "all"
+    """Languages: all, or codes as in zh,de."""
     limit: Count | None = None
+    """Items per language; null: all."""
     model: ModelConfig = ModelConfig()
     audit: AuditConfig = AuditConfig()
     build: BuildConfig = BuildConfig()
@@ -274,7 +315,6 @@ class RunConfig(Section):
     report: ReportConfig = ReportConfig()
 
 
-# Of earlier versions, still read: dotted key → its name now, and values of a key → theirs.
 RENAMED_KEYS: Mapping[str, str] = {
     **{f"audit.{key}": f"audit.thresholds.{key}" for key in AuditThresholds.model_fields},
     "train.watch_items": "train.eval_items",
@@ -391,16 +431,67 @@ def _describe(row: Any, source: str) -> str:
     return f"{source}: {place}: {row['msg'][:1].lower()}{row['msg'][1:]}, found {row['input']!r}"
 
 
-def config_lines(section: type[BaseModel] = RunConfig, prefix: str = "") -> list[tuple[str, str, str]]:
-    """(key, default, what the section says of it) for every key there is, for `--help-config` and the docs."""
-    lines = []
-    for name, field in section.model_fields.items():
-        if isinstance(field.default, Section):
-            lines += config_lines(type(field.default), f"{prefix}{name}.")
+@dataclass(frozen=True)
+class ConfigKey:
+    """One key of the config: its dotted name, type or choices with the range, default as YAML, and what it does."""
+
+    name: str
+    kind: str
+    default: str
+    description: str
+
+
+def config_keys() -> list[ConfigKey]:
+    """Every key there is, for `--help-config`, the options of the command line, and docs/config.md."""
+    schema = RunConfig.model_json_schema()
+    return list(_keys_of(schema, schema["$defs"], ""))
+
+
+def _keys_of(section: Mapping[str, Any], defs: Mapping[str, Any], prefix: str) -> Iterator[ConfigKey]:
+    for name, field in section["properties"].items():
+        if "$ref" in field:
+            yield from _keys_of(defs[field["$ref"].rpartition("/")[2]], defs, f"{prefix}{name}.")
         else:
-            default = "null" if field.default is None else str(field.default)
-            # A part of a type that carries its range prints as half a page: dict[str, Annotated[float, ...]].
-            plain = re.sub(r"Annotated\[(\w+), FieldInfo\(.*?\)\]\)\]", r"\1", str(field.annotation))
-            kind = plain.replace("typing.", "").replace("<class '", "").replace("'>", "")
-            lines.append((prefix + name, default, kind))
-    return lines
+            description = " ".join(field.get("description", "").split())
+            yield ConfigKey(prefix + name, _kind(field), json.dumps(field.get("default")), description)
+
+
+def _kind(field: Mapping[str, Any]) -> str:
+    """A JSON schema's type in a few words, with its choices and its range."""
+    if "anyOf" in field:
+        return " or ".join(dict.fromkeys(_kind(option) for option in field["anyOf"]))
+    if "enum" in field or "const" in field:
+        return ", ".join(map(str, field.get("enum", [field.get("const")])))
+    kind = {"string": "text", "number": "number", "integer": "whole number", "boolean": "true, false"}.get(
+        field.get("type", ""), field.get("type", "")
+    )
+    if kind == "array":
+        return f"list of {_kind(field['items'])}"
+    if kind == "object":
+        return f"mapping of {_kind(field['additionalProperties'])}"
+    ends = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
+    return " ".join([kind, *(f"{sign} {field[end]:g}" for end, sign in ends.items() if end in field)])
+
+
+def config_page() -> str:
+    """docs/config.md: every key as a row of a Markdown table, a table for each section."""
+    lines = [
+        "# Configuration",
+        "",
+        "Every key of `spillover run CONFIG.yaml`, in the order of the file; `--set section.key=value` sets any of them.",
+        "This page is generated: `python -m spillover.core.config > docs/config.md`.",
+    ]
+    section = None
+    for key in config_keys():
+        head = key.name.rpartition(".")[0]
+        if head != section:
+            section = head
+            lines += ["", f"## {head or 'The run'}", "", "| key | values | default | |", "|---|---|---|---|"]
+        name = key.name.rpartition(".")[2]
+        cells = [f"`{name}`", key.kind, f"`{key.default}`", key.description]
+        lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    print(config_page(), end="")  # noqa: T201
