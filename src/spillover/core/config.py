@@ -478,7 +478,7 @@ def config_page() -> str:
     lines = [
         "# Configuration",
         "",
-        "Every key of `spillover run CONFIG.yaml`, in the order of the file; `--set section.key=value` sets any of them.",
+        "Every key of `spillover run CONFIG.yaml`, in order; `--set section.key=value` sets any of them.",
         "This page is generated: `python -m spillover.core.config > docs/config.md`.",
     ]
     section = None
