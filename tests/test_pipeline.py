@@ -8,8 +8,9 @@ import pytest
 
 from spillover.core.config import load_config
 from spillover.core.errors import ConfigError, DataError, RunError
-from spillover.pipeline import run
+from spillover.pipeline import open_benchmarks, run
 from spillover.stages.evaluate.score_tables import read_scores
+from spillover.tasks.benchmark import benchmark_of
 from tests.builders import save_model, small_data, write_rows
 
 STAGES = ["audit", "build", "train", "merge", "evaluate/base/sentiment", "evaluate/tuned/sentiment", "probe/base", "probe/tuned", "compare"]  # fmt: skip
@@ -174,3 +175,19 @@ def test_scores_of_other_items_are_not_taken_over(place, finished, tmp_path):
     run(config, tmp_path / "fewer", earlier=[finished.path])
     one = next((tmp_path / "fewer" / "evaluate" / "base").glob("*/*.parquet"))
     assert len(read_scores(one)[0].example_ids) == 4
+
+
+def test_all_languages_are_the_same_in_run_and_in_evaluate(tmp_path, monkeypatch, caplog):
+    """A language that has data and no wording is left out of both with one line, and refused by both when named."""
+    data = small_data(tmp_path / "data", items=12)
+    test = data / "sentiment" / "test"
+    (test / "tlh.jsonl").write_bytes((test / "en.jsonl").read_bytes())
+    config = load_config(data=str(data), build__sources=["de"])
+    with caplog.at_level("INFO"):
+        benchmark = open_benchmarks(config)[0]
+    assert "left out, as the task has no wording for them: tlh" in caplog.text
+    assert benchmark.languages == benchmark_of(config).languages == ("en", "de", "es")
+    named = config.model_copy(update={"languages": ["en", "tlh"]})
+    for opened in (open_benchmarks, benchmark_of):
+        with pytest.raises(ConfigError, match="no wording for tlh"):
+            opened(named)

@@ -17,7 +17,7 @@ from spillover.core.errors import RunError
 from spillover.core.files import atomic, hash_of, read_yaml, write_yaml
 from spillover.core.languages import reference_language
 from spillover.core.runs import Run, open_run
-from spillover.core.types import Evaluation, Progress, Prompt, TrainingPair, no_progress
+from spillover.core.types import Progress, Prompt, TrainingPair, no_progress
 from spillover.stages.audit import audit_run
 from spillover.stages.audit.findings import refuse_errors
 from spillover.stages.build.pairs import build, source_languages
@@ -44,7 +44,7 @@ TRAINING_COST = 2.5
 
 @dataclass(frozen=True)
 class Result:
-    """What a run came to."""
+    """A finished run: its folder, its page, and a comparison for each task."""
 
     path: Path
     page: Path
@@ -54,9 +54,9 @@ class Result:
 def run(
     config: RunConfig, out: Path | str, *, earlier: Sequence[Path] = (), progress: Progress = no_progress
 ) -> Result:
-    """Run every stage into the folder `out`; again, it goes on where it was.
+    """Run every stage into the folder `out`; finished stages are skipped, an interrupted one resumes.
 
-    earlier: run folders whose scores of the base are taken over where they were made from the same inputs.
+    earlier: run folders whose scores of the base are reused where they were made from the same inputs.
 
     RunError when the folder belongs to another config, and nothing in it is touched.
     """
@@ -65,55 +65,48 @@ def run(
     from spillover.stages.probe.stage import probe
 
     benchmarks = open_benchmarks(config)
-    place = claim(config, Path(out))
+    folder = claim(config, Path(out))
     for other in earlier:
-        _take_over(config, place, other)
-    findings = audit_run(place, benchmarks, config=config.audit, progress=progress)
+        _reuse_base_scores(config, folder, other)
+    findings = audit_run(folder, benchmarks, config=config.audit, progress=progress)
     if config.audit.stop:
         refuse_errors(findings)
-    pairs = build(place, config.build, data=config.data, seed=config.seed)
-    evaluation = training_evaluation(config, benchmarks[0], training_languages(place))
+    pairs = build(folder, config.build, data=config.data, seed=config.seed)
+    seen = training_languages(folder)
+    evaluation = training_evaluation(config, benchmarks[0], seen)
     progress("load the model", 0, 1)
     base = load_model(**config.model.model_dump())
     progress("load the model", 1, 1)
-    if set(place.manifest()["stages"]) <= {"audit", "build"}:
+    if set(folder.manifest()["stages"]) <= {"audit", "build"}:
         log.info("about %.0f minutes from here", max(1, estimate_seconds(config, benchmarks, base, pairs) / 60))
-    tuned = _tuned(config, place, benchmarks, base, pairs, evaluation, progress)
-    evaluations: dict[str, list[Evaluation]] = {}
-    for name, model in ((BASE, base), (TUNED, tuned)):
-        evaluations[name] = [
-            evaluate(model, benchmark, config=config.evaluate, out=place.path, name=name, progress=progress)
+    models = {BASE: base, TUNED: _tuned(config, folder, benchmarks, base, pairs, evaluation, progress)}
+    evaluations = {
+        name: [
+            evaluate(model, benchmark, config=config.evaluate, out=folder.path, name=name, progress=progress)
             for benchmark in benchmarks
         ]
-
-    for name, model in ((BASE, base), (TUNED, tuned)):
-        probe(
-            place,
-            model,
-            probe_benchmark(config, benchmarks),
-            name=name,
-            config=config.probe,
-            evaluate=config.evaluate,
-            progress=progress,
-        )
-    seen = training_languages(place)
+        for name, model in models.items()
+    }
+    probed = probe_benchmark(config, benchmarks)
+    for name, model in models.items():
+        probe(folder, model, probed, name=name, config=config.probe, evaluate=config.evaluate, progress=progress)
     comparisons = compare_run(
-        place, evaluations[BASE], evaluations[TUNED], seen=seen, config=config.compare, seed=config.seed
+        folder, evaluations[BASE], evaluations[TUNED], seen=seen, config=config.compare, seed=config.seed
     )
-    page = report(place.path, title=config.report.title)
-    return Result(place.path, page, tuple(comparisons))
+    page = report(folder.path, title=config.report.title)
+    return Result(folder.path, page, tuple(comparisons))
 
 
-def _take_over(config: RunConfig, place: Run, earlier: Path) -> None:
-    """Copy the base's finished tables of a run that evaluates the same. Each carries the key of all that went into it;
-    one with another key is scored anew."""
+def _reuse_base_scores(config: RunConfig, folder: Run, earlier: Path) -> None:
+    """Copy the base's finished tables from a run with the same inputs. Each carries the key of all that went into it;
+    one with another key is scored again."""
     wanted = config.model_dump(include=EVALUATED, mode="json")
     if {key: value for key, value in read_yaml(earlier / "config.yaml").items() if key in EVALUATED} != wanted:
         return
     for table in sorted((earlier / "evaluate" / BASE).glob("*/*.parquet")):
-        own = place.path / table.relative_to(earlier)
-        if not own.exists():
-            with atomic(own) as partial:
+        target = folder.path / table.relative_to(earlier)
+        if not target.exists():
+            with atomic(target) as partial:
                 shutil.copyfile(table, partial)
 
 
@@ -135,19 +128,19 @@ def open_benchmarks(config: RunConfig) -> tuple[Benchmark, ...]:
 def claim(config: RunConfig, out: Path) -> Run:
     """The run folder, with the resolved config in it. RunError when it holds another config's run.
 
-    A run that its audit stopped computed nothing yet: data mended, or told to go on, it takes the same folder.
+    A run that its audit stopped computed nothing yet: with repaired data or another config it takes the same folder.
     """
-    place = open_run(out)
+    folder = open_run(out)
     key = hash_of(config.model_dump())
-    held = place.manifest().get("config")
-    if held and held != key and set(place.manifest()["stages"]) - {"audit"}:
+    recorded = folder.manifest().get("config")
+    if recorded and recorded != key and set(folder.manifest()["stages"]) - {"audit"}:
         raise RunError(
             f"{out}: belongs to another config ({out / 'config.yaml'})", hint="choose another --out, or delete it"
         )
-    if held != key:
+    if recorded != key:
         write_yaml(out / "config.yaml", config.model_dump())
-        place.update(config=key, name=config.name, seed=config.seed)
-    return place
+        folder.update(config=key, name=config.name, seed=config.seed)
+    return folder
 
 
 def estimate_seconds(
@@ -194,7 +187,7 @@ def training_evaluation(config: RunConfig, benchmark: Benchmark, seen: Sequence[
 
 def _tuned(
     config: RunConfig,
-    place: Run,
+    folder: Run,
     benchmarks: Sequence[Benchmark],
     base: Model,
     pairs: Sequence[TrainingPair],
@@ -207,11 +200,11 @@ def _tuned(
     from spillover.stages.train.stage import train
 
     tuned = train(
-        base, pairs, out=place.path, config=config.train, seed=config.seed, evaluation=evaluation, progress=progress
+        base, pairs, out=folder.path, config=config.train, seed=config.seed, evaluation=evaluation, progress=progress
     )
     if not config.train.keep_merged:
         return tuned
-    merged = merge_run(place, config.model, gate_prompts(benchmarks[0], config.evaluate), progress)
+    merged = merge_run(folder, config.model, gate_prompts(benchmarks[0], config.evaluate), progress)
     tuned = load_model(str(merged), dtype=config.model.dtype, device=config.model.device)
     # Tables carry the name; a path of this machine in them would make equal runs differ.
     return replace(tuned, ref=replace(tuned.ref, name=f"{config.model.name} + train/adapter"))
