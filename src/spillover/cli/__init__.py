@@ -1,63 +1,89 @@
 """The command line: one file per verb. The only place that prints to a person, or exits.
 
 Results go to stdout, progress and logs to stderr. Exit codes: 0 ok, 1 a bug, 2 usage or config, 3 data or run folder,
-4 a missing optional package, 130 interrupted. Everything heavy is imported by the verb that needs it.
+4 a missing optional package, 130 interrupted, 141 the reader of a pipe is gone. Everything heavy is imported by the
+verb that needs it.
 """
 
 from __future__ import annotations
 
+import ast
 import errno
 import logging
 import os
 import sys
 from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any
 
 import typer
+from typer._click import Command, Context
+from typer._click.utils import PacifyFlushWrapper
+from typer.core import TyperGroup
 
-from spillover.cli.audit import audit
-from spillover.cli.build import build
-from spillover.cli.compare import compare
-from spillover.cli.demo import demo
-from spillover.cli.evaluate import evaluate
-from spillover.cli.import_data import import_hub, import_paper
-from spillover.cli.ls import list_things
-from spillover.cli.merge import merge
-from spillover.cli.probe import app as probe_app
-from spillover.cli.report import report
-from spillover.cli.run import run
-from spillover.cli.sweep import sweep
+from spillover.cli.options import PLAIN
 from spillover.cli.terminal import say
-from spillover.cli.train import train
 from spillover.core.errors import RunError, SpilloverError, missing_extra
 
 INTERRUPTED = 130
+BROKEN_PIPE = 141
 # What a full disk or a folder that is not ours gives: no bug here.
 UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
 
+# Verb → its module in this folder, in the order of the help. A module is imported when its verb is called.
+VERBS = {
+    "demo": "demo", "run": "run", "import": "import_data", "audit": "audit", "build": "build", "train": "train",
+    "merge": "merge", "evaluate": "evaluate", "compare": "compare", "probe": "probe", "report": "report",
+    "sweep": "sweep", "ls": "ls",
+}  # fmt: skip
+
+
+class Verbs(TyperGroup):
+    """The verbs, each from its own module: `spillover --help` imports none of them, so it answers at once."""
+
+    def list_commands(self, ctx: Context) -> list[str]:
+        """Names of the verbs, in their order."""
+        return list(VERBS)
+
+    def get_command(self, ctx: Context, cmd_name: str) -> Command | None:
+        """The command of a verb: the function of its name in its module, or the module's own `app`."""
+        if cmd_name not in VERBS:
+            return None
+        module = import_module(f"{__name__}.{VERBS[cmd_name]}")
+        verb = getattr(module, "app", None)
+        if verb is None:
+            verb = typer.Typer(**PLAIN)
+            verb.command(cmd_name)(getattr(module, VERBS[cmd_name]))
+        command = typer.main.get_command(verb)
+        command.name = cmd_name
+        return command
+
+    def format_commands(self, ctx: Context, formatter: Any) -> None:
+        """The list of verbs, each with the first line of its docstring, read without importing it."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(verb, summary(module)) for verb, module in VERBS.items()])
+
+
+def summary(module: str) -> str:
+    """The first line of the docstring of a verb: of the function named as its module, else of the module."""
+    tree = ast.parse((Path(__file__).parent / f"{module}.py").read_text(encoding="utf-8"))
+    functions = [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == module]
+    return (ast.get_docstring(functions[0] if functions else tree) or "").partition("\n")[0]
+
+
 app = typer.Typer(
     name="spillover",
+    cls=Verbs,
     help="Measure a language model in many languages, tune it on question translations, and prove what changed.",
     no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    add_completion=False,
-    rich_markup_mode=None,
+    **PLAIN,
 )
-import_app = typer.Typer(no_args_is_help=True, help="Other people's data in our format.")
-app.command()(demo)
-app.command()(run)
-app.add_typer(import_app, name="import")
-import_app.command("paper")(import_paper)
-import_app.command("hub")(import_hub)
-app.command()(audit)
-app.command()(build)
-app.command()(train)
-app.command()(merge)
-app.command()(evaluate)
-app.command()(compare)
-app.add_typer(probe_app, name="probe")
-app.command()(report)
-app.command()(sweep)
-app.command("ls")(list_things)
+
+
+@app.callback()
+def spillover() -> None:
+    """Measure a language model in many languages, tune it on question translations, and prove what changed."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -68,6 +94,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     try:
         code = app(args=list(arguments) if arguments is not None else None, standalone_mode=False)
+        sys.stdout.flush()
         if code == INTERRUPTED:  # what typer makes of Ctrl-C
             raise KeyboardInterrupt
     except SpilloverError as error:
@@ -81,14 +108,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
             raise
         say(f"error: {missing.message}\n  try: {missing.hint}")
         sys.exit(missing.exit_code)
+    except BrokenPipeError:
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123  # what is left goes nowhere
+        sys.exit(BROKEN_PIPE)
+    except SystemExit as end:
+        # `| head`: whoever reads has enough. typer makes that 1; a shell's convention is 128 and the signal's number.
+        sys.exit(BROKEN_PIPE if isinstance(sys.stdout, PacifyFlushWrapper) else end.code)
     except OSError as error:
         if error.errno not in UNWRITABLE:
             raise
         say(f"error: {error.filename or 'the disk'}: {error.strerror}")
-        say("  try: make room or allow writing; the same command goes on from there")
+        say("  try: make room or allow writing, then rerun the same command to resume")
         sys.exit(RunError.exit_code)
     except (KeyboardInterrupt, typer.Abort):
-        say("interrupted; the same command goes on from here")
+        say("interrupted; rerun the same command to resume")
         sys.exit(INTERRUPTED)
     except Exception as error:
         if hasattr(error, "format_message") and hasattr(error, "exit_code"):

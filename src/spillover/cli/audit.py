@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from spillover.cli.options import Data, Json, Lang, Set
+from spillover.cli.config_options import config_options
+from spillover.cli.options import Json
 from spillover.cli.terminal import print_list, print_table, progress_bars
+from spillover.core.config import RunConfig
 
 if TYPE_CHECKING:
     from spillover.core.types import Finding
@@ -25,12 +27,12 @@ DEFAULT_TASK = "sentiment"
 Row = TypeVar("Row")
 
 
+@config_options("data", "languages")
 def audit(
+    config: RunConfig,
     task: Annotated[
         str | None, typer.Option("--task", help="sentiment, nli, paraphrase, or a task folder; all with --from-paper.")
     ] = None,
-    data: Data = "demo",
-    lang: Lang = "all",
     out: Annotated[Path, typer.Option("--out", help="Run folder.")] = Path("runs/audit"),
     from_paper: Annotated[
         Path | None, typer.Option(help="Checkout of the paper's repository: audit it unrepaired.")
@@ -48,11 +50,9 @@ def audit(
         Path | None, typer.Option(help="Write a repaired copy here; only what is certain is repaired.")
     ] = None,
     fail_on: Annotated[str, typer.Option(help="Exit code 3 from this severity on: error, warning or note.")] = "error",
-    set_: Set = None,
     as_json: Json = False,
 ) -> None:
     """What in the data cannot be trusted, row by row. Exit code 3 with findings at or above --fail-on."""
-    from spillover.core.config import load_config
     from spillover.core.runs import open_run
     from spillover.stages.audit import audit_run
     from spillover.stages.audit.findings import SEVERITIES, reaches
@@ -66,16 +66,17 @@ def audit(
         raise typer.BadParameter(f"--fail-on {fail_on!r} is not one of {', '.join(SEVERITIES)}")
     if from_paper and from_hub:
         raise typer.BadParameter("--from-paper and --from-hub do not go together")
-    config = load_config(overrides=set_ or ()).audit
     source = read_source(from_hub) if from_hub else None
     tasks = [task] if task else list(bundled_tasks()) if from_paper else [source.task if source else DEFAULT_TASK]
     for name in tasks:
         load_task(name)
-    with _folder(data, from_paper, source) as folder, progress_bars() as progress:
+    with _folder(config.data, from_paper, source) as folder, progress_bars() as progress:
         if fix:
             check_target(folder, fix)
-        benchmarks = [open_benchmark(name, data=folder, languages=lang, where="--lang") for name in tasks]
-        findings = audit_run(open_run(out), benchmarks, config=config, progress=progress, **_models(model, encoder))
+        benchmarks = [open_benchmark(name, data=folder, languages=config.languages, where="--lang") for name in tasks]
+        findings = audit_run(
+            open_run(out), benchmarks, config=config.audit, progress=progress, **_models(model, encoder)
+        )
         repairs = write_repaired_copy(findings, benchmarks, fix) if fix else []
     path = out / "audit" / "findings.json"
     if as_json:

@@ -9,19 +9,25 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from spillover.cli.options import Json, Seed, Set
+from spillover.cli.config_options import config_options
+from spillover.cli.options import Json
 from spillover.cli.terminal import UNKNOWN, by_reason, print_list, print_table, print_wrapped
+from spillover.core.config import CompareConfig, RunConfig
 
 if TYPE_CHECKING:
-    from spillover.core.config import CompareConfig
     from spillover.stages.compare.result import Comparison
 
 
-INDEPENDENT = """It takes the two models' errors as independent; two models of one family turn
+INDEPENDENT = """It takes the two models' errors as independent; two models of one family flip
 fewer items, and then a smaller change is enough."""
 
 
+@config_options(
+    "compare.missing_items", "compare.margin", "compare.effect", "compare.draws", "compare.calibration",
+    "compare.length", "seed",
+)  # fmt: skip
 def compare(
+    config: RunConfig,
     folders: Annotated[
         list[Path] | None,
         typer.Argument(help="A run folder; more are placebo arms or seeds. Or two logs of another tool."),
@@ -31,46 +37,32 @@ def compare(
     seen: Annotated[
         str | None, typer.Option(help="Languages trained on, when the run did not build its pairs.")
     ] = None,
-    missing_items: Annotated[str, typer.Option(help="refuse or intersection.")] = "refuse",
-    margin: Annotated[float | None, typer.Option(help="What English may lose; 0.02 is 2 points.")] = None,
-    effect: Annotated[float | None, typer.Option(help="Smallest change that matters; 0.05 is 5 points.")] = None,
-    draws: Annotated[int | None, typer.Option(help="Bootstrap resamples.")] = None,
-    calibration: Annotated[str | None, typer.Option(help="none, batch, contextual or pmi.")] = None,
-    length: Annotated[str | None, typer.Option(help="Labels of several tokens: sum, token or byte.")] = None,
     metric: Annotated[str | None, typer.Option(help="Which score of another tool's log counts.")] = None,
     plan: Annotated[bool, typer.Option("--plan", help="What can be found, before a run.")] = False,
     items: Annotated[int | None, typer.Option(help="--plan: items per language.")] = None,
     accuracy: Annotated[str | None, typer.Option(help="--plan: before and after, as in 0.87,0.91.")] = None,
-    discordance: Annotated[float | None, typer.Option(help="--plan: share of items that turn.")] = None,
+    discordance: Annotated[float | None, typer.Option(help="--plan: share of items whose prediction flips.")] = None,
     languages: Annotated[int, typer.Option(help="--plan: languages that are tested.")] = 1,
     published: Annotated[
         Path | None,
         typer.Option(help="--plan: a CSV of language, before, after: which changes exceed chance."),
     ] = None,
-    seed: Seed = 0,
-    set_: Set = None,
     as_json: Json = False,
     as_latex: Annotated[bool, typer.Option("--latex", help="A LaTeX table with intervals.")] = False,
 ) -> None:
     """What changed between two evaluations of the same items, with intervals and tests: <run>/compare."""
-    from spillover.core.config import load_config
-
     paths = folders or []
-    config = load_config(
-        None, set_ or (), compare__missing_items=missing_items, compare__margin=margin, compare__effect=effect,
-        compare__draws=draws, compare__calibration=calibration, compare__length=length,
-        compare__against=[str(path) for path in paths[1:]] or None, seed=seed,
-    ).compare  # fmt: skip
+    rules = config.compare.model_copy(update={"against": [str(path) for path in paths[1:]] or config.compare.against})
     if plan and published:
-        _print_published(published, items, config, as_json)
+        _print_published(published, items, rules, as_json)
         return
     if plan:
-        found = _plan(paths, (before, after), items, accuracy, discordance, languages, config)
+        found = _plan(paths, (before, after), items, accuracy, discordance, languages, rules)
         print(json.dumps(vars(found)) if as_json else found)
         if accuracy and discordance is None and not paths and not as_json:
             print(INDEPENDENT)
         return
-    comparisons, written = _compare(paths, (before, after), seen, metric, config, seed)
+    comparisons, written = _compare(paths, (before, after), seen, metric, rules, config.seed)
     if as_json:
         from spillover.core.files import plain
         from spillover.stages.compare.result import to_plain
@@ -209,12 +201,12 @@ def print_comparison(comparison: Comparison) -> None:
     print()
     _print_headline(first.numbers)
     print()
-    header = ("", "n", "accuracy", "change", level, "Holm p", "prior", "rest", "AUROC")
+    header = ("", "n", "accuracy", "change", level, "Holm p", "bias", "rest", "AUROC")
     rows = [_row(f"{row['language']}{'*' if row['seen'] else ''}", row) for row in _records(comparison.languages)]
     title = comparison.task if comparison.label_set == "log" else f"{comparison.task}, {comparison.label_set} labels"
     print_table(title + " (* trained on)" * bool(comparison.seen), *_filled(header, rows))
     if comparison.languages["prior_repair_delta"].notna().any():
-        print("change = prior (repaired label prior) + rest (discrimination)")
+        print("change = bias (label-bias component) + rest (calibrated component)")
     groups = [row for row in _group_rows(comparison) if row["kind"] != "all"]
     if groups:
         print()

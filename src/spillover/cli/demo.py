@@ -14,11 +14,11 @@ from spillover.cli.terminal import say
 
 def demo(
     out: Out = Path("runs/demo"),
-    limit: Annotated[int | None, typer.Option(help="Items per language; all 24 when left out.")] = None,
+    limit: Annotated[int | None, typer.Option(help="Items per language (default: all 24).")] = None,
     lang: Lang = "all",
     fresh: Annotated[bool, typer.Option("--fresh", help="Delete an earlier demo in --out first.")] = False,
 ) -> None:
-    """The whole chain on the packaged model and the demo data, minutes on a laptop."""
+    """The full pipeline on the packaged model and the demo data, minutes on a laptop."""
     from spillover.core.config import load_config
     from spillover.core.files import resources
 
@@ -27,7 +27,7 @@ def demo(
     languages = lang.split(",") if lang != "all" else None
     config = load_config(resources() / "demo.yaml", limit=limit, languages=languages)
     say("spillover demo: SmolLM2-135M, sentiment in 20 languages, tuned on Spanish and German questions.")
-    say("On two cores this takes four to eight minutes. Interrupt it when you like: again goes on.")
+    say("On two cores this takes four to eight minutes. Interrupt it at any time; rerun to resume.")
     run_config(config, out)
 
 

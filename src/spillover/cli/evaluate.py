@@ -9,24 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from spillover.cli.options import (
-    Adapter,
-    Data,
-    Device,
-    Dtype,
-    FourBit,
-    Json,
-    Lang,
-    Limit,
-    Model,
-    Revision,
-    Seed,
-    Set,
-    TaskName,
-    Trust,
-    model_flags,
-)
+from spillover.cli.config_options import MODEL, config_options
+from spillover.cli.options import Json
 from spillover.cli.terminal import UNKNOWN, by_reason, print_list, print_table, progress_bars
+from spillover.core.config import RunConfig
 
 if TYPE_CHECKING:
     from spillover.core.types import Evaluation
@@ -34,45 +20,24 @@ if TYPE_CHECKING:
 LENGTHS = {"sum": "summed log-probability", "token": "mean per token", "byte": "mean per byte"}
 
 
+@config_options(
+    *MODEL, "tasks", "data", "languages", "evaluate.labels", "evaluate.shots", "evaluate.rule", "limit",
+    "evaluate.budget_minutes", "evaluate.missing_items", "compare.calibration", "compare.length", "seed",
+)  # fmt: skip
 def evaluate(
-    out: Annotated[Path | None, typer.Option("--out", help="Run folder; made when it is not there.")] = None,
-    model: Model = "smollm2-135m",
-    name: Annotated[
-        str | None, typer.Option(help="base or tuned when left out, by whether there is an adapter.")
-    ] = None,
-    revision: Revision = None,
-    adapter: Adapter = None,
-    dtype: Dtype = "auto",
-    device: Device = "auto",
-    load_in_4bit: FourBit = False,
-    trust_remote_code: Trust = False,
-    task: TaskName = "sentiment",
-    data: Data = "demo",
-    lang: Lang = "all",
-    labels: Annotated[str, typer.Option(help="native, english, irrelevant.")] = "english",
-    shots: Annotated[str, typer.Option(help="own, or the language of all shots.")] = "own",
-    rule: Annotated[str, typer.Option(help="exact, or paper: the paper's own, for comparison.")] = "exact",
-    limit: Limit = None,
-    budget_minutes: Annotated[float | None, typer.Option(help="As many items as fit into that time.")] = None,
-    missing_items: Annotated[str, typer.Option(help="refuse or intersection.")] = "refuse",
+    config: RunConfig,
+    out: Annotated[Path | None, typer.Option("--out", help="Run folder; made when it does not exist.")] = None,
+    name: Annotated[str | None, typer.Option(help="Name in the run (default: base, or tuned with an adapter).")] = None,
     scores: Annotated[
         Path | None, typer.Option(help="Summarise a folder of scores that is there, without a model.")
     ] = None,
-    calibration: Annotated[str, typer.Option(help="none, batch, contextual or pmi.")] = "batch",
-    length: Annotated[str, typer.Option(help="Labels of several tokens: sum, or mean per token or byte.")] = "sum",
-    seed: Seed = 0,
-    set_: Set = None,
     as_json: Json = False,
 ) -> None:
     """The log-probability of every label for every item: <out>/evaluate/<name>/<task>.
 
     Calibration and length rule only change the summary that is printed; the scores on disk stay as they are.
     """
-    from spillover.core.config import load_config
-    from spillover.stats.calibration import check_rules
-
-    check_rules(calibration, length)
-    rules = {"calibration": calibration, "length": length}
+    rules = {"calibration": config.compare.calibration, "length": config.compare.length}
     if scores is not None:
         if out is not None:
             raise typer.BadParameter("--scores only summarises, it writes nothing: leave --out away")
@@ -83,11 +48,6 @@ def evaluate(
     if out is None:
         raise typer.BadParameter("give --out RUN, or --scores FOLDER to summarise what is there")
 
-    config = load_config(
-        None, set_ or (), data=data, tasks=[task], languages=lang, limit=limit, seed=seed, evaluate__labels=labels,
-        evaluate__shots=shots, evaluate__missing_items=missing_items,
-        evaluate__rule=rule, evaluate__budget_minutes=budget_minutes, **model_flags(locals()),
-    )  # fmt: skip
     from spillover.models.load import load_model
     from spillover.stages.evaluate.stage import evaluate as score
     from spillover.tasks.benchmark import benchmark_of
@@ -100,7 +60,7 @@ def evaluate(
         evaluation = score(loaded, benchmark, config=config.evaluate, out=out, name=name, progress=progress)
     _show(evaluation, rules, as_json)
     if not as_json:
-        print(f"wrote {out / 'evaluate' / (name or ('tuned' if adapter else 'base')) / evaluation.task}")
+        print(f"wrote {out / 'evaluate' / (name or ('tuned' if config.model.adapter else 'base')) / evaluation.task}")
 
 
 def _show(evaluation: Evaluation, rules: Mapping[str, Any], as_json: bool) -> None:

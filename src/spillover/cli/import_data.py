@@ -1,4 +1,4 @@
-"""`spillover import`."""
+"""Import external datasets."""
 
 from __future__ import annotations
 
@@ -7,9 +7,12 @@ from typing import Annotated
 
 import typer
 
-from spillover.cli.options import Lang
+from spillover.cli.options import PLAIN, Lang
+
+app = typer.Typer(**PLAIN, no_args_is_help=True, help="Import external datasets.")
 
 
+@app.command("paper")
 def import_paper(
     checkout: Annotated[Path, typer.Argument(help="Checkout of the paper's repository, or its data folder.")],
     out: Annotated[Path, typer.Option("--out", help="Data folder to write.")] = Path("data/paper"),
@@ -25,11 +28,12 @@ def import_paper(
     print(f"wrote {out} ({out / CHANGES} names each repair)")
 
 
+@app.command("hub")
 def import_hub(
     name: Annotated[str, typer.Argument(help="A data set of `spillover ls datasets`, or your own row as a YAML file.")],
-    out: Annotated[Path | None, typer.Option("--out", help="Data folder to write; data/<name> when left out.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Data folder to write (default: data/<name>).")] = None,
     lang: Lang = "all",
-    limit: Annotated[int | None, typer.Option(help="First rows of each file; all when left out.")] = None,
+    limit: Annotated[int | None, typer.Option(help="First rows of each file (default: all).")] = None,
 ) -> None:
     """A Hugging Face data set in our format."""
     from spillover.tasks.importers.hub import import_dataset, needed, read_source

@@ -9,11 +9,11 @@ from typing import Annotated
 import typer
 
 
-def list_things(
+def ls(
     what: Annotated[str, typer.Argument(help="tasks, languages, models, runs, datasets or checks.")],
-    folder: Annotated[Path, typer.Option(help="Where the runs are.")] = Path("runs"),
+    folder: Annotated[Path, typer.Option(help="Folder of the runs.")] = Path("runs"),
 ) -> None:
-    """What there is: tasks, languages, models, runs, datasets or checks."""
+    """List tasks, languages, models, runs, datasets or checks."""
     lines: dict[str, Callable[[], Iterator[str]]] = {
         "tasks": _task_lines,
         "languages": _language_lines,

@@ -6,16 +6,16 @@ from typing import Annotated
 
 import typer
 
-from spillover.cli.options import Data, Model, Out, Revision, TaskName
+from spillover.cli.config_options import config_options
+from spillover.cli.options import Out
 from spillover.cli.terminal import progress_bars
+from spillover.core.config import RunConfig
 
 
+@config_options("model.name", "model.revision", "tasks", "data")
 def merge(
     out: Out,
-    model: Model = "smollm2-135m",
-    revision: Revision = None,
-    task: TaskName = "sentiment",
-    data: Data = "demo",
+    config: RunConfig,
     push: Annotated[str | None, typer.Option(help="Then publish to this Hugging Face repository, owner/name.")] = None,
     adapter_only: Annotated[
         bool, typer.Option("--adapter-only", help="With --push: publish the adapter, and merge nothing.")
@@ -23,15 +23,13 @@ def merge(
     private: Annotated[bool, typer.Option("--private", help="With --push: a new repository is private.")] = False,
 ) -> None:
     """Fold <out>/train/adapter into full weights, and check that nothing else changed: <out>/train/merged."""
-    from spillover.core.config import load_config
     from spillover.core.errors import ConfigError, RunError
     from spillover.core.runs import existing_run
 
     if (adapter_only or private) and not push:
-        raise ConfigError("--adapter-only and --private go with --push", hint="--push owner/name")
+        raise ConfigError("--adapter-only and --private require --push", hint="--push owner/name")
     if not (out / "train" / "adapter").is_dir():
         raise RunError(f"{out}: no train/adapter here", hint="`spillover train` first")
-    config = load_config(model__name=model, model__revision=revision, tasks=[task], data=data)
     place = existing_run(out)
     if not adapter_only:
         from spillover.pipeline import gate_prompts

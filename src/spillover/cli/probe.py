@@ -8,51 +8,28 @@ from typing import Annotated, Any
 
 import typer
 
-from spillover.cli.options import (
-    Adapter,
-    Device,
-    Dtype,
-    FourBit,
-    Json,
-    Lang,
-    Model,
-    Revision,
-    Seed,
-    Trust,
-    model_flags,
-)
+from spillover.cli.config_options import MODEL, config_options
+from spillover.cli.options import PLAIN, Json
 from spillover.cli.terminal import progress_bars
+from spillover.core.config import RunConfig
 
-app = typer.Typer(invoke_without_command=True)
+app = typer.Typer(**PLAIN, invoke_without_command=True)
 
 
 @app.callback()
+@config_options(
+    *MODEL, "languages", "probe.items", "probe.rule", "probe.pairs", "probe.random_weights", "seed",
+)  # fmt: skip
 def probe(
     context: typer.Context,
-    out: Annotated[Path | None, typer.Option("--out", help="Run folder; made when it is not there.")] = None,
-    model: Model = "smollm2-135m",
-    name: Annotated[
-        str | None, typer.Option(help="Name in the run; base or tuned when left out, by whether there is an adapter.")
+    config: RunConfig,
+    out: Annotated[Path | None, typer.Option("--out", help="Run folder; made when it does not exist.")] = None,
+    name: Annotated[str | None, typer.Option(help="Name in the run (default: base, or tuned with an adapter).")] = None,
+    task: Annotated[str | None, typer.Option(help="Default: from the run's evaluation.")] = None,
+    data: Annotated[str | None, typer.Option(help="Default: from the run's evaluation.")] = None,
+    layers: Annotated[
+        str | None, typer.Option(help="Layers whose states are kept: 0,8,16 (0 is the embedding; default: all).")
     ] = None,
-    revision: Revision = None,
-    adapter: Adapter = None,
-    dtype: Dtype = "auto",
-    device: Device = "auto",
-    load_in_4bit: FourBit = False,
-    trust_remote_code: Trust = False,
-    task: Annotated[str | None, typer.Option(help="Left out: that of the run's evaluation.")] = None,
-    data: Annotated[str | None, typer.Option(help="Left out: that of the run's evaluation.")] = None,
-    lang: Lang = "all",
-    items: Annotated[int, typer.Option(help="Items per language, of those evaluated.")] = 24,
-    layers: Annotated[str | None, typer.Option(help="Whose states to keep: 0,8,16 (0 is the embedding).")] = None,
-    rule: Annotated[str, typer.Option(help="The lens's label tokens: exact, or the paper's.")] = "exact",
-    pairs: Annotated[
-        str, typer.Option(help="Alignment with the `reference` language, or of `all` with all.")
-    ] = "reference",
-    random_weights: Annotated[
-        bool, typer.Option(help="Also an untrained model of the same shape, as a null: as long again.")
-    ] = True,
-    seed: Seed = 0,
 ) -> None:
     """Lens, PCA, alignment and language identity by layer, beside their nulls: <out>/probe/<name>.
 
@@ -61,7 +38,7 @@ def probe(
     """
     if context.invoked_subcommand is not None:
         return
-    from spillover.core.config import load_config
+    from spillover.core.config import check_config
     from spillover.core.errors import ConfigError
     from spillover.core.runs import open_run
     from spillover.stages.probe.selection import task_and_data
@@ -69,14 +46,14 @@ def probe(
 
     if out is None:
         raise ConfigError("--out is missing", hint="spillover probe --out RUN, or spillover probe lens --text TEXT")
-    name = name or ("tuned" if adapter else "base")
-    config = load_config(
-        probe__items=items, probe__pairs=pairs, probe__random_weights=random_weights, probe__layers=_numbers(layers),
-        probe__rule=rule, seed=seed, **model_flags(locals()),
-    )  # fmt: skip
+    name = name or ("tuned" if config.model.adapter else "base")
+    if layers is not None:
+        values = config.model_dump()
+        values["probe"]["layers"] = _numbers(layers)
+        config = check_config(values, source="options", problems=[])
     run = open_run(out)
     task, data = task_and_data(run, name, task, data)
-    benchmark = open_benchmark(task, data=data, languages=lang, seed=seed, where="--lang")
+    benchmark = open_benchmark(task, data=data, languages=config.languages, seed=config.seed, where="--lang")
     benchmark.check_labels(config.evaluate.labels)
     from spillover.models.load import load_model
     from spillover.stages.probe.stage import probe as probe_model
@@ -90,23 +67,15 @@ def probe(
 
 
 @app.command()
+@config_options(*MODEL)
 def lens(
+    config: RunConfig,
     text: Annotated[str, typer.Option("--text", help="The text whose next token every layer is asked for.")],
-    model: Model = "smollm2-135m",
-    revision: Revision = None,
-    adapter: Adapter = None,
-    dtype: Dtype = "auto",
-    device: Device = "auto",
-    load_in_4bit: FourBit = False,
-    trust_remote_code: Trust = False,
     tokens: Annotated[int, typer.Option(help="How many of the text's last tokens to show.", min=1)] = 5,
-    top: Annotated[int, typer.Option(help="With --json: tokens per layer and place.", min=1)] = 5,
+    top: Annotated[int, typer.Option(help="With --json: tokens per layer and position.", min=1)] = 5,
     as_json: Json = False,
 ) -> None:
     """The top token of every layer for one text, as a heatmap of words by layer. Writes nothing."""
-    from spillover.core.config import load_config
-
-    config = load_config(**model_flags(locals()))
     from spillover.models.load import load_model
     from spillover.stages.probe.lens import top_tokens
 
@@ -154,13 +123,11 @@ def _cell(token: str, probability: float, width: int) -> Any:
 
 
 def _shown(token: str) -> str:
-    """A token with its blanks and line ends visible."""
+    """A token with its whitespace visible."""
     seen = {" ": "·", "\n": "↵", "\t": "→"}
     return "".join(seen.get(char, char if char.isprintable() else f"⟨{ord(char):02X}⟩") for char in token)
 
 
-def _numbers(text: str | None) -> list[Any] | None:
+def _numbers(text: str) -> list[Any]:
     """`0,8,16` as numbers; what is none is left for the config to name."""
-    if text is None:
-        return None
     return [int(word) if word.strip().isdigit() else word for word in text.split(",")]

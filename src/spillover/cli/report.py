@@ -11,7 +11,7 @@ import typer
 def report(
     folders: Annotated[list[Path], typer.Argument(help="Run folder; more come onto the page of the first.")],
     title: Annotated[str | None, typer.Option(help="Heading of the page.")] = None,
-    out: Annotated[Path | None, typer.Option("--out", help="The page's file; <run>/report.html when left out.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="The page's file (default: <run>/report.html).")] = None,
     figures: Annotated[
         str | None, typer.Option(help="Also the figures as files: svg,pdf,png,html.", metavar="FORMATS")
     ] = None,
@@ -27,7 +27,7 @@ def report(
     from spillover.stages.report.page import report as write
 
     if licence and not model_card:
-        raise ConfigError("--licence goes with --model-card")
+        raise ConfigError("--licence requires --model-card")
     formats = check_formats(figures.split(",")) if figures else []
     first = folders[0]
     print(f"wrote {write(*folders, title=title, out=out)}")

@@ -8,15 +8,15 @@ from typing import Annotated, Any
 import typer
 
 from spillover.cli.compare import print_comparison
-from spillover.cli.options import Limit, Set
+from spillover.cli.config_options import SET_HELP
 from spillover.cli.terminal import progress_bars
 
 
 def run(
     config: Annotated[Path | None, typer.Argument(help="A YAML file.")] = None,
     out: Annotated[Path | None, typer.Option("--out", help="Run folder (default: runs/<name>).")] = None,
-    set_: Set = None,
-    limit: Limit = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", help=SET_HELP)] = None,
+    limit: Annotated[int | None, typer.Option(help="Items per language (default: the config's).")] = None,
     help_config: Annotated[
         bool, typer.Option("--help-config", help="List every key with its default, range and meaning.")
     ] = False,

@@ -13,7 +13,7 @@ from spillover.core.types import Evaluation, ModelRef
 from spillover.stages.evaluate.score_tables import facts_of, read_scores, write_scores
 from spillover.stats.calibration import normalised
 from tests.builders import table
-from tests.test_cli import call
+from tests.cli.test_cli import call
 
 __all__ = ["call"]
 CODES = ("en", "de", "th")
@@ -187,7 +187,7 @@ def test_scores_are_summarised_without_a_model_under_every_rule(run, call):
         (("--scores", "{run}"), 3, "no scores here"),
         (("--scores", "{folder}", "--out", "{run}"), 2, "leave --out away"),
         (("--scores", "{folder}", "--calibration", "pmi"), 3, "no scores for pmi calibration"),
-        (("--scores", "{folder}", "--calibration", "prior"), 2, "choose from none, batch, contextual, pmi"),
+        (("--scores", "{folder}", "--calibration", "prior"), 2, "is not one of 'none', 'batch', 'contextual', 'pmi'"),
         (("--scores", "{folder}", "--length", "byte"), 3, "no byte lengths"),
     ],
 )

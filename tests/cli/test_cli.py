@@ -6,16 +6,18 @@ import json
 import re
 import shlex
 import shutil
+import subprocess
+import sys
 from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from spillover.cli import main, terminal
+from spillover.cli import VERBS, main, terminal
 from tests.builders import save_model, small_data, write_rows
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -145,7 +147,7 @@ def test_results_as_json(place, tmp_path, call):
         (("build", "--arm", "magic", "--out", "run"), 2, "'magic'"),
         (("train", "--out", "run"), 3, "pairs.jsonl"),
         (("merge", "--out", "run"), 3, "no train/adapter"),
-        (("probe", "--pairs", "some", "--out", "run"), 2, "'reference' or 'all', found 'some'"),
+        (("probe", "--pairs", "some", "--out", "run"), 2, "'some' is not one of 'reference', 'all'"),
         (("probe", "--out", "run"), 3, "no evaluation of 'base'"),
         (("probe",), 2, "--out is missing"),
         (("probe", "--layers", "1,x", "--out", "run"), 2, "probe.layers"),
@@ -268,11 +270,11 @@ def test_a_data_set_of_ones_own_row_is_imported_and_audited(tmp_path, call):
     assert call("audit", "--from-hub", tmp_path / "mine.yaml", "--out", tmp_path / "run")[0] == 0
 
 
-def test_interrupted_is_130_and_says_how_to_go_on(monkeypatch, call):
+def test_interrupted_is_130_and_says_how_to_resume(monkeypatch, call):
     monkeypatch.setattr("spillover.pipeline.run", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
     code, _, error = call("demo")
     assert code == 130
-    assert "goes on" in error
+    assert "rerun the same command to resume" in error
 
 
 def test_a_bug_keeps_its_traceback(monkeypatch):
@@ -338,3 +340,29 @@ def test_the_python_of_the_readme_runs(place, tmp_path, monkeypatch):
     code = block[1].replace('languages="all"', 'languages="en,de", limit=4')
     exec(compile(code, "README.md", "exec"), {})
     assert (tmp_path / "runs" / "es-de" / "report.html").exists()
+
+
+def test_a_reader_that_has_enough_ends_it_quietly():
+    """`spillover ... | head`: no traceback, and the shell's exit code of a broken pipe."""
+    command = f"set -o pipefail; {sys.executable} -m spillover run --help-config | true"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert (done.stderr, done.returncode) == ("", 141)
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_the_help_of_a_verb_fits_80_columns_and_has_a_line_for_every_option(verb, call, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    code, output, _ = call(verb, "--help")
+    assert code == 0
+    assert max(map(len, output.splitlines())) <= 80
+    for line in re.findall(r"^  --[\w/-]+(?:, --\w+)?(?: <[^>]*>)? *$(?!\n {20,}\S)", output, re.M):
+        pytest.fail(f"no help: {line}")
+
+
+def test_the_options_of_config_keys_show_choices_and_defaults_and_set_still_reaches_them(call, tmp_path):
+    output = call("evaluate", "--help")[1]
+    assert "--rule <exact|paper>" in output
+    assert "[default: smollm2-135m]" in " ".join(output.split())
+    assert "Items per language; default: all." in " ".join(output.split())
+    code, _, error = call("evaluate", "--out", tmp_path / "run", "--set", "evaluate.labels=birds")
+    assert (code, "birds" in error) == (2, True), "an option that is not given leaves --set alone"
