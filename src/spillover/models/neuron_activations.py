@@ -45,13 +45,13 @@ def _is_activation(name: str, child: nn.Module) -> bool:
     return type(child).__module__ in ACTIVATION_MODULES or name.rpartition(".")[2] in ACTIVATION_NAMES
 
 
-def why_no_neurons(module: Any) -> str:
-    """Why a model's neurons cannot be counted; "" when they can."""
+def unsupported_reason(module: Any) -> str | None:
+    """Why a model's neurons cannot be counted; None when they can."""
     try:
         activations(module)
     except ModelError as error:
         return error.message
-    return ""
+    return None
 
 
 @dataclass
@@ -72,7 +72,7 @@ class Firing:
 
 @contextmanager
 def firing(module: Any, bodies: Sequence[range]) -> Iterator[Firing]:
-    """Within the block, one forward pass is counted. ModelError where `why_no_neurons` has a reason."""
+    """Within the block, one forward pass is counted. ModelError where `unsupported_reason` has a reason."""
     counter = Firing(bodies)
     handles = [own.register_forward_hook(counter) for own in activations(module)]
     try:

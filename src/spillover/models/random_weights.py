@@ -13,7 +13,7 @@ from spillover.core.types import ModelRef
 from spillover.models.load import Model
 
 
-def untrained(model: Model, seed: int) -> Model:
+def randomly_initialised(model: Model, seed: int) -> Model:
     """A model of the same config, tokenizer, device and precision with the weights that its architecture starts from.
 
     The same seed gives the same weights on the same machine. An adapter is left out: it starts as nothing. Needs memory

@@ -29,7 +29,7 @@ def finished_evaluation(run: Run, name: str, task: str) -> EvaluationFolder | No
 
 
 def only_evaluation(run: Run, name: str) -> EvaluationFolder:
-    """The one evaluation of that model. RunError says what to run where there is none, or which there are."""
+    """The only evaluation of the model `name`. RunError where there is none, or several."""
     evaluations = run.evaluations(name)
     if not evaluations:
         raise RunError(
@@ -43,8 +43,8 @@ def only_evaluation(run: Run, name: str) -> EvaluationFolder:
 
 
 def task_and_data(run: Run, name: str, task: str | None, data: str | None) -> tuple[str, str]:
-    """(task, data): as they were given, else those of the run's evaluation of `name`; the demo data for a task that was
-    given alone and not evaluated. RunError where nothing is given and nothing was evaluated."""
+    """(task, data): as given, else those of the run's evaluation of `name`; demo data for a task that is given without
+    data and was not evaluated. RunError where no task is given and none was evaluated."""
     if task is None:
         evaluation: EvaluationFolder | None = only_evaluation(run, name)
     else:
@@ -55,7 +55,7 @@ def task_and_data(run: Run, name: str, task: str | None, data: str | None) -> tu
 
 @dataclass(frozen=True)
 class SelectedItems:
-    """The prompts by language, their label set, and what they were made from."""
+    """The prompts by language, their label set, and what they depend on, for the stage's key."""
 
     prompts: dict[str, list[Prompt]]
     label_set: str
@@ -76,7 +76,7 @@ def select_items(
     if evaluation:
         settings = evaluation.record["settings"]
         benchmark = benchmark.evaluated_in(settings["data"], where=f"languages of evaluate/{name}")
-        _check(run, name, settings, benchmark, fingerprint)
+        _check_settings(run, name, settings, benchmark, fingerprint)
         label_set, shots = settings["labels"], settings["shots"]
         table = pq.read_table(evaluation.path / f"{next(iter(settings['data']))}.parquet", columns=["example_id"])
         evaluated_ids = table["example_id"].to_pylist()
@@ -94,10 +94,10 @@ def select_items(
     )
 
 
-def _check(run: Run, name: str, settings: Mapping[str, Any], benchmark: Benchmark, fingerprint: str) -> None:
+def _check_settings(run: Run, name: str, settings: Mapping[str, Any], benchmark: Benchmark, fingerprint: str) -> None:
     if settings["model"] != fingerprint:
         raise RunError(
-            f"{run.path}: evaluate/{name} was made by the model {settings['model']}, this one is {fingerprint}",
+            f"{run.path}: evaluate/{name} is of the model {settings['model']}, this one is {fingerprint}",
             hint="give the --model and --adapter that were evaluated, or another --name",
         )
     if settings["wording"] != benchmark.task.fingerprint:
