@@ -111,12 +111,12 @@ def test_the_fitted_half_agrees_with_scipys_procrustes_disparity():
 @pytest.mark.parametrize("measure", ["cka", "svcca", "procrustes"])
 def test_rotation_and_scaling_change_nothing(measure):
     source, _ = states_of()
-    found = measures(source, rotated(source))
-    assert found[measure] == pytest.approx(0 if measure == "procrustes" else 1, abs=1e-6)
+    values = measures(source, rotated(source))
+    assert values[measure] == pytest.approx(0 if measure == "procrustes" else 1, abs=1e-6)
 
 
-def measures(source, target, seed=3, draws=200):
-    """value and its shuffles by measure."""
+def measures(source, target, seed=3):
+    """Each measure of one pair."""
     halves = in_halves(len(source), RNG(seed))
     left, right = layer_representation(source, halves), layer_representation(target, halves)
     return {
@@ -140,16 +140,16 @@ def nulls(source, target, seed=3, draws=200):
 
 def test_unrelated_states_are_at_their_null_with_more_dimensions_than_items():
     rng = RNG(5)
-    found, null = [], []
+    values, null = [], []
     for seed in range(40):
         source, target = rng.normal(size=(2, 60, 200))
-        found.append(list(measures(source, target).values()))
+        values.append(list(measures(source, target).values()))
         null.append([draws.mean() for draws in nulls(source, target, seed, draws=20).values()])
-    difference = np.mean(found, axis=0) - np.mean(null, axis=0)
-    error = np.std(found, axis=0) / np.sqrt(40)
+    difference = np.mean(values, axis=0) - np.mean(null, axis=0)
+    error = np.std(values, axis=0) / np.sqrt(40)
     assert (np.abs(difference) < 4 * error).all()
-    assert abs(np.mean(found, axis=0)[0]) < 0.01  # the biased CKA would be about 0.8 here
-    assert np.mean(found, axis=0)[2] > 1
+    assert abs(np.mean(values, axis=0)[0]) < 0.01  # the biased CKA would be about 0.8 here
+    assert np.mean(values, axis=0)[2] > 1
 
 
 def test_shuffles_equal_computing_the_measure_on_shuffled_states():
@@ -169,6 +169,6 @@ def test_shuffles_equal_computing_the_measure_on_shuffled_states():
 
 def test_states_that_do_not_vary_are_undefined_not_zero():
     flat = np.repeat(RNG(0).normal(size=(1, 50)) * 1e4, 40, axis=0)
-    found = measures(flat, states_of(n=40)[0])
-    assert all(np.isnan(value) for value in found.values())
+    values = measures(flat, states_of(n=40)[0])
+    assert all(np.isnan(value) for value in values.values())
     assert all(np.isnan(draws).all() for draws in nulls(flat, flat).values())

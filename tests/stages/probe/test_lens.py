@@ -22,8 +22,8 @@ def test_last_layer_equals_the_models_own_logits(family, demo_prompts):
     model = make_model(family=family)
     prompts = demo_prompts("sentiment", "de", "native", limit=3)
     _, rows, _ = pooled(model, prompts)
-    measured = LogitLens(model).logprobs(torch.from_numpy(np.stack([row["last"][-1] for row in rows])))
-    for item, prompt in zip(measured, prompts, strict=True):
+    logprobs = LogitLens(model).logprobs(torch.from_numpy(np.stack([row["last"][-1] for row in rows])))
+    for item, prompt in zip(logprobs, prompts, strict=True):
         context = tokenize_prompts(model.tokenizer, [prompt])[0].context
         with torch.no_grad():
             expected = model.module(torch.tensor([context])).logits[0, -1].log_softmax(-1)
@@ -63,8 +63,8 @@ def test_inner_layers_equal_a_literal_loop(tiny, demo_prompts):
         p = logits.softmax(-1)
         for k, kind in enumerate(targets.sets):
             for i in range(2):
-                own = targets.first_tokens[k][i]
-                expected = float(p[own].sum()) if own else np.nan
+                tokens = targets.first_tokens[k][i]
+                expected = float(p[tokens].sum()) if tokens else np.nan
                 assert measured["lens.first"][n, 1, k, i] == pytest.approx(expected, rel=1e-4, nan_ok=True), kind
                 word = item.labels[targets.word_index[k][i]]
                 with torch.no_grad():
@@ -91,9 +91,9 @@ def test_a_bfloat16_model_is_read_within_its_rounding_and_exactly_at_its_last_la
     logprobs = reading.logprobs
     reading = read_lens(exact, prompts)
     targets = reading.targets
-    wide = reading.measured
-    np.testing.assert_allclose(measured["lens.sequence"], wide["lens.sequence"], atol=1.0)
-    np.testing.assert_allclose(measured["lens.entropy"], wide["lens.entropy"], atol=0.3)
+    exact_measured = reading.measured
+    np.testing.assert_allclose(measured["lens.sequence"], exact_measured["lens.sequence"], atol=1.0)
+    np.testing.assert_allclose(measured["lens.entropy"], exact_measured["lens.entropy"], atol=0.3)
     np.testing.assert_allclose(measured["lens.sequence"][:, -1], logprobs[:, targets.word_index], atol=1e-3)
 
 

@@ -26,7 +26,7 @@ def test_a_first_token_that_two_words_share_counts_for_neither_and_is_counted(ti
 def test_the_papers_rule_takes_every_token_that_begins_the_word(tiny, demo_prompts):
     prompts = demo_prompts("sentiment", "en", limit=2)
     exact, paper = (read_lens(tiny, prompts, rule=rule).targets.first_tokens[0] for rule in ("exact", "paper"))
-    assert all(set(one) <= set(other) for one, other in zip(exact, paper, strict=True))
+    assert all(set(few) <= set(many) for few, many in zip(exact, paper, strict=True))
     assert len(paper[0]) > 1
 
 

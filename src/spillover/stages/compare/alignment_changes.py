@@ -1,7 +1,7 @@
 """How alignment and language identity changed from one model to the other, from the probe's tables.
 
 A measure of alignment is the mean of its items' values, so its change is tested by exchanging before and after at
-random in each item (`probe.nulls.sign_flip`), the same items in all languages and layers. CKA, SVCCA and Procrustes,
+random in each item (`stats.nulls.sign_flip`), the same items in all languages and layers. CKA, SVCCA and Procrustes,
 which no single item has, go by the jackknife's values, and their test is as good as those. Benjamini-Hochberg over the
 languages and layers of one measure and pooling.
 """
