@@ -20,10 +20,15 @@ from spillover.tasks.wording import load_task
 
 def finished_evaluation(run: Run, name: str, task: str) -> EvaluationFolder | None:
     """The run's evaluation of the model `name` on a task; None where there is none. RunError when it is unfinished."""
-    evaluation = next((folder for folder in run.evaluations(name) if folder.task == task), None)
-    if evaluation is not None and not evaluation.finished:
+    evaluations = [evaluation for evaluation in run.evaluations(name) if evaluation.task == task]
+    return _finished(run, evaluations[0]) if evaluations else None
+
+
+def _finished(run: Run, evaluation: EvaluationFolder) -> EvaluationFolder:
+    if not evaluation.finished:
         raise RunError(
-            f"{run.path}: evaluate/{name}/{task} is unfinished", hint="rerun `spillover evaluate` to resume it"
+            f"{run.path}: evaluate/{evaluation.model}/{evaluation.task} is unfinished",
+            hint="rerun `spillover evaluate` to resume it",
         )
     return evaluation
 
@@ -39,7 +44,7 @@ def only_evaluation(run: Run, name: str) -> EvaluationFolder:
     if len(evaluations) > 1:
         tasks = ", ".join(evaluation.task for evaluation in evaluations)
         raise RunError(f"{run.path}: {name!r} was evaluated on {tasks}", hint="choose one with --task")
-    return finished_evaluation(run, name, evaluations[0].task) or evaluations[0]
+    return _finished(run, evaluations[0])
 
 
 def task_and_data(run: Run, name: str, task: str | None, data: str | None) -> tuple[str, str]:
