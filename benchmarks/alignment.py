@@ -16,9 +16,11 @@ import pandas as pd
 
 from spillover.stages.probe.alignment_tables import alignment_tables
 from spillover.stages.probe.language_identity import identity_table
+from spillover.stages.probe.parallel_states import ParallelStates
 
 LANGUAGES, ITEMS, HIDDEN = 20, 100, 576
 POOLINGS = ["last", "weighted"]
+IDS = [str(i) for i in range(ITEMS)]
 
 
 def cost(layers: int) -> None:
@@ -29,26 +31,16 @@ def cost(layers: int) -> None:
         (meaning + 0.8 * rng.normal(size=(LANGUAGES, ITEMS, HIDDEN)) + 3).astype(np.float32) for _ in range(layers)
     ]
     lengths = {code: rng.integers(20, 80, ITEMS) for code in codes}
-    common = {
-        "lengths": lengths, "example_ids": [str(i) for i in range(ITEMS)], "layers": range(layers),
-        "poolings": POOLINGS, "rng": rng,
-    }  # fmt: skip
 
     def read(_: str, layer: int) -> dict[str, np.ndarray]:
         return dict(zip(codes, states[layer], strict=True))
 
-    def array(_: str, layer: int) -> np.ndarray:
-        return states[layer]
-
-    own = {key: value for key, value in common.items() if key not in ("lengths", "example_ids")}
-    stacked = np.stack(list(lengths.values()))
+    parallel = ParallelStates(read, lengths, IDS, POOLINGS, range(layers))
     reference = [(code, codes[0]) for code in codes[1:]]
-    report(
-        "alignment with one language", lambda: alignment_tables(read, pairs=reference, random_weights=read, **common)
-    )
-    report("identity", lambda: identity_table(array, lengths=stacked, languages=codes, random_weights=array, **own))
+    report("alignment with one language", lambda: alignment_tables(parallel, reference, rng=rng, random_weights=read))
+    report("identity", lambda: identity_table(parallel, rng=rng, random_weights=read))
     every = list(combinations(codes, 2))
-    report("alignment, all pairs", lambda: alignment_tables(read, pairs=every, random_weights=read, **common))
+    report("alignment, all pairs", lambda: alignment_tables(parallel, every, rng=rng, random_weights=read))
     print(f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MiB")
 
 
@@ -60,21 +52,19 @@ def report(name: str, work: Callable[[], object]) -> None:
 
 
 def false_alarms(trials: int) -> None:
-    """Two languages of unrelated noise, beside other noise as the untrained model."""
-    found = []
+    """Two languages of unrelated noise, with other noise as the randomly initialised model."""
+    tables = []
     for seed in range(trials):
         rng = np.random.default_rng(seed)
         states, untrained = ({c: rng.normal(size=(ITEMS, 200)) + rng.normal(size=200) for c in "xy"} for _ in range(2))
         lengths = {"x": rng.integers(20, 120, ITEMS)}
         lengths["y"] = np.round(lengths["x"] * 1.3 + 2 * rng.normal(size=ITEMS)).astype(int)
-        table, _ = alignment_tables(
-            lambda *_, own=states: own, lengths=lengths, example_ids=[str(i) for i in range(ITEMS)], pairs=[("x", "y")],
-            poolings=["last"], layers=[0], rng=rng, random_weights=lambda *_, own=untrained: own,
-        )  # fmt: skip
-        way = np.where(table["measure"] == "procrustes", -1, 1)
-        found.append(table.assign(over_shuffles=way * (table["value"] - table["shuffled_limit"]) > 1e-9))
+        parallel = ParallelStates(lambda *_, states=states: states, lengths, IDS, ["last"], [0])
+        table, _ = alignment_tables(parallel, [("x", "y")], rng=rng, random_weights=lambda *_, states=untrained: states)
+        sign = np.where(table["measure"] == "procrustes", -1, 1)
+        tables.append(table.assign(over_shuffles=sign * (table["value"] - table["shuffled_limit"]) > 1e-9))
     columns = ["value", "shuffled", "over_shuffles", "clears"]
-    print(pd.concat(found).groupby("measure", sort=False)[columns].mean().round(3).to_string())
+    print(pd.concat(tables).groupby("measure", sort=False)[columns].mean().round(3).to_string())
 
 
 def main() -> None:

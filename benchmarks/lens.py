@@ -25,8 +25,8 @@ from benchmarks.scoring_worker import forget_peak, memory_mib
 from spillover.core.types import Prompt
 from spillover.models.load import Model, load_model
 from spillover.models.local import LocalEngine
-from spillover.stages.probe.lens import Lens, measure_batch
-from spillover.stages.probe.lens_targets import Sought, seek, with_random_words
+from spillover.stages.probe.lens import LogitLens, measure_batch
+from spillover.stages.probe.lens_targets import LensTargets, lens_targets
 from spillover.stages.probe.state_store import collect
 from spillover.tasks.examples import load_parallel
 from spillover.tasks.prompts import render
@@ -36,8 +36,8 @@ CELLS = ("sentiment/de", "sentiment/zh", "nli/de", "nli/zh", "paraphrase/de")
 BUDGET = 2048
 
 
-def papers_way(model: Model, prompts: list[Prompt], sought: Sought) -> np.ndarray:
-    """[items, layers + 1, kinds, labels] masses."""
+def papers_way(model: Model, prompts: list[Prompt], targets: LensTargets) -> np.ndarray:
+    """[items, layers + 1, sets, labels] probabilities."""
     norm, head = model.module.get_decoder().norm, model.module.lm_head
     rows = []
     with torch.inference_mode():
@@ -48,29 +48,29 @@ def papers_way(model: Model, prompts: list[Prompt], sought: Sought) -> np.ndarra
             for layer, state in enumerate(states):
                 logits = head(state if layer == len(states) - 1 else norm(state))
                 last = logits.float().softmax(dim=-1)[0, -1]
-                layers.append([[float(last[tokens].sum()) for tokens in kind] for kind in sought.first])
+                layers.append([[float(last[ids].sum()) for ids in by_label] for by_label in targets.first_tokens])
             rows.append(layers)
     return np.array(rows)
 
 
-def same_curves(engine: LocalEngine, lens: Lens, prompts: list[Prompt], sought: Sought) -> np.ndarray:
+def same_curves(engine: LocalEngine, lens: LogitLens, prompts: list[Prompt], targets: LensTargets) -> np.ndarray:
     # Answers of one token: the paper reads one position of each prompt.
     plan = engine.plan([replace(prompt, answers=("1", "2")) for prompt in prompts])
-    own = [[0] * len(sought.labels)] * len(sought.kinds)
-    bare = replace(sought, columns=own, controls=own, words=2)
-    found = {}
+    first_word = [[0] * len(targets.labels)] * len(targets.sets)
+    bare = replace(targets, words=("1", "2"), random_words=(), word_index=first_word, control_index=first_word)
+    by_item = {}
     for batch in engine.score(plan, states=True):
-        seen = measure_batch(lens, bare, plan, batch)["lens.first"]
-        found |= dict(zip(batch.index, seen, strict=True))
-    return np.stack([found[i] for i in range(len(prompts))])
+        first = measure_batch(lens, bare, plan, batch)["lens.first"]
+        by_item |= dict(zip(batch.index, first, strict=True))
+    return np.stack([by_item[i] for i in range(len(prompts))])
 
 
-def everything(engine: LocalEngine, lens: Lens, widened: list[Prompt], sought: Sought, random: list) -> None:
-    plan = with_random_words(engine.plan(widened), random, BUDGET)
+def everything(engine: LocalEngine, lens: LogitLens, prompts: list[Prompt], targets: LensTargets) -> None:
+    plan = targets.plan(engine.plan(targets.prompts(prompts)), BUDGET)
     with tempfile.TemporaryDirectory() as folder:
         collect(
             engine, {"x": plan}, Path(folder), key="", model="", task="", layers=range(lens.model.layers + 1),
-            measure=lambda _, plan, batch: measure_batch(lens, sought, plan, batch),
+            measure=lambda _, plan, batch: measure_batch(lens, targets, plan, batch),
         )  # fmt: skip
 
 
@@ -87,18 +87,18 @@ def measure(model: Model, data: str, cell: str, items: int, few: int, repeats: i
     # Of every length: the baseline's time grows with the text.
     order = sorted(range(len(prompts)), key=lambda i: len(prompts[i].text))
     chosen = [prompts[order[round(i * (len(order) - 1) / max(few - 1, 1))]] for i in range(min(few, len(order)))]
-    lens, engine = Lens(model), LocalEngine(model, batch_tokens=BUDGET)
-    widened, sought, random = seek(model, task, prompts, "english", "paper", np.random.default_rng(0))
+    lens, engine = LogitLens(model), LocalEngine(model, batch_tokens=BUDGET)
+    targets = lens_targets(model, task, prompts[0], "english", "paper", np.random.default_rng(0))
     lens.energy(torch.zeros(1, model.module.config.hidden_size))
     engine._trusted = True  # the check of both ways is made once per model, not per cell
     forget_peak()
     times: dict[str, list[float]] = {"paper": [], "curves": [], "all": []}
     for _ in range(repeats):
-        took, theirs = seconds(lambda: papers_way(model, chosen, sought))
+        took, theirs = seconds(lambda: papers_way(model, chosen, targets))
         times["paper"].append(took / len(chosen))
-        took, ours = seconds(lambda: same_curves(engine, lens, prompts, sought))
+        took, ours = seconds(lambda: same_curves(engine, lens, prompts, targets))
         times["curves"].append(took / len(prompts))
-        took, _ = seconds(lambda: everything(engine, lens, widened, sought, random))
+        took, _ = seconds(lambda: everything(engine, lens, prompts, targets))
         times["all"].append(took / len(prompts))
     where = [prompts.index(prompt) for prompt in chosen]
     return {

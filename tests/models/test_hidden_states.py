@@ -10,35 +10,8 @@ from spillover.core.errors import ModelError
 from spillover.models.label_tokens import tokenize_prompts
 from spillover.models.local import LocalEngine
 from tests.builders import make_model
+from tests.models.builders import hidden_states, pooled
 from tests.models.test_local import ARCHITECTURES
-
-
-def pooled(model, prompts, **options):
-    engine = LocalEngine(model, **options)
-    plan = engine.plan(prompts)
-    rows, nodes = {}, {}
-    for batch in engine.score(plan, states=True):
-        at = 0
-        for n, i in enumerate(batch.index):
-            rows[i] = {name: getattr(batch.states, name)[n] for name in ("last", "mean", "all", "weighted")}
-            count = len(plan.items[i].tree.tokens)
-            nodes[i] = batch.states.nodes[at : at + count]
-            at += count
-        assert at == len(batch.states.nodes)
-    return plan, [rows[i] for i in range(len(prompts))], [nodes[i] for i in range(len(prompts))]
-
-
-def hidden_states(model, ids):
-    """[layers + 1, t, hidden], the last one before the final norm: seen by a hook of our own on the last block."""
-    seen = []
-    decoder = model.module.get_decoder()
-    handle = decoder.layers[-1].register_forward_hook(
-        lambda *a: seen.append(a[2][0] if isinstance(a[2], tuple) else a[2])
-    )
-    with torch.no_grad():
-        layers = model.module(torch.tensor([ids]), output_hidden_states=True).hidden_states
-    handle.remove()
-    return torch.stack([*layers[:-1], seen[0]])[:, 0]
 
 
 @pytest.mark.parametrize("family", ARCHITECTURES)

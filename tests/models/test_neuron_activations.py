@@ -1,4 +1,4 @@
-"""Neurons counted in the engine's pass equal a pass over the whole prompt; and the random-weights model."""
+"""Neurons counted in the engine's pass equal a pass over the whole prompt."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ import torch
 
 from spillover.models.label_tokens import tokenize_prompts
 from spillover.models.local import LocalEngine
-from spillover.models.neuron_activations import activations, why_no_neurons
-from spillover.models.random_weights import untrained
+from spillover.models.neuron_activations import activations, unsupported_reason
 from tests.builders import FAMILIES, make_model
 
 
@@ -39,27 +38,11 @@ def test_counts_are_those_of_the_items_own_tokens_in_a_pass_of_its_own(family, d
         assert (counts[i] == expected).mean() > 0.98
 
 
-def test_a_model_whose_neurons_cannot_be_told_apart_says_why(demo_prompts):
+def test_a_model_whose_neurons_cannot_be_counted_says_why(demo_prompts):
     model = make_model()
     layers = model.module.model.layers
     layers[1].mlp.act_fn = layers[0].mlp.act_fn
-    assert why_no_neurons(model.module) == "its blocks share one activation function"
+    assert unsupported_reason(model.module) == "its blocks share one activation function"
     engine = LocalEngine(model)
     batch = next(engine.score(engine.plan(demo_prompts("sentiment", "en", limit=2)), states=True))
     assert batch.states.active is None
-
-
-def test_untrained_is_the_same_shape_and_seed_but_not_the_same_weights(demo_prompts):
-    model = make_model()
-    before = torch.random.get_rng_state()
-    first, second, other = untrained(model, 1), untrained(model, 1), untrained(model, 2)
-    assert torch.equal(torch.random.get_rng_state(), before)
-    names = dict(model.module.named_parameters())
-    for name, own in first.module.named_parameters():
-        assert own.shape == names[name].shape
-        assert torch.equal(own, dict(second.module.named_parameters())[name])
-    weight = "model.layers.0.mlp.down_proj.weight"
-    states = [m.module.state_dict()[weight] for m in (model, first, other)]
-    assert not torch.equal(states[0], states[1])
-    assert not torch.equal(states[1], states[2])
-    assert first.ref.fingerprint == second.ref.fingerprint != other.ref.fingerprint

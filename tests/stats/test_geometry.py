@@ -1,4 +1,4 @@
-"""CKA, SVCCA and Procrustes against independent implementations, and on clouds whose answer is known."""
+"""CKA, SVCCA and Procrustes against independent implementations, and on representations whose answer is known."""
 
 from __future__ import annotations
 
@@ -10,28 +10,27 @@ from sklearn.decomposition import PCA
 from statsmodels.multivariate.cancorr import CanCorr
 
 from spillover.stats.geometry import (
-    cka_parts,
+    cka_contributions,
     cka_shuffled,
-    cloud,
-    components,
     in_halves,
-    linear_cka,
-    procrustes_parts,
+    layer_representation,
+    n_components,
+    procrustes_contributions,
     procrustes_shuffled,
     shuffled_in_halves,
-    svcca_parts,
+    svcca_contributions,
     svcca_shuffled,
 )
 
 RNG = np.random.default_rng
 
 
-def turned(states, seed=1):
+def rotated(states, seed=1):
     return states @ np.linalg.qr(RNG(seed).normal(size=(states.shape[1],) * 2))[0] * 3 + 5
 
 
 def states_of(n=60, hidden=90, rank=6, noise=0.3, seed=0):
-    """A low-rank cloud in many dimensions with some noise, and another view of the same items."""
+    """Low-rank states in many dimensions with some noise, and another view of the same items."""
     rng = RNG(seed)
     meaning = rng.normal(size=(n, rank)) * np.linspace(3, 1, rank)
     views = [meaning @ rng.normal(size=(rank, hidden)) + noise * rng.normal(size=(n, hidden)) for _ in range(2)]
@@ -55,32 +54,32 @@ def cka(a, b):
 
 def test_cka_is_song_and_kornblith():
     source, target = states_of(noise=1.5)
-    assert linear_cka(source, target) == pytest.approx(cka(source, target))
-    parts = cka_parts(*(cloud(side, in_halves(60)) for side in (source, target)))
+    contributions = cka_contributions(*(layer_representation(side, in_halves(60)) for side in (source, target)))
+    assert contributions.mean() == pytest.approx(cka(source, target))
     without = [cka(np.delete(source, i, 0), np.delete(target, i, 0)) for i in range(60)]
-    expected = parts.mean() + 59 * (np.mean(without) - without)
-    np.testing.assert_allclose(parts, expected)
+    expected = contributions.mean() + 59 * (np.mean(without) - without)
+    np.testing.assert_allclose(contributions, expected)
 
 
 def test_svcca_is_the_canonical_correlation_of_principal_components():
     source, target = states_of(noise=1.5)
-    k = components(60)
+    k = n_components(60)
     scores = [PCA(k).fit_transform(side) for side in (source, target)]
     expected = CanCorr(*scores).cancorr.mean()
-    parts = svcca_parts(*(cloud(side, in_halves(60)) for side in (source, target)))
-    assert parts.mean() == pytest.approx(expected)
+    contributions = svcca_contributions(*(layer_representation(side, in_halves(60)) for side in (source, target)))
+    assert contributions.mean() == pytest.approx(expected)
 
 
 def test_svcca_without_an_item_equals_computing_it_without():
     source, target = states_of(noise=1.5)
-    left, right = (cloud(side, in_halves(60)) for side in (source, target))
-    parts = svcca_parts(left, right)
+    left, right = (layer_representation(side, in_halves(60)) for side in (source, target))
+    contributions = svcca_contributions(left, right)
     without = []
     for i in range(60):
         sides = [np.delete(side.basis, i, 0) for side in (left, right)]
         q = [np.linalg.qr(side - side.mean(axis=0))[0] for side in sides]
         without.append(np.linalg.svd(q[0].T @ q[1])[1].mean())
-    np.testing.assert_allclose(parts, parts.mean() + 59 * (np.mean(without) - without))
+    np.testing.assert_allclose(contributions, contributions.mean() + 59 * (np.mean(without) - without))
 
 
 def test_procrustes_is_scipys_rotation_judged_on_the_other_half():
@@ -88,14 +87,14 @@ def test_procrustes_is_scipys_rotation_judged_on_the_other_half():
     halves = in_halves(60, RNG(0))
     error = size = 0.0
     for fit, test in (halves, halves[::-1]):
-        pcas = [PCA(components(60)).fit(side[fit]) for side in (source, target)]
+        pcas = [PCA(n_components(60)).fit(side[fit]) for side in (source, target)]
         a, b = (pca.transform(side[fit]) for pca, side in zip(pcas, (source, target), strict=True))
         rotation, strength = orthogonal_procrustes(a, b)
         a_test, b_test = (pca.transform(side[test]) for pca, side in zip(pcas, (source, target), strict=True))
         error += ((b_test - strength / (a**2).sum() * a_test @ rotation) ** 2).sum()
         size += (b_test**2).sum()
-    parts = procrustes_parts(*(cloud(side, halves) for side in (source, target)), halves)
-    assert parts.mean() == pytest.approx(error / size)
+    contributions = procrustes_contributions(*(layer_representation(side, halves) for side in (source, target)), halves)
+    assert contributions.mean() == pytest.approx(error / size)
 
 
 def test_the_fitted_half_agrees_with_scipys_procrustes_disparity():
@@ -105,32 +104,32 @@ def test_the_fitted_half_agrees_with_scipys_procrustes_disparity():
     *_, disparity = scipy_procrustes(b, a)
     both = np.concatenate([a, a]), np.concatenate([b, b])
     halves = np.arange(40), np.arange(40, 80)
-    parts = procrustes_parts(*(cloud(side, halves) for side in both), halves)
-    assert parts.mean() == pytest.approx(disparity)
+    contributions = procrustes_contributions(*(layer_representation(side, halves) for side in both), halves)
+    assert contributions.mean() == pytest.approx(disparity)
 
 
 @pytest.mark.parametrize("measure", ["cka", "svcca", "procrustes"])
-def test_a_turned_cloud_is_the_same_cloud(measure):
+def test_rotation_and_scaling_change_nothing(measure):
     source, _ = states_of()
-    found = measures(source, turned(source))
-    assert found[measure] == pytest.approx(0 if measure == "procrustes" else 1, abs=1e-6)
+    values = measures(source, rotated(source))
+    assert values[measure] == pytest.approx(0 if measure == "procrustes" else 1, abs=1e-6)
 
 
-def measures(source, target, seed=3, draws=200):
-    """value and its shuffles by measure."""
+def measures(source, target, seed=3):
+    """Each measure of one pair."""
     halves = in_halves(len(source), RNG(seed))
-    left, right = cloud(source, halves), cloud(target, halves)
+    left, right = layer_representation(source, halves), layer_representation(target, halves)
     return {
-        "cka": cka_parts(left, right).mean(),
-        "svcca": svcca_parts(left, right).mean(),
-        "procrustes": procrustes_parts(left, right, halves).mean(),
+        "cka": cka_contributions(left, right).mean(),
+        "svcca": svcca_contributions(left, right).mean(),
+        "procrustes": procrustes_contributions(left, right, halves).mean(),
     }
 
 
 def nulls(source, target, seed=3, draws=200):
     rng = RNG(seed)
     halves = in_halves(len(source), rng)
-    left, right = cloud(source, halves), cloud(target, halves)
+    left, right = layer_representation(source, halves), layer_representation(target, halves)
     shuffles = rng.permuted(np.tile(np.arange(len(source)), (draws, 1)), axis=1)
     return {
         "cka": cka_shuffled([left], right, shuffles)[0],
@@ -139,37 +138,37 @@ def nulls(source, target, seed=3, draws=200):
     }
 
 
-def test_unrelated_clouds_are_at_their_null_though_there_are_more_dimensions_than_items():
+def test_unrelated_states_are_at_their_null_with_more_dimensions_than_items():
     rng = RNG(5)
-    found, null = [], []
+    values, null = [], []
     for seed in range(40):
         source, target = rng.normal(size=(2, 60, 200))
-        found.append(list(measures(source, target).values()))
+        values.append(list(measures(source, target).values()))
         null.append([draws.mean() for draws in nulls(source, target, seed, draws=20).values()])
-    apart = np.mean(found, axis=0) - np.mean(null, axis=0)
-    error = np.std(found, axis=0) / np.sqrt(40)
-    assert (np.abs(apart) < 4 * error).all()
-    assert abs(np.mean(found, axis=0)[0]) < 0.01  # the biased CKA would be about 0.8 here
-    assert np.mean(found, axis=0)[2] > 1
+    difference = np.mean(values, axis=0) - np.mean(null, axis=0)
+    error = np.std(values, axis=0) / np.sqrt(40)
+    assert (np.abs(difference) < 4 * error).all()
+    assert abs(np.mean(values, axis=0)[0]) < 0.01  # the biased CKA would be about 0.8 here
+    assert np.mean(values, axis=0)[2] > 1
 
 
 def test_shuffles_equal_computing_the_measure_on_shuffled_states():
     source, target = states_of(noise=1.5)
     halves = in_halves(60, RNG(0))
-    left, right = cloud(source, halves), cloud(target, halves)
+    left, right = layer_representation(source, halves), layer_representation(target, halves)
     order = RNG(1).permuted(np.tile(np.arange(60), (3, 1)), axis=1)
     within = shuffled_in_halves(halves, 3, RNG(2))
     for i in range(3):
-        moved = cloud(target[order[i]], halves)
-        assert cka_shuffled([left], right, order)[0, i] == pytest.approx(cka_parts(left, moved).mean())
-        assert svcca_shuffled(left, right, order)[i] == pytest.approx(svcca_parts(left, moved).mean())
-        inside = cloud(target[within[i]], halves)
-        expected = procrustes_parts(left, inside, halves).mean()
+        moved = layer_representation(target[order[i]], halves)
+        assert cka_shuffled([left], right, order)[0, i] == pytest.approx(cka_contributions(left, moved).mean())
+        assert svcca_shuffled(left, right, order)[i] == pytest.approx(svcca_contributions(left, moved).mean())
+        inside = layer_representation(target[within[i]], halves)
+        expected = procrustes_contributions(left, inside, halves).mean()
         assert procrustes_shuffled(left, right, halves, within)[i] == pytest.approx(expected)
 
 
 def test_states_that_do_not_vary_are_undefined_not_zero():
     flat = np.repeat(RNG(0).normal(size=(1, 50)) * 1e4, 40, axis=0)
-    found = measures(flat, states_of(n=40)[0])
-    assert all(np.isnan(value) for value in found.values())
+    values = measures(flat, states_of(n=40)[0])
+    assert all(np.isnan(value) for value in values.values())
     assert all(np.isnan(draws).all() for draws in nulls(flat, flat).values())

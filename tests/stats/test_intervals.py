@@ -20,6 +20,7 @@ from spillover.stats.intervals import (
     mcnemar_mid,
     noninferiority_test,
     percentile,
+    percentiles,
     plain,
     score_interval,
     score_z,
@@ -86,6 +87,8 @@ def test_columns_that_are_copies_add_nothing_and_columns_apart_do():
 def test_percentile_is_numpys():
     draws = np.arange(1001.0)
     assert percentile(draws, 0.9) == pytest.approx((50, 950))
+    low, high = percentiles(np.stack([draws, draws + 1], axis=1), 0.9)
+    assert (low.tolist(), high.tolist()) == (pytest.approx([50, 51]), pytest.approx([950, 951]))
 
 
 @given(st.integers(0, 30), st.integers(0, 30), st.integers(1, 200))

@@ -25,10 +25,10 @@ def cosine(a, b):
 def literal_mexa(source, target):
     hits = 0
     for i in range(len(source)):
-        own = cosine(source[i], target[i])
+        true = cosine(source[i], target[i])
         others = [cosine(source[i], target[j]) for j in range(len(target)) if j != i]
         others += [cosine(source[j], target[i]) for j in range(len(source)) if j != i]
-        hits += all(own > other for other in others)
+        hits += all(true > other for other in others)
     return hits / len(source)
 
 
@@ -38,7 +38,7 @@ def test_mexa_is_a_literal_loop_of_its_definition(seed, n, noise):
     assert mexa(source, target) == literal_mexa(source, target)
 
 
-def test_a_tie_is_no_hit_and_rounding_breaks_none():
+def test_ties_are_no_hits_whatever_the_rounding():
     rng = np.random.default_rng(0)
     same = np.repeat(rng.normal(size=(1, 576)), 40, axis=0).astype(np.float16)
     assert mexa(same, same) == 0
@@ -76,7 +76,7 @@ def test_csls_against_a_loop(k):
             assert csls(similarity, k)[i, j] == pytest.approx(expected)
 
 
-def test_csls_frees_items_from_a_hub():
+def test_csls_corrects_for_a_hub():
     """One target is near to every source: by cosine it wins all rows, by CSLS none but its own."""
     rng = np.random.default_rng(3)
     source = rng.normal(size=(30, 20)) + 2
@@ -100,6 +100,6 @@ def test_pairs_in_a_batch_equal_pairs_one_by_one():
     source, target = (np.stack(side) for side in zip(*pairs, strict=True))
     similarity = cosines(source, target)
     for measure in (mexa_hits, retrieval_hits, csls, margins):
-        together = measure(similarity)
-        for i, (one, other) in enumerate(pairs):
-            np.testing.assert_allclose(together[i], measure(cosines(one, other)))
+        batched = measure(similarity)
+        for i, (left, right) in enumerate(pairs):
+            np.testing.assert_allclose(batched[i], measure(cosines(left, right)))

@@ -15,10 +15,11 @@ from scipy.stats import norm
 from spillover.core.config import CompareConfig
 from spillover.core.types import Evaluation, ModelRef
 from spillover.stages.compare.paired import compare
-from spillover.stages.compare.resample import item_weights, weighted_auroc, weighted_calibrated_accuracy
+from spillover.stages.compare.resample import weighted_auroc, weighted_calibrated_accuracy
 from spillover.stats.auroc import auroc_influence
 from spillover.stats.calibration import batch_calibrated, normalised
 from spillover.stats.intervals import adjusted, mcnemar, mcnemar_mid, percentile, score_z, skewed, two_way
+from spillover.stats.resampling import item_weights
 from spillover.stats.summary import auroc_interval
 from tests.builders import table
 

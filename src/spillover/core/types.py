@@ -9,6 +9,9 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+Floats = NDArray[np.float64]
+Indices = NDArray[np.int64]
+
 Provenance = Literal[
     "machine-translated",
     "machine-translated and reviewed",

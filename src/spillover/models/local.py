@@ -30,7 +30,7 @@ from spillover.models.fast.unembedding import logits_at
 from spillover.models.hidden_states import Pooling, PrefixSums, pooling, residuals
 from spillover.models.label_tokens import paper_rule_tokens, tokenize_prompts
 from spillover.models.load import Model
-from spillover.models.neuron_activations import firing, why_no_neurons
+from spillover.models.neuron_activations import firing, unsupported_reason
 
 log = logging.getLogger(__name__)
 
@@ -233,7 +233,7 @@ class LocalEngine:
         at = torch.tensor(needed, device=self.model.device)
         module = self.model.module
         seen = residuals(module, pool) if pool else nullcontext()
-        counted = firing(module, pool.bodies) if pool and not why_no_neurons(module) else nullcontext()
+        counted = firing(module, pool.bodies) if pool and unsupported_reason(module) is None else nullcontext()
         with torch.inference_mode(), logits_at(module, at, exact=True), seen, counted as neurons:
             output = module(**inputs)
         if output.logits.dim() != 2 or len(output.logits) != len(needed):

@@ -1,4 +1,4 @@
-"""The same architecture before any training: the null of whatever a trained model's states seem to know."""
+"""The same architecture with randomly initialised weights: a null for what a trained model's states encode."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from spillover.core.types import ModelRef
 from spillover.models.load import Model
 
 
-def untrained(model: Model, seed: int) -> Model:
-    """A model of the same config, tokenizer, device and precision with the weights that its architecture starts from.
+def randomly_initialised(model: Model, seed: int) -> Model:
+    """A model of the same config, tokenizer, device and dtype, with freshly initialised weights.
 
-    The same seed gives the same weights on the same machine. An adapter is left out: it starts as nothing. Needs memory
-    for a second model.
+    The same seed gives the same weights on the same machine. An adapter is left out, as its initial update is zero.
+    Needs memory for a second model.
     """
     module: Any = model.module
     base = module.get_base_model() if hasattr(module, "peft_config") else module
@@ -27,6 +27,8 @@ def untrained(model: Model, seed: int) -> Model:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         fresh = type(base)(config)
-    fingerprint = hash_of(["untrained", seed, {name: list(own.shape) for name, own in fresh.named_parameters()}])
+    fingerprint = hash_of(
+        ["untrained", seed, {name: list(weights.shape) for name, weights in fresh.named_parameters()}]
+    )
     ref = ModelRef(f"{model.ref.name}, random weights", None, None, fingerprint)
     return replace(model, ref=ref, module=fresh.to(model.device, model.dtype).eval())

@@ -1,0 +1,1 @@
+"""Statistics on arrays: intervals, tests, resampling, calibration, similarity of representations, and their nulls."""

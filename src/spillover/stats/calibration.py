@@ -16,9 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spillover.core.errors import ConfigError, DataError
-from spillover.core.types import CalibrationScores, LabelScores
+from spillover.core.types import CalibrationScores, Floats, LabelScores
 
-Floats = NDArray[np.float64]
 Method = Literal["none", "batch", "contextual", "pmi"]
 Length = Literal["sum", "token", "byte"]
 

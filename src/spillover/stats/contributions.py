@@ -9,14 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
-from numpy.typing import NDArray
 
-from spillover.core.types import LabelScores
+from spillover.core.types import Floats, LabelScores
 from spillover.stats.auroc import auroc_influence, skewed_mean
 from spillover.stats.calibration import Method, log_odds
 from spillover.stats.summary import calibrated_hits, hits, measures, reason_undefined
-
-Floats = NDArray[np.float64]
 
 
 def contributions_of(left: LabelScores, right: LabelScores, calibration: Method = "batch") -> dict[str, Floats]:

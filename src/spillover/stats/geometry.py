@@ -1,12 +1,12 @@
-"""Do two languages' states have the same shape, whatever way it is turned: debiased linear CKA, SVCCA, Procrustes.
+"""Similarity of two languages' representations up to rotation: debiased linear CKA, SVCCA, Procrustes.
 
-With more dimensions than items, any two clouds can be turned onto each other. So CKA is the debiased one (Song et al.
-2012; Kornblith et al. 2019), which is 0 on average for unrelated clouds; SVCCA (Raghu et al. 2017) keeps one principal
-component for ten items; the Procrustes rotation is fitted on one half of the items and judged on the other. SVCCA stays
-above 0 for unrelated clouds: read it beside its null alone.
+With more dimensions than items, any two sets of states can be rotated onto each other. So CKA is the debiased one (Song
+et al. 2012; Kornblith et al. 2019), which is 0 on average for unrelated states; SVCCA (Raghu et al. 2017) keeps one
+principal component per ten items; the Procrustes rotation is fitted on half of the items and evaluated on the rest.
+SVCCA stays above 0 for unrelated states: read it beside its null alone.
 
-Each gives a value per item with the measure as their mean: for CKA and SVCCA from leaving the item out (the jackknife),
-with the components of SVCCA held; for Procrustes the item's own error, with the rotation held.
+Each gives a contribution per item, whose mean is the measure: for CKA and SVCCA the jackknife's pseudo-values, with the
+components of SVCCA kept fixed; for Procrustes the item's own error, with the rotation kept fixed.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
-Indices = NDArray[np.int64]
+from spillover.core.types import Floats, Indices
+
+Halves = tuple[Indices, Indices]
 
 MOST_COMPONENTS = 10
 ITEMS_PER_COMPONENT = 10
@@ -28,39 +29,41 @@ SHUFFLED_CELLS = 1 << 21
 
 
 @dataclass(frozen=True)
-class Cloud:
-    """One language at one layer. kernel: [n, n] Gram matrix, U-centred (Székely and Rizzo 2014). basis: [n, k]
-    orthonormal, its leading principal components over items. halves: for each half of the items as the one to fit on,
-    [n, k] coordinates of all items on that half's own components. Empty (k = 0) when the states do not vary."""
+class LayerRepresentation:
+    """One language at one layer.
+
+    kernel: [n, n] Gram matrix, U-centred (Székely and Rizzo 2014). basis: [n, k] orthonormal, its leading principal
+    components over items. halves: for each half of the items as the one to fit on, [n, k] coordinates of all items on
+    that half's principal components. Empty (k = 0) when the states do not vary."""
 
     kernel: Floats
     basis: Floats
     halves: tuple[Floats, Floats]
 
 
-def cloud(states: NDArray[np.floating], halves: tuple[Indices, Indices]) -> Cloud:
-    """states: [n, hidden], n ≥ 6. halves: the items of each half."""
+def layer_representation(states: NDArray[np.floating], halves: Halves) -> LayerRepresentation:
+    """Kernel and principal components of the states, [n, hidden], n ≥ 6. halves: the items of each half."""
     wide = np.asarray(states, dtype=np.float64)
     centred = wide - wide.mean(axis=0)
     if (centred**2).sum() <= FLAT * (wide**2).sum():
         centred = np.zeros_like(centred)
     gram = centred @ centred.T
-    most = components(len(wide))
-    return Cloud(
+    k = n_components(len(wide))
+    return LayerRepresentation(
         u_centred(gram),
-        _leading(gram, most)[0],
-        (_on_own_components(gram, halves[0], most), _on_own_components(gram, halves[1], most)),
+        _leading(gram, k)[0],
+        (_half_coordinates(gram, halves[0], k), _half_coordinates(gram, halves[1], k)),
     )
 
 
-def components(items: int) -> int:
-    """How many principal components that many items can carry."""
+def n_components(items: int) -> int:
+    """How many principal components are kept for so many items: one per ten, at most ten."""
     return max(1, min(MOST_COMPONENTS, items // ITEMS_PER_COMPONENT))
 
 
 def u_centred(gram: Floats) -> Floats:
-    """[n, n] → the same without its diagonal, less its row and column effects, so that the inner product of two is
-    unbiased for the covariance of what they were made from (Székely and Rizzo 2014; the estimator of Song et al.)."""
+    """[n, n] → the U-centred matrix: without its diagonal, row and column effects subtracted. The inner product of two
+    is an unbiased estimate of their covariance (Székely and Rizzo 2014; the estimator of Song et al. 2012)."""
     n = len(gram)
     off = gram - np.diag(np.diag(gram))
     rows = off.sum(axis=1) / (n - 2)
@@ -69,26 +72,26 @@ def u_centred(gram: Floats) -> Floats:
     return np.asarray(centred)
 
 
-def _leading(gram: Floats, most: int) -> tuple[Floats, Floats]:
-    """The leading eigenvectors [n, k] and values [k] of a Gram matrix; fewer than `most` when its rank is smaller."""
+def _leading(gram: Floats, k: int) -> tuple[Floats, Floats]:
+    """The leading eigenvectors [n, k] and values [k] of a Gram matrix; fewer than `k` when its rank is smaller."""
     values, vectors = np.linalg.eigh(gram)
-    values, vectors = values[::-1][:most], vectors[:, ::-1][:, :most]
-    real = values > max(values[0], 0.0) * 1e-9
-    return vectors[:, real], values[real]
+    values, vectors = values[::-1][:k], vectors[:, ::-1][:, :k]
+    positive = values > max(values[0], 0.0) * 1e-9
+    return vectors[:, positive], values[positive]
 
 
-def _on_own_components(gram: Floats, fit: Indices, most: int) -> Floats:
-    """[n, k]: all items on the principal components of the items `fit`, less their mean. gram: [n, n] of all."""
+def _half_coordinates(gram: Floats, fit: Indices, k: int) -> Floats:
+    """[n, k]: coordinates of all items on the principal components of the items `fit`. gram: [n, n] of all."""
     mean_fit = gram[:, fit].mean(axis=1)
     centred = gram[:, fit] - mean_fit[:, None] - gram[np.ix_(fit, fit)].mean(axis=0)[None, :] + mean_fit[fit].mean()
     if np.trace(centred[fit]) <= FLAT * max(np.trace(gram), 1.0):
         return np.zeros((len(gram), 0))
-    vectors, values = _leading(centred[fit], most)
+    vectors, values = _leading(centred[fit], k)
     return np.asarray(centred @ vectors / np.sqrt(values))
 
 
-def _leaving_one_out(value: float, without: Floats) -> Floats:
-    """[n] measures without each item → [n] parts whose mean is the measure and whose spread is the jackknife's."""
+def _jackknife(value: float, without: Floats) -> Floats:
+    """[n] measures without each item → [n] contributions: their mean is the measure, their spread the jackknife's."""
     return np.asarray(value + (len(without) - 1) * (without.mean() - without))
 
 
@@ -101,49 +104,45 @@ def _products(source: Floats, target: Floats) -> tuple[float, Floats]:
     return float(total / (n * (n - 3))), without
 
 
-def cka_parts(source: Cloud, target: Cloud) -> Floats:
-    """[n]: parts of debiased linear CKA, at most 1, 0 on average for unrelated clouds and then as often below it."""
-    own, own_without = _products(source.kernel, target.kernel)
+def cka_contributions(source: LayerRepresentation, target: LayerRepresentation) -> Floats:
+    """[n]: contributions to debiased linear CKA: at most 1; 0 on average for unrelated states."""
+    shared, shared_without = _products(source.kernel, target.kernel)
     scales = [_products(side.kernel, side.kernel) for side in (source, target)]
     with np.errstate(divide="ignore", invalid="ignore"):
-        value = own / np.sqrt(scales[0][0] * scales[1][0])
-        without = own_without / np.sqrt(np.maximum(scales[0][1], 0) * np.maximum(scales[1][1], 0))
-    return _leaving_one_out(value, without)
+        value = shared / np.sqrt(scales[0][0] * scales[1][0])
+        without = shared_without / np.sqrt(np.maximum(scales[0][1], 0) * np.maximum(scales[1][1], 0))
+    return _jackknife(value, without)
 
 
-def linear_cka(source: NDArray[np.floating], target: NDArray[np.floating]) -> float:
-    """Debiased linear CKA of two [n, hidden], n ≥ 6. NaN when one of them does not vary."""
-    halves = in_halves(len(source))
-    return float(cka_parts(cloud(source, halves), cloud(target, halves)).mean())
-
-
-def cka_shuffled(sources: Sequence[Cloud], target: Cloud, shuffles: Indices) -> Floats:
-    """[sources, draws]: debiased CKA of each source with the target's items in each order of `shuffles`, [draws, n].
-    The shuffled target is made once for all of them."""
+def cka_shuffled(sources: Sequence[LayerRepresentation], target: LayerRepresentation, shuffles: Indices) -> Floats:
+    """[sources, draws]: debiased CKA of each source with the target's items permuted by each of `shuffles`, [draws, n].
+    The permuted target is computed once for all sources."""
     kernels = np.stack([source.kernel.ravel() for source in sources], axis=1)
     n = len(target.kernel)
-    found = np.empty((len(shuffles), len(sources)))
+    products = np.empty((len(shuffles), len(sources)))
     step = max(1, SHUFFLED_CELLS // (n * n))
     for start in range(0, len(shuffles), step):
-        part = shuffles[start : start + step]
-        moved = np.take(target.kernel.ravel(), (part[:, :, None] * n + part[:, None, :]).reshape(len(part), -1))
-        found[start : start + step] = moved @ kernels
+        orders = shuffles[start : start + step]
+        cells = (orders[:, :, None] * n + orders[:, None, :]).reshape(len(orders), -1)
+        products[start : start + step] = np.take(target.kernel.ravel(), cells) @ kernels
     scale = np.sqrt((kernels**2).sum(axis=0) * (target.kernel**2).sum())
-    return np.asarray(np.divide(found.T, scale[:, None], out=np.full(found.T.shape, np.nan), where=scale[:, None] > 0))
+    undefined = np.full(products.T.shape, np.nan)
+    return np.asarray(np.divide(products.T, scale[:, None], out=undefined, where=scale[:, None] > 0))
 
 
-def svcca_parts(source: Cloud, target: Cloud) -> Floats:
-    """[n]: parts of SVCCA, the mean canonical correlation of the leading principal components, in [0, 1]."""
+def svcca_contributions(source: LayerRepresentation, target: LayerRepresentation) -> Floats:
+    """[n]: contributions to SVCCA, the mean canonical correlation of the leading principal components, in [0, 1]."""
     left, right = source.basis, target.basis
     n = len(left)
     if not left.shape[1] or not right.shape[1]:
         return np.full(n, np.nan)
     cross = left.T @ right
-    # Without item i both bases lose a row and are centred anew: each Gram matrix is I - c u u', whose root is closed.
+    # Without item i both bases lose a row and are centred again: each Gram matrix is I - c u u', whose inverse root is
+    # known in closed form.
     c = n / (n - 1)
     outer = cross[None] - c * left[:, :, None] * right[:, None, :]
     without = _root_without(left, c) @ outer @ _root_without(right, c)
-    return _leaving_one_out(mean_singular(cross[None])[0], mean_singular(without))
+    return _jackknife(mean_singular(cross[None])[0], mean_singular(without))
 
 
 def _root_without(basis: Floats, c: float) -> Floats:
@@ -158,69 +157,71 @@ def mean_singular(matrices: Floats) -> Floats:
     """[b, k, l] → [b]: the mean of min(k, l) singular values."""
     if matrices.shape[-1] > matrices.shape[-2]:
         matrices = np.swapaxes(matrices, -1, -2)
-    # Roots of eigenvalues: half the time of the singular values, and more exact than anything here needs.
+    # Square roots of eigenvalues take half the time of an SVD, at more than enough precision.
     squares = np.linalg.eigvalsh(np.swapaxes(matrices, -1, -2) @ matrices)
     return np.asarray(np.sqrt(np.clip(squares, 0.0, 1.0)).mean(axis=-1))
 
 
-def svcca_shuffled(source: Cloud, target: Cloud, shuffles: Indices) -> Floats:
-    """[draws]: SVCCA with the target's items in each order of `shuffles`, [draws, n]."""
+def svcca_shuffled(source: LayerRepresentation, target: LayerRepresentation, shuffles: Indices) -> Floats:
+    """[draws]: SVCCA with the target's items permuted by each of `shuffles`, [draws, n]."""
     if not source.basis.shape[1] or not target.basis.shape[1]:
         return np.full(len(shuffles), np.nan)
     return mean_singular(source.basis.T @ target.basis[shuffles])
 
 
-def in_halves(items: int, rng: np.random.Generator | None = None) -> tuple[Indices, Indices]:
-    """The numbers of the items in two halves; drawn when there is a generator, else every second."""
+def in_halves(items: int, rng: np.random.Generator | None = None) -> Halves:
+    """The positions of the items in two halves: drawn with `rng`, else every second item."""
     order = np.arange(items) if rng is None else rng.permutation(items)
     return np.sort(order[::2]), np.sort(order[1::2])
 
 
-def shuffled_in_halves(halves: tuple[Indices, Indices], draws: int, rng: np.random.Generator) -> Indices:
-    """[draws, n]: orders that move items within their half alone, so that what is judged is never fitted on."""
+def shuffled_in_halves(halves: Halves, draws: int, rng: np.random.Generator) -> Indices:
+    """[draws, n]: permutations within each half, so that no item is evaluated that was fitted on."""
     orders = np.empty((draws, sum(map(len, halves))), dtype=np.int64)
     for half in halves:
         orders[:, half] = rng.permuted(np.tile(half, (draws, 1)), axis=1)
     return orders
 
 
-def procrustes_parts(source: Cloud, target: Cloud, halves: tuple[Indices, Indices]) -> Floats:
-    """[n]: parts of the Procrustes residual: the share of the target's variance, on its leading components, that is
-    left when the source is turned and scaled onto it. 0 is the same shape; 1 is no better than the mean; more is worse.
+def procrustes_contributions(source: LayerRepresentation, target: LayerRepresentation, halves: Halves) -> Floats:
+    """[n]: contributions to the Procrustes residual: the share of the target's variance on its leading components
+    that remains after the source is rotated and scaled onto it. 0: the same shape; 1: no better than the mean.
 
-    Turned and scaled as fits one half of the items best, judged on the other, and the halves change places.
+    Rotation and scale are fitted on one half of the items and evaluated on the other, then with the halves exchanged.
     """
     errors, sizes = _procrustes(source, target, halves, np.arange(sum(map(len, halves)))[None])
-    return ratio_parts(errors[0], sizes[0])
+    return ratio_contributions(errors[0], sizes[0])
 
 
-def ratio_parts(errors: Floats, sizes: Floats) -> Floats:
-    """[n] parts of sum(errors) / sum(sizes), linearised: their mean is the ratio, their spread its error."""
+def ratio_contributions(errors: Floats, sizes: Floats) -> Floats:
+    """[n] linearised contributions to sum(errors) / sum(sizes): their mean is the ratio, their spread its error."""
     if not sizes.sum() > 0:
         return np.full(len(errors), np.nan)
     ratio = errors.sum() / sizes.sum()
     return np.asarray(ratio + (errors - ratio * sizes) / sizes.mean())
 
 
-def procrustes_shuffled(source: Cloud, target: Cloud, halves: tuple[Indices, Indices], orders: Indices) -> Floats:
-    """[draws]: the residual with the target's items in each of `orders`, from `shuffled_in_halves`."""
+def procrustes_shuffled(
+    source: LayerRepresentation, target: LayerRepresentation, halves: Halves, orders: Indices
+) -> Floats:
+    """[draws]: the residual with the target's items permuted by each of `orders`, from `shuffled_in_halves`."""
     errors, sizes = _procrustes(source, target, halves, orders)
     total = sizes.sum(axis=1)
     return np.asarray(np.divide(errors.sum(axis=1), total, out=np.full(len(orders), np.nan), where=total > 0))
 
 
 def _procrustes(
-    source: Cloud, target: Cloud, halves: tuple[Indices, Indices], orders: Indices
+    source: LayerRepresentation, target: LayerRepresentation, halves: Halves, orders: Indices
 ) -> tuple[Floats, Floats]:
-    """[draws, n] twice: squared error and squared size of each item while its half was not fitted on."""
+    """[draws, n] twice: squared error and squared norm of each item while its half is held out."""
     errors, sizes = np.zeros(orders.shape), np.zeros(orders.shape)
     for left, right, fit, test in zip(source.halves, target.halves, halves, halves[::-1], strict=True):
         if not left.shape[1] or not right.shape[1]:
             continue
         u, strength, v = np.linalg.svd(left[fit].T @ right[orders[:, fit]], full_matrices=False)
         scale = strength.sum(axis=1) / (left[fit] ** 2).sum()
-        turned = scale[:, None, None] * (left[test] @ (u @ v))
-        wanted = right[orders[:, test]]
-        errors[:, test] = ((wanted - turned) ** 2).sum(axis=2)
-        sizes[:, test] = (wanted**2).sum(axis=2)
+        predicted = scale[:, None, None] * (left[test] @ (u @ v))
+        expected = right[orders[:, test]]
+        errors[:, test] = ((expected - predicted) ** 2).sum(axis=2)
+        sizes[:, test] = (expected**2).sum(axis=2)
     return errors, sizes

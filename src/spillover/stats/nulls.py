@@ -1,44 +1,36 @@
-"""What a measure would show if there were nothing to see."""
+"""Null distributions by permutation, and how much of a measure its null explains."""
 
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-# What is below this is 0 but for rounding.
-NOTHING = 1e-12
+from spillover.core.types import Floats, Indices
+
+# A value at or below this is zero up to rounding.
+ROUNDING = 1e-12
 
 
-def shuffled_items(values: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float64]:
-    """[languages, items] → the same with the items of each language in an order of its own: parallel no more."""
+def shuffled_items(values: Floats, rng: np.random.Generator) -> Floats:
+    """[languages, items] → the same with the items of each language permuted independently: no longer parallel."""
     return rng.permuted(values, axis=1)
 
 
-def shuffled_orders(items: int, draws: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """[draws, items]: random orders, each of all items."""
+def shuffled_orders(items: int, draws: int, rng: np.random.Generator) -> Indices:
+    """[draws, items]: random permutations of all items."""
     return rng.permuted(np.tile(np.arange(items), (draws, 1)), axis=1)
 
 
-def resamples(items: int, draws: int, rng: np.random.Generator) -> NDArray[np.float64]:
-    """[draws, items]: how often each item is in each bootstrap resample. Whole numbers, so that hits add up exactly."""
-    return rng.multinomial(items, np.full(items, 1 / items), size=draws).astype(np.float64)
-
-
-def resampled_means(parts: NDArray[np.float64], counts: NDArray[np.float64]) -> NDArray[np.float64]:
-    """[items, ...] → [draws, ...]: the mean over items in each resample. counts: as `resamples` has them."""
-    return np.asarray(np.tensordot(counts, parts, axes=1) / counts.shape[1])
-
-
-def share_explained(value: NDArray[np.float64], null: NDArray[np.float64]) -> NDArray[np.float64]:
-    """How much of a measure its null reaches by itself: null / value, in [0, 1]; both are 0 where there is nothing at
-    all (of a residual, take 1 minus it). NaN where the value is not above 0: then nothing is there to explain."""
+def share_explained(value: Floats, null: Floats) -> Floats:
+    """The share of a measure that its null explains: null / value, clipped to [0, 1]. NaN where the value is not above
+    0. Both are measures whose absence is 0: of a residual, pass 1 minus it."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.asarray(np.where(value > NOTHING, np.clip(null / value, 0, 1), np.nan))
+        return np.asarray(np.where(value > ROUNDING, np.clip(null / value, 0, 1), np.nan))
 
 
-def sign_flip(changes: NDArray[np.float64], draws: int, rng: np.random.Generator) -> NDArray[np.float64]:
-    """[n, ...] changes of items → [...] two-sided p of no change on average: before and after change places at random
-    in each item, the same items for all columns. At least 1 / (draws + 1); NaN where a change is, 1 where none is."""
+def sign_flip(changes: Floats, draws: int, rng: np.random.Generator) -> Floats:
+    """[n, ...] paired differences of items → [...] two-sided p-values of the paired permutation test: before and after
+    are exchanged at random within each item, the same exchanges for all columns. At least 1 / (draws + 1); NaN where a
+    difference is NaN, 1 where all are 0."""
     n = len(changes)
     flat = changes.reshape(n, -1)
     signs = rng.integers(0, 2, size=(draws, n)) * 2.0 - 1

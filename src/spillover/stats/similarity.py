@@ -1,33 +1,32 @@
-"""How closely two languages lie together inside a model: one layer, one pair of languages, the same items in both.
+"""Cross-lingual retrieval between two languages' hidden states: one layer, the same items in both languages.
 
-Every measure gives a value for each item, whose mean is the measure; intervals, nulls and tests all work on those.
-Retrieval asks whether an item finds its own translation among all items of the other language (MEXA, Kargaran et al.
-2024; CSLS, Conneau et al. 2018). Geometry asks whether the two clouds have the same shape (debiased linear CKA, Song
-et al. 2012, Kornblith et al. 2019; SVCCA, Raghu et al. 2017; orthogonal Procrustes on held-out items).
-
-With fewer items than dimensions, SVCCA and Procrustes would be perfect on noise. Both keep a few principal components,
-and Procrustes is fitted on one half of the items and judged on the other.
+Every measure gives a value for each item, whose mean is the measure; intervals, nulls and tests work on these values.
+Retrieval asks whether an item's nearest neighbour among all items of the other language is its translation (MEXA,
+Kargaran et al. 2024; CSLS, Conneau et al. 2018). `geometry` asks whether the two sets of states have the same shape.
 """
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
-# Cosines nearer than this are equal: between rows that are the same, rounding alone would choose a winner.
+from spillover.core.types import Floats
+
+# Cosines closer than this are tied: between identical rows, rounding alone would decide.
 TIE = 1e-9
 NEIGHBOURS = 10
 
 
 def cosines(source: NDArray[np.floating], target: NDArray[np.floating]) -> Floats:
-    """[..., n, hidden] twice → [..., n, n] in [-1, 1]: item i of the source against item j of the target. A state of
-    length zero has no direction: it counts as at right angles to everything."""
+    """[..., n, hidden] twice → [..., n, n] in [-1, 1]: item i of the source against item j of the target. A zero
+    vector has cosine 0 with everything."""
     return np.asarray(unit(source) @ np.swapaxes(unit(target), -1, -2))
 
 
 def unit(states: NDArray[np.floating]) -> Floats:
-    """[..., n, hidden] → the same at length 1, float64; a state of length zero stays."""
+    """[..., n, hidden] → unit vectors, float64; a zero vector stays zero."""
     wide = np.asarray(states, dtype=np.float64)
     length = np.linalg.norm(wide, axis=-1, keepdims=True)
     return np.asarray(np.divide(wide, length, out=np.zeros_like(wide), where=length > 0))
@@ -37,10 +36,9 @@ def mexa(source: NDArray[np.floating], target: NDArray[np.floating]) -> float:
     """Share of items whose cosine with their own translation is larger than every other in its row and its column, in
     [0, 1] (Kargaran et al. 2024). source, target: [n, hidden] of one layer, row i is the same item in both.
 
-    The headline of a model is the maximum over layers. NaN without items; with one item there is nothing to mistake
-    it for, and the share is 1."""
+    A model's headline value is the maximum over layers. NaN without items; 1 with a single item."""
     hits = mexa_hits(cosines(source, target))
-    return float(hits.mean()) if hits.size else float("nan")
+    return float(hits.mean()) if hits.size else math.nan
 
 
 def mexa_hits(similarity: Floats) -> NDArray[np.bool_]:
@@ -57,7 +55,7 @@ def retrieval_hits(similarity: Floats) -> NDArray[np.bool_]:
 
 def csls(similarity: Floats, neighbours: int = NEIGHBOURS) -> Floats:
     """[..., n, n] → 2 cos(i, j) minus the mean cosine of i, and of j, to its nearest `neighbours` on the other side
-    (Conneau et al. 2018): an item that is near to everything no longer wins everywhere. In [-4, 4]."""
+    (Conneau et al. 2018), which corrects for hubs: items that are near to everything. In [-4, 4]."""
     n = similarity.shape[-1]
     near = min(neighbours, n)
     rows = np.partition(similarity, n - near, axis=-1)[..., n - near :].mean(axis=-1)
@@ -67,10 +65,10 @@ def csls(similarity: Floats, neighbours: int = NEIGHBOURS) -> Floats:
 
 def margins(similarity: Floats) -> Floats:
     """[..., n, n] → [..., n], in [-2, 2]: cosine of each item with its translation minus its mean cosine with the
-    others, both ways. Their mean is exactly the mean of true pairs minus that of shuffled ones. NaN with one item."""
+    others, in both directions. Their mean is that of translation pairs minus that of all others. NaN with one item."""
     n = similarity.shape[-1]
     if n < 2:
         return np.full(similarity.shape[:-1], np.nan)
-    own = np.diagonal(similarity, axis1=-2, axis2=-1)
-    rows, columns = similarity.sum(axis=-1) - own, similarity.sum(axis=-2) - own
-    return np.asarray(own - (rows + columns) / (2 * (n - 1)))
+    diagonal = np.diagonal(similarity, axis1=-2, axis2=-1)
+    rows, columns = similarity.sum(axis=-1) - diagonal, similarity.sum(axis=-2) - diagonal
+    return np.asarray(diagonal - (rows + columns) / (2 * (n - 1)))

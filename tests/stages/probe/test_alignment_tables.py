@@ -4,10 +4,21 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.stats import binomtest
 
 from spillover.core.errors import DataError
-from spillover.stages.probe.alignment_tables import MEASURES, alignment_tables
-from spillover.stats.length_baseline import length_basis, length_retrieval, standardised
+from spillover.core.tables import check_columns
+from spillover.stages.probe.alignment_tables import (
+    ALIGNMENT_COLUMNS,
+    ITEM_COLUMNS,
+    MEASURES,
+    alignment_tables,
+    make_draws,
+    shuffled_retrieval,
+    wilson_width,
+)
+from spillover.stages.probe.parallel_states import ParallelStates
+from spillover.stats.length_baseline import standardised
 from spillover.stats.similarity import cosines, csls, mexa_hits, retrieval_hits
 
 ITEMS, HIDDEN = 80, 120
@@ -17,15 +28,13 @@ LENGTHS = {"xx": rng.integers(20, 120, ITEMS)}
 LENGTHS["yy"] = np.round(LENGTHS["xx"] * 1.3 + rng.normal(size=ITEMS)).astype(int)
 
 
-def tables(states, random_weights=None, **options):
-    options = {
-        "lengths": LENGTHS, "example_ids": IDS, "pairs": [("xx", "yy")], "poolings": ["last"], "layers": [0],
-        "rng": np.random.default_rng(1), "draws": 100, "random_weights": random_weights,
-    } | options  # fmt: skip
-    return alignment_tables(lambda pooling, layer: states, **options)
+def tables(states, random_weights=None, pairs=(("xx", "yy"),), lengths=LENGTHS, poolings=("last",), layers=(0,)):
+    parallel = ParallelStates(lambda pooling, layer: states, lengths, IDS[: len(lengths["xx"])], poolings, layers)
+    rng = np.random.default_rng(1)
+    return alignment_tables(parallel, pairs, rng=rng, draws=100, random_weights=random_weights)
 
 
-def found(states, **options):
+def by_measure(states, **options):
     return tables(states, **options)[0].set_index("measure")
 
 
@@ -41,18 +50,18 @@ def unrelated(seed=0):
 
 
 def by_length(seed=0):
-    """Nothing in the states but a smooth curve in the item's length, the same in both languages, and a little noise."""
+    """States that are a smooth curve in the item's length, the same in both languages, with a little noise."""
     rng = np.random.default_rng(seed)
     curve, noise = rng.normal(size=(2, HIDDEN)), 0.02
-    ways = {code: standardised(lengths) for code, lengths in LENGTHS.items()}
+    scores = {code: standardised(lengths) for code, lengths in LENGTHS.items()}
     return {
         code: 4 + np.outer(z, curve[0]) + 0.2 * np.outer(z**2, curve[1]) + noise * rng.normal(size=(ITEMS, HIDDEN))
-        for code, z in ways.items()
+        for code, z in scores.items()
     }
 
 
 def test_aligned_states_clear_every_null():
-    rows = found(aligned(), random_weights=lambda pooling, layer: unrelated(7))
+    rows = by_measure(aligned(), random_weights=lambda pooling, layer: unrelated(7))
     assert rows["clears"].all()
     assert (rows["low"] <= rows["value"] + 1e-9).all()
     assert (rows["value"] <= rows["high"] + 1e-9).all()
@@ -60,36 +69,38 @@ def test_aligned_states_clear_every_null():
     assert (shares < 0.1).all(axis=None)
 
 
-def test_unrelated_states_are_at_their_null():
-    """About one in twenty may clear a null by chance; none does most of the time."""
-    clears = np.mean([found(unrelated(seed))["clears"].to_numpy() for seed in range(12)], axis=0)
+def test_unrelated_states_do_not_clear_their_nulls():
+    """About one in twenty clears a null by chance."""
+    clears = np.mean([by_measure(unrelated(seed))["clears"].to_numpy() for seed in range(12)], axis=0)
     assert (clears <= 3 / 12).all()
-    rows = found(unrelated(3))
+    rows = by_measure(unrelated(3))
     assert abs(rows.loc["cka", "value"]) < 0.05
     assert rows.loc["mexa", "value"] <= 0.05
 
 
-def test_states_driven_by_length_are_flagged_by_the_null_of_length():
-    rows = found(by_length())
+def test_states_that_encode_length_alone_do_not_clear_the_length_null():
+    rows = by_measure(by_length())
     assert rows.loc["cka", "value"] > 0.9
-    assert (rows["value"] > rows["shuffled_limit"]).drop("procrustes").all()  # shuffles alone would be fooled
+    assert (
+        (rows["value"] > rows["shuffled_limit"]).drop("procrustes").all()
+    )  # the permutation null alone would not show it
     assert not rows["clears"].drop("svcca").any()
     for measure in ("mexa", "retrieval", "retrieval_back", "margin", "cka", "procrustes"):
         assert rows.loc[measure, "length_share"] > 0.75, measure
     for measure in ("mexa", "margin", "cka"):
-        assert found(aligned()).loc[measure, "length_share"] < 0.3
+        assert by_measure(aligned()).loc[measure, "length_share"] < 0.3
 
 
-def test_length_that_says_nothing_leaves_all_of_the_variance():
-    """A line fitted on few items can miss wildly on others; the null is then the mean, not worse than it."""
-    rows = found(unrelated())
+def test_uninformative_length_leaves_all_of_the_variance():
+    """A line fitted on few items may predict others worse than the mean does; the null is then the mean."""
+    rows = by_measure(unrelated())
     assert rows.loc["procrustes", "length"] == 1
     assert rows.loc["procrustes", "length_limit"] == 1
 
 
-def test_a_model_that_never_learnt_and_does_as_well_explains_everything():
+def test_a_random_model_with_the_same_alignment_explains_all_of_it():
     states = aligned()
-    rows = found(states, random_weights=lambda pooling, layer: states)
+    rows = by_measure(states, random_weights=lambda pooling, layer: states)
     assert not rows["clears"].any()
     np.testing.assert_allclose(rows["random_weights_share"], 1)
 
@@ -107,23 +118,33 @@ def test_values_are_the_means_of_the_items_table_and_hits_are_the_definitions():
 
 def test_shuffled_retrieval_equals_retrieving_shuffled_states():
     states = unrelated()
-    from spillover.stages.probe.alignment_tables import _clouds, _pair_shuffled, draws_of
+    shuffles = make_draws(ITEMS, 4, np.random.default_rng(0)).shuffles
+    hits, margin = shuffled_retrieval(cosines(states["xx"], states["yy"]), shuffles)
+    for i, order in enumerate(shuffles):
+        permuted = cosines(states["xx"], states["yy"][order])
+        assert hits["mexa"][i] == pytest.approx(mexa_hits(permuted).mean())
+        assert hits["retrieval_back"][i] == pytest.approx(retrieval_hits(permuted.T).mean())
+        others = permuted[~np.eye(ITEMS, dtype=bool)].mean()
+        assert margin[i] == pytest.approx(np.diag(permuted).mean() - others)
 
-    chance = draws_of(ITEMS, 4, np.random.default_rng(0))
-    clouds = _clouds(states, [("xx", "yy")], chance)
-    similarity = cosines(states["xx"], states["yy"])
-    drawn = _pair_shuffled(similarity, clouds["xx"], clouds["yy"], np.zeros(4), chance)
-    for i, order in enumerate(chance.shuffles):
-        moved = cosines(states["xx"], states["yy"][order])
-        assert drawn[0, i] == pytest.approx(mexa_hits(moved).mean())
-        assert drawn[2, i] == pytest.approx(retrieval_hits(moved.T).mean())
-        off = moved[~np.eye(ITEMS, dtype=bool)].mean()
-        assert drawn[5, i] == pytest.approx(np.diag(moved).mean() - off)
+
+def test_where_all_items_agree_the_interval_is_wilsons():
+    assert binomtest(40, 40).proportion_ci(0.95, "wilson").low == pytest.approx(1 - wilson_width(40, 0.95))
+    same = {"xx": aligned()["xx"], "yy": aligned()["xx"]}
+    row = by_measure(same).loc["mexa"]
+    assert (row["low"], row["value"], row["high"]) == (pytest.approx(1 - wilson_width(ITEMS, 0.95)), 1, 1)
+
+
+def test_the_tables_have_the_declared_columns_with_and_without_random_weights():
+    for random_weights in (None, lambda pooling, layer: unrelated(7)):
+        alignment, items = tables(aligned(), random_weights)
+        check_columns(alignment, ALIGNMENT_COLUMNS)
+        check_columns(items, ITEM_COLUMNS)
 
 
 def test_flat_states_are_undefined_with_a_reason():
     flat = {code: np.repeat(np.full((1, HIDDEN), 3.0, dtype=np.float16), ITEMS, axis=0) for code in LENGTHS}
-    rows = found(flat)
+    rows = by_measure(flat)
     assert rows["value"].isna().all()
     assert rows["reason"].eq("the states do not vary").all()
     assert not rows["clears"].any()
@@ -140,15 +161,5 @@ def test_every_pooling_layer_and_pair_has_its_rows_and_the_same_seed_the_same_by
 
 def test_too_few_items_are_refused():
     few = {code: states[:5] for code, states in aligned().items()}
-    with pytest.raises(DataError, match="needs 6 items a language, there are 5"):
-        tables(few, example_ids=IDS[:5], lengths={code: lengths[:5] for code, lengths in LENGTHS.items()})
-
-
-def test_items_of_one_length_share_the_hit():
-    same = np.full(5, 30)
-    both, there, back = length_retrieval(same, same)
-    assert there.tolist() == back.tolist() == [0.2] * 5
-    assert both == pytest.approx([1 / 9] * 5)  # one of 9 cells, if ties were broken at random
-    own = np.array([10, 20, 30, 40])
-    assert [hits.tolist() for hits in length_retrieval(own, own * 2)] == [[1.0] * 4] * 3
-    assert length_basis(same).shape == (5, 1)
+    with pytest.raises(DataError, match="needs at least 6 items per language, there are 5"):
+        tables(few, lengths={code: lengths[:5] for code, lengths in LENGTHS.items()})

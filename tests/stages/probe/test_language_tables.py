@@ -1,4 +1,4 @@
-"""The stage's tables of languages, on tiny models."""
+"""The four tables of languages, on tiny models."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import pandas as pd
 import pytest
 
 from spillover.core.config import ProbeConfig
+from spillover.core.errors import DataError
 from spillover.core.runs import open_run
 from spillover.models.local import LocalEngine
 from spillover.stages.probe.alignment_tables import MEASURES
+from spillover.stages.probe.language_tables import language_pairs
 from spillover.stages.probe.stage import probe
 from spillover.tasks.benchmark import open_benchmark
 from tests.builders import make_model, small_data
@@ -22,7 +24,7 @@ def run_probe(tmp_path):
     run = open_run(tmp_path / "run")
 
     def run_probe(name, model, **config):
-        config = ProbeConfig(items=8, draws=20, **config)
+        config = ProbeConfig(**{"items": 8, "draws": 20} | config)
         return probe(run, model, open_benchmark("sentiment", data=str(data)), name=name, config=config)
 
     return run_probe
@@ -43,7 +45,7 @@ def test_every_table_has_its_rows_and_its_nulls(run_probe, tiny):
     assert mexa[["shuffled", "length", "random_weights"]].notna().all(axis=None)
 
 
-def test_the_untrained_states_are_made_once_for_all_models_of_a_run(run_probe, tiny, monkeypatch):
+def test_the_random_models_states_are_computed_once_for_all_models_of_a_run(run_probe, tiny, monkeypatch):
     passes = []
     score = LocalEngine.score
     monkeypatch.setattr(
@@ -66,10 +68,27 @@ def test_all_pairs_hold_each_pair_once(run_probe, tiny):
     assert len(table[["language", "other"]].drop_duplicates()) == 3
 
 
-def test_each_table_is_left_out_for_its_own_reason_alone(run_probe, tiny, caplog):
+def test_too_few_items_leave_out_alignment_and_identity_but_not_neurons(run_probe, tiny, tmp_path):
+    folder = run_probe("base", tiny, items=4)
+    assert sorted(path.stem for path in folder.glob("*.parquet") if path.stem in TABLES) == ["neurons"]
+    facts = open_run(tmp_path / "run").manifest()["stages"]["probe/base"]["facts"]
+    assert facts["no alignment"] == "alignment needs at least 6 items per language, there are 4"
+    assert facts["no identity"] == "language identity needs at least 2 languages and 5 items, there are 3 and 4"
+    assert "no neurons" not in facts
+
+
+def test_each_table_is_missing_for_its_own_reason_only(run_probe, tiny, caplog):
     folder = run_probe("base", tiny, languages=["de"])
     assert not (folder / "alignment.parquet").exists()
     assert "alignment is left out: alignment needs en and another language, there is de" in caplog.text
     assert not (folder / "identity.parquet").exists()
     assert "identity is left out" in caplog.text
     assert len(pd.read_parquet(folder / "neurons.parquet")) == (1 + 1) * 2, "neurons need no second language"
+
+
+def test_pairs_are_with_the_reference_language_or_every_two_once():
+    assert language_pairs(("de", "en", "es"), "reference") == [("de", "en"), ("es", "en")]
+    assert language_pairs(("de", "en", "es"), "all") == [("de", "en"), ("es", "en"), ("es", "de")]
+    assert language_pairs(("de", "es"), "all") == [("es", "de")]
+    with pytest.raises(DataError, match="alignment needs en and another language, there is de, es"):
+        language_pairs(("de", "es"), "reference")

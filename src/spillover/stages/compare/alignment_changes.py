@@ -1,7 +1,7 @@
 """How alignment and language identity changed from one model to the other, from the probe's tables.
 
 A measure of alignment is the mean of its items' values, so its change is tested by exchanging before and after at
-random in each item (`probe.nulls.sign_flip`), the same items in all languages and layers. CKA, SVCCA and Procrustes,
+random in each item (`stats.nulls.sign_flip`), the same items in all languages and layers. CKA, SVCCA and Procrustes,
 which no single item has, go by the jackknife's values, and their test is as good as those. Benjamini-Hochberg over the
 languages and layers of one measure and pooling.
 """
@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from spillover.core.errors import DataError
-from spillover.stats.intervals import corrected
-from spillover.stats.nulls import resampled_means, resamples, sign_flip
+from spillover.core.types import Floats
+from spillover.stats.intervals import corrected, percentiles
+from spillover.stats.nulls import sign_flip
+from spillover.stats.resampling import item_weights, resampled_means
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,7 +43,7 @@ def alignment_changes(before: Path, after: Path, *, level: float, rng: np.random
     old, new = (side[measures].to_numpy(dtype=np.float64).reshape(-1, n, len(measures)) for side in sides)
     change = (new - old).transpose(1, 0, 2)
     p = sign_flip(change, DRAWS, rng)
-    low, high = _interval(change.reshape(n, -1), resamples(n, DRAWS, rng), level)
+    low, high = _interval(change.reshape(n, -1), item_weights(n, DRAWS, rng), level)
     tables = []
     for i, measure in enumerate(measures):
         columns = {
@@ -57,16 +59,11 @@ def alignment_changes(before: Path, after: Path, *, level: float, rng: np.random
     return found.assign(bh_q=q)
 
 
-def _interval(
-    parts: np.ndarray[tuple[int, ...], np.dtype[np.float64]],
-    weights: np.ndarray[tuple[int, ...], np.dtype[np.float64]],
-    level: float,
-) -> tuple[np.ndarray[tuple[int, ...], np.dtype[np.float64]], np.ndarray[tuple[int, ...], np.dtype[np.float64]]]:
-    """Percentiles of the bootstrap for each column of [n, columns], some at a time."""
-    tail = (1 - level) / 2
-    ends = [
-        np.quantile(resampled_means(parts[:, start : start + 4096], weights), [tail, 1 - tail], axis=0)
-        for start in range(0, parts.shape[1], 4096)
+def _interval(contributions: Floats, weights: Floats, level: float) -> tuple[Floats, Floats]:
+    """Percentile intervals of the bootstrap for each column of [n, columns], in blocks of columns to bound memory."""
+    intervals = [
+        percentiles(resampled_means(contributions[:, start : start + 4096], weights), level)
+        for start in range(0, contributions.shape[1], 4096)
     ]
-    low, high = np.concatenate(ends, axis=1)
+    low, high = np.concatenate(intervals, axis=1)
     return low, high

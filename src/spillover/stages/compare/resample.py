@@ -14,14 +14,10 @@ from numpy.typing import NDArray
 from spillover.core.types import LabelScores
 from spillover.stages.compare.pairing import CHANGES, Pairs
 from spillover.stats.calibration import Method, log_odds, normalised
+from spillover.stats.resampling import item_weights
 from spillover.stats.summary import TIE, calibrated_hits, hits, reason_undefined
 
 Floats = NDArray[np.float64]
-
-
-def item_weights(items: int, draws: int, rng: np.random.Generator) -> Floats:
-    """[draws, items]: how often each item stands in each resample of as many items."""
-    return rng.multinomial(items, np.full(items, 1 / items), size=draws).astype(np.float64)
 
 
 def bootstrap_changes(

@@ -1,4 +1,4 @@
-"""From what the lens saw of each item to tables: `lens.parquet`, `lens_layers.parquet` and `lens_items.parquet`.
+"""From what the lens measured of each item to tables: `lens.parquet`, `lens_layers.parquet` and `lens_items.parquet`.
 
 Means come with the 95 % interval of a bootstrap over items. Nothing here needs the model.
 """
@@ -6,104 +6,152 @@ Means come with the 95 % interval of a bootstrap over items. Nothing here needs 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from spillover.stages.probe.lens_targets import Sought
+from spillover.core.tables import Column
+from spillover.core.types import Floats
+from spillover.stages.probe.columns import EXAMPLE_ID, ITEMS, LANGUAGE, LAYER, REASON, SHARE, with_interval
+from spillover.stages.probe.lens_targets import LensTargets
 from spillover.stages.probe.state_store import SavedStates
-from spillover.stats.nulls import resampled_means, resamples, share_explained
+from spillover.stats.intervals import percentiles
+from spillover.stats.nulls import share_explained
+from spillover.stats.resampling import item_weights, resampled_means
 
 if TYPE_CHECKING:
     import pandas as pd
 
-Floats = NDArray[np.float64]
-DRAWS = 1000
-EDGES = (0.025, 0.975)
+RESAMPLES = 1000
+LEVEL = 0.95
+
+
+def _probability(name: str, description: str) -> tuple[Column, ...]:
+    return with_interval(Column(name, description, range=SHARE))
+
+
+LENS_COLUMNS = (
+    LANGUAGE,
+    Column("words", "target set", range="reference, native, romanised, asked"),
+    LAYER,
+    *_probability("answer", "probability of the first tokens of the gold label's word"),
+    *_probability("wrong", "probability of the first tokens of all other labels' words together"),
+    *_probability("random", "null: expected probability of as many random tokens as `answer` counts"),
+    *_probability("answer_sequence", "probability of the whole gold word, each token predicted by this layer"),
+    *_probability("wrong_sequence", "probability of all other labels' whole words together"),
+    *_probability("random_sequence", "null: probability of a random word with as many tokens"),
+    Column("random_share", "share of `answer` that `random` explains", range=SHARE),
+    Column("answer_clears", "whether the interval of `answer` lies above that of `random`"),
+    Column("random_sequence_share", "share of `answer_sequence` that `random_sequence` explains", range=SHARE),
+    Column("answer_sequence_clears", "whether the interval of `answer_sequence` lies above that of `random_sequence`"),
+    *with_interval(Column("rank", "median rank of the gold word's first token; 1 is the top", range="1 up")),
+    Column("tokens", "mean number of tokens of the gold word", unit="tokens", range="1 up"),
+    Column("shared_tokens", "first tokens left out, since more than one word begins with them", unit="tokens"),
+    ITEMS,
+    REASON,
+)
+LAYER_COLUMNS = (
+    LANGUAGE,
+    LAYER,
+    *with_interval(Column("entropy", "entropy of the layer's next-token distribution", unit="bits", range="0 up")),
+    *with_interval(Column("energy", "root mean square cosine with the unembedding, over its rows' own", range="0 up")),
+    ITEMS,
+)
+ITEM_COLUMNS = (
+    LANGUAGE,
+    EXAMPLE_ID,
+    Column("gold", "gold label"),
+    Column("answer", "label whose word is most probable at the last layer"),
+    Column("leads_first", "first layer at which that label is the most probable", range="0 up"),
+    Column("leads_at", "layer from which on it stays the most probable", range="0 up"),
+)
+
+
+@dataclass(frozen=True)
+class LensTables:
+    """lens: a row per language, target set and layer. layers: per language and layer. items: per language and item."""
+
+    lens: pd.DataFrame
+    layers: pd.DataFrame
+    items: pd.DataFrame
 
 
 def lens_tables(
     saved: SavedStates,
-    sought: Mapping[str, Sought],
+    targets: Mapping[str, LensTargets],
     gold: Mapping[str, str],
     rng: np.random.Generator,
     *,
     layers: Sequence[int],
-) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-    """(lens, lens_layers, lens_items) of all languages. sought: what was looked for; gold: label by example id.
-    layers: all of the model, which the lens reads whichever states are kept.
-
-    lens: a row per language, layer and kind of words. `answer` and `wrong`: mass of the first tokens of the right label
-    and of all others together; `random`: of as many random tokens as the answer has, and `random_share` of the answer
-    that it explains; `answer_sequence`, `wrong_sequence`, `random_sequence`: probability of the exact words; `rank`:
-    median rank of the right label's first token. NaN where two words share their first token; `reason` says so.
-    lens_layers: `entropy` in bits, `energy`. Each value with `_low` and `_high`.
-    lens_items: a row per language and item: `answer`, the label that wins in the end; the layer where it first leads
-    (`leads_first`), and the one from which it leads up to the end (`leads_at`).
-    """
+) -> LensTables:
+    """The tables of all languages. targets: by language. gold: label by example id. layers: all of the model, which the
+    lens reads whichever states are kept. Values are NaN where two words share their first token; `reason` says so."""
     import pandas as pd
 
-    tables: dict[str, list[pd.DataFrame]] = {"lens": [], "layers": [], "items": []}
-    right_labels = [gold[example_id] for example_id in saved.example_ids]
-    weights = resamples(len(right_labels), DRAWS, rng)
+    gold_labels = [gold[example_id] for example_id in saved.example_ids]
+    weights = item_weights(len(gold_labels), RESAMPLES, rng)
+    lens, by_layer, items = [], [], []
     for code in saved.languages:
-        seen = {name: _read(saved, code, name) for name in ("first", "sequence", "control", "pool", "rank")}
-        right = np.array([sought[code].labels.index(label) for label in right_labels])
-        for k, kind in enumerate(sought[code].kinds):
-            table = _kind(sought[code], k, seen, right, weights)
-            tables["lens"].append(_label(table, layers, language=code, words=kind))
-        both = {name: _read(saved, code, name) for name in ("entropy", "energy")}
-        table = pd.DataFrame(_with_intervals(both, weights)).assign(n=len(right))
-        tables["layers"].append(_label(table, layers, language=code))
-        tables["items"].append(_items(saved.example_ids, code, sought[code], seen["sequence"], right_labels))
-    lens, by_layer, items = (pd.concat(rows, ignore_index=True) for rows in tables.values())
-    return lens, by_layer, items
+        measured = {name: _read(saved, code, name) for name in ("first", "sequence", "control", "pool", "rank")}
+        gold_index = np.array([targets[code].labels.index(label) for label in gold_labels])
+        for k, name in enumerate(targets[code].sets):
+            table = _target_set(targets[code], k, measured, gold_index, weights)
+            lens.append(_with_keys(table, layers, language=code, words=name))
+        per_layer = {name: _read(saved, code, name) for name in ("entropy", "energy")}
+        table = pd.DataFrame(_with_intervals(per_layer, weights)).assign(n=len(gold_index))
+        by_layer.append(_with_keys(table, layers, language=code))
+        items.append(_items(saved.example_ids, code, targets[code], measured["sequence"], gold_labels))
+    return LensTables(*(pd.concat(tables, ignore_index=True) for tables in (lens, by_layer, items)))
 
 
 def _read(saved: SavedStates, code: str, name: str) -> Floats:
     return np.asarray(saved.extra_of(code, f"lens.{name}"), dtype=np.float64)
 
 
-def _label(table: pd.DataFrame, layers: Sequence[int], **columns: str) -> pd.DataFrame:
-    for at, (name, value) in enumerate((columns | {"layer": ""}).items()):
-        table.insert(at, name, list(layers) if name == "layer" else value)
+def _with_keys(table: pd.DataFrame, layers: Sequence[int], **keys: str) -> pd.DataFrame:
+    """The table, a row per layer, with its keys and the layer as first columns."""
+    for position, (name, value) in enumerate(keys.items()):
+        table.insert(position, name, value)
+    table.insert(len(keys), "layer", list(layers))
     return table
 
 
-def _kind(
-    sought: Sought, k: int, seen: Mapping[str, Floats], right: NDArray[np.int64], weights: Floats
+def _target_set(
+    targets: LensTargets, k: int, measured: Mapping[str, Floats], gold_index: NDArray[np.int64], weights: Floats
 ) -> pd.DataFrame:
-    """One kind of words in one language: a row per layer."""
+    """A row per layer for the k-th target set. measured: by name, [items, layers, ...] as `measure_batch` has it."""
     import pandas as pd
 
-    items = np.arange(len(right))
-    first, sequence, control = (seen[name][:, :, k] for name in ("first", "sequence", "control"))
-    sequence, control = np.exp(sequence), np.exp(control)
-    counts = np.array([len(ids) for ids in sought.first[k]], dtype=np.float64)
+    items = np.arange(len(gold_index))
+    first = measured["first"][:, :, k]
+    sequence, control = np.exp(measured["sequence"][:, :, k]), np.exp(measured["control"][:, :, k])
+    counts = np.array([len(tokens) for tokens in targets.first_tokens[k]], dtype=np.float64)
     reason = "" if counts.all() else "words share their first token"
     if reason:
         first = np.full_like(first, np.nan)
-    answer, answered = first[items, :, right], sequence[items, :, right]
+    answer, answer_sequence = first[items, :, gold_index], sequence[items, :, gold_index]
     values = {
         "answer": answer,
         "wrong": first.sum(axis=2) - answer,
-        "random": seen["pool"] * (counts[right][:, None] if not reason else np.nan),
-        "answer_sequence": answered,
-        "wrong_sequence": sequence.sum(axis=2) - answered,
-        "random_sequence": control[items, :, right],
+        "random": measured["pool"] * (counts[gold_index][:, None] if not reason else np.nan),
+        "answer_sequence": answer_sequence,
+        "wrong_sequence": sequence.sum(axis=2) - answer_sequence,
+        "random_sequence": control[items, :, gold_index],
     }
     columns: dict[str, Any] = {**_with_intervals(values, weights)}
-    for name in ("answer", "answer_sequence"):
-        null = name.replace("answer", "random")
+    for name, null in (("answer", "random"), ("answer_sequence", "random_sequence")):
         columns[f"{null}_share"] = share_explained(columns[name], columns[null])
         columns[f"{name}_clears"] = columns[f"{name}_low"] > columns[f"{null}_high"]
-    rank = seen["rank"][:, :, k]
+    rank = measured["rank"][:, :, k]
     columns["rank"] = np.median(rank, axis=0)
-    drawn = np.array([_weighted_median(rank, row) for row in weights])
-    columns["rank_low"], columns["rank_high"] = np.quantile(drawn, EDGES, axis=0)
-    tokens = np.array(sought.tokens[k], dtype=np.float64)[right].mean()
-    return pd.DataFrame(columns).assign(tokens=tokens, shared_tokens=sought.shared[k], n=len(right), reason=reason)
+    medians = np.array([_weighted_median(rank, row) for row in weights])
+    columns["rank_low"], columns["rank_high"] = percentiles(medians, LEVEL)
+    tokens = np.array(targets.n_tokens[k], dtype=np.float64)[gold_index].mean()
+    return pd.DataFrame(columns).assign(
+        tokens=tokens, shared_tokens=targets.n_shared[k], n=len(gold_index), reason=reason
+    )
 
 
 def _with_intervals(values: Mapping[str, Floats], weights: Floats) -> dict[str, Floats]:
@@ -111,31 +159,30 @@ def _with_intervals(values: Mapping[str, Floats], weights: Floats) -> dict[str, 
     columns: dict[str, Floats] = {}
     for name, rows in values.items():
         columns[name] = rows.mean(axis=0)
-        columns[f"{name}_low"], columns[f"{name}_high"] = np.quantile(resampled_means(rows, weights), EDGES, axis=0)
+        columns[f"{name}_low"], columns[f"{name}_high"] = percentiles(resampled_means(rows, weights), LEVEL)
     return columns
 
 
 def _weighted_median(rows: Floats, weights: Floats) -> Floats:
     """[items, layers] and [items] weights of a resample → [layers]."""
-    drawn = np.repeat(rows, weights.astype(int), axis=0)
-    return np.asarray(np.median(drawn, axis=0))
+    return np.asarray(np.median(np.repeat(rows, weights.astype(int), axis=0), axis=0))
 
 
 def _items(
-    example_ids: Sequence[str], code: str, sought: Sought, sequence: Floats, right_labels: Sequence[str]
+    example_ids: Sequence[str], code: str, targets: LensTargets, sequence: Floats, gold_labels: Sequence[str]
 ) -> pd.DataFrame:
     import pandas as pd
 
-    scores = sequence[:, :, sought.kinds.index(sought.asked)]
+    scores = sequence[:, :, targets.sets.index(targets.asked)]
     final = scores[:, -1].argmax(axis=-1)
-    own = np.take_along_axis(scores, final[:, None, None], axis=2)
+    final_scores = np.take_along_axis(scores, final[:, None, None], axis=2)[:, :, 0]
     others = np.where(np.arange(scores.shape[2]) == final[:, None, None], -np.inf, scores)
-    leads = own[:, :, 0] > others.max(axis=2)
+    leads = final_scores > others.max(axis=2)
     columns: dict[str, Any] = {
         "language": code,
         "example_id": list(example_ids),
-        "gold": list(right_labels),
-        "answer": [sought.labels[i] for i in final],
+        "gold": list(gold_labels),
+        "answer": [targets.labels[i] for i in final],
         "leads_first": leads.argmax(axis=1),
         "leads_at": leading_from(leads),
     }
@@ -143,6 +190,6 @@ def _items(
 
 
 def leading_from(leads: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """[items, layers] → [items]: the first layer from which all are true; the last one where none are."""
-    behind = np.flip(np.logical_and.accumulate(np.flip(leads, axis=1), axis=1), axis=1)
-    return np.asarray(np.where(behind.any(axis=1), behind.argmax(axis=1), leads.shape[1] - 1))
+    """[items, layers] → [items]: the first layer from which on all are true; the last layer where there is none."""
+    leads_to_end = np.flip(np.logical_and.accumulate(np.flip(leads, axis=1), axis=1), axis=1)
+    return np.asarray(np.where(leads_to_end.any(axis=1), leads_to_end.argmax(axis=1), leads.shape[1] - 1))

@@ -1,14 +1,14 @@
-"""What the lens looks for: label words in three writings, their first tokens, and random words with as many tokens.
+"""What the logit lens measures: label words in several target sets, their first tokens, and random words as a control.
 
-Kinds: `reference`, the reference language's label words; `native`, the language's own; `romanised`, those in Latin
-letters, where the wording has them; `asked`, the run's label set, where it is none of these.
+Target sets: `reference`, the reference language's label words; `native`, the language's own; `romanised`, those in
+Latin script, where the wording has them; `asked`, the run's label set, where it is none of these.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -23,123 +23,145 @@ from spillover.tasks.prompts import answers
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-# A random word's tokens have at least so many letters: single ones begin too many words.
+Rule = Literal["exact", "paper"]
+# The tokens of random words have at least so many letters: single letters begin too many words.
 LETTERS = 2
 
 
 @dataclass(frozen=True)
-class Sought:
-    """One language's words. An item's words are all of `answers`, and behind them the random ones.
+class LensTargets:
+    """The words whose probability the lens reads in one language: those of every target set, and random ones.
 
-    kinds: names. asked: the kind of the run's label set. labels: label ids. columns, controls: [kinds, labels], which
-    of the item's words is which. first: [kinds][labels] token ids that begin this word and no other. starts: [kinds,
-    labels] the first token. tokens: [kinds, labels] how many. shared: [kinds] first tokens left out, since more than
-    one word begins with them. pool: ids of tokens that look like words. words: how many an item has.
+    sets: names of the target sets. asked: the one that is the run's label set. labels: label ids. words: label words of
+    all sets, without duplicates. random_words: token ids of each control word. word_index, control_index: [sets,
+    labels], positions among `words` and, behind these, `random_words`. first_tokens: [sets][labels] token ids that
+    begin this word and no other; start_tokens: [sets, labels] the first token, shared or not. n_tokens: [sets, labels].
+    n_shared: [sets] first tokens left out, since more than one word begins with them. token_pool: ids of tokens that
+    are letters alone.
     """
 
-    kinds: tuple[str, ...]
+    sets: tuple[str, ...]
     asked: str
     labels: tuple[str, ...]
-    answers: tuple[str, ...]
-    columns: list[list[int]]
-    controls: list[list[int]]
-    first: list[list[list[int]]]
-    starts: list[list[int]]
-    tokens: list[list[int]]
-    shared: list[int]
-    pool: list[int]
-    words: int
+    words: tuple[str, ...]
+    random_words: tuple[tuple[int, ...], ...]
+    word_index: list[list[int]]
+    control_index: list[list[int]]
+    first_tokens: list[list[list[int]]]
+    start_tokens: list[list[int]]
+    n_tokens: list[list[int]]
+    n_shared: list[int]
+    token_pool: list[int]
 
-    def right(self, gold: str | None) -> list[int]:
-        """By kind, the first token of the right label's word."""
+    @property
+    def n_words(self) -> int:
+        """How many words are scored after every item, random ones included."""
+        return len(self.words) + len(self.random_words)
+
+    def prompts(self, prompts: Sequence[Prompt]) -> list[Prompt]:
+        """The prompts with every word of the target sets as an answer."""
+        return [replace(prompt, answers=self.words) for prompt in prompts]
+
+    def plan(self, plan: Plan, budget: int) -> Plan:
+        """The plan with the random words to score after every item. budget: tokens of a batch."""
+        tokenized = [
+            TokenizedPrompt((*plan.prefix, *item.body), (*item.labels, *self.random_words), False)
+            for item in plan.items
+        ]
+        return make_plan(plan.prompts, tokenized, budget, shared=plan.shared)
+
+    def gold_tokens(self, gold: str | None) -> list[int]:
+        """By target set, the first token of the gold label's word."""
         label = self.labels.index(gold or "")
-        return [kind[label] for kind in self.starts]
+        return [tokens[label] for tokens in self.start_tokens]
 
     def described(self, tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
-        """By kind and label: the word, its tokens' number, and the first tokens that count, for a person."""
+        """By target set and label: the word, how many tokens it has, and which first tokens are counted, as text."""
         raw = vocabulary_bytes(tokenizer)
         return {
-            kind: {
+            name: {
                 label: {
-                    "word": self.answers[self.columns[k][i]],
-                    "tokens": self.tokens[k][i],
-                    "first": [token_text(raw[token]) for token in self.first[k][i]],
+                    "word": self.words[self.word_index[k][i]],
+                    "tokens": self.n_tokens[k][i],
+                    "first": [token_text(raw[token]) for token in self.first_tokens[k][i]],
                 }
                 for i, label in enumerate(self.labels)
             }
-            | {"shared_tokens": self.shared[k]}
-            for k, kind in enumerate(self.kinds)
+            | {"shared_tokens": self.n_shared[k]}
+            for k, name in enumerate(self.sets)
         }
 
 
 def token_text(raw: bytes) -> str:
-    """A token as text; bytes that are no whole character as hex, ⟨E6 AD⟩."""
+    """A token as text; bytes that are no complete character as hex, ⟨E6 AD⟩."""
     try:
         return raw.decode()
     except UnicodeDecodeError:
         return f"⟨{raw.hex(' ').upper()}⟩"
 
 
-def word_kinds(task: Task, code: str, label_set: str) -> tuple[dict[str, tuple[str, ...]], str]:
-    """(label words by kind in the order of `task.labels`, the kind that is the run's label set). Kinds with the same
-    words as an earlier one are left out: in the reference language, native words are the reference's."""
+def target_sets(task: Task, code: str, label_set: str) -> tuple[dict[str, tuple[str, ...]], str]:
+    """(label words by target set, in the order of `task.labels`; the set that is the run's label set). A set with the
+    same words as an earlier one is left out: in the reference language, native words are the reference's."""
     wording = task.wordings[code]
-    found = {
+    asked_words = answers(task, label_set, code)
+    candidates = {
         "reference": task.wordings[reference_language()].labels if reference_language() in task.wordings else {},
         "native": wording.labels,
         "romanised": wording.romanised,
-        "asked": dict(zip(task.labels, answers(task, label_set, code), strict=True)),
+        "asked": dict(zip(task.labels, asked_words, strict=True)),
     }
-    kinds: dict[str, tuple[str, ...]] = {}
-    for kind, words in found.items():
-        row = tuple(words[label] for label in task.labels) if words else ()
-        if row and row not in kinds.values():
-            kinds[kind] = row
-    asked = tuple(found["asked"].values())
-    return kinds, next(kind for kind, words in kinds.items() if words == asked)
+    sets: dict[str, tuple[str, ...]] = {}
+    for name, by_label in candidates.items():
+        words = tuple(by_label[label] for label in task.labels) if by_label else ()
+        if words and words not in sets.values():
+            sets[name] = words
+    return sets, next(name for name, words in sets.items() if words == tuple(asked_words))
 
 
-def seek(
-    model: Model, task: Task, prompts: Sequence[Prompt], label_set: str, rule: str, rng: np.random.Generator
-) -> tuple[list[Prompt], Sought, list[tuple[int, ...]]]:
-    """(the prompts of one language with every word to look for as an answer, what to look for, random words' tokens).
+def lens_targets(
+    model: Model, task: Task, prompt: Prompt, label_set: str, rule: Rule, rng: np.random.Generator
+) -> LensTargets:
+    """The targets of one language. prompt: any of its prompts; all tokenize their answers alike.
 
     rule: "exact", first tokens that two words share count for neither; "paper", every token that the paper's rule
     takes for the word, shared ones too.
     """
-    kinds, asked = word_kinds(task, prompts[0].language, label_set)
-    kinds = {kind: words for kind, words in kinds.items() if kind == asked or _told_apart(model, prompts[0], words)}
-    words = tuple(dict.fromkeys(word for row in kinds.values() for word in row))
-    widened = [replace(prompt, answers=words) for prompt in prompts]
-    labels = tokenize_prompts(model.tokenizer, widened[:1])[0].labels
-    columns = [[words.index(word) for word in row] for row in kinds.values()]
-    tokens = [[len(labels[at]) for at in row] for row in columns]
-    starts = [[labels[at][0] for at in row] for row in columns]
-    own = list(dict.fromkeys(labels))
-    beginners = [label[0] for label in own]
-    alone = [[[start] if beginners.count(start) == 1 else [] for start in row] for row in starts]
-    shared = [len({start for start in row if beginners.count(start) > 1}) for row in starts]
-    first = alone if rule == "exact" else [_paper_tokens(model, row) for row in kinds.values()]
-    pool = _pool(model.tokenizer, {token for label in labels for token in label})
-    chains = rng.choice(pool, size=(len(task.labels), max(max(row) for row in tokens)))
-    wanted = [[tuple(int(t) for t in chains[i][:n]) for i, n in enumerate(row)] for row in tokens]
-    random = list(dict.fromkeys(word for row in wanted for word in row))
-    controls = [[len(words) + random.index(word) for word in row] for row in wanted]
-    sought = Sought(
-        tuple(kinds), asked, task.labels, words, columns, controls, first, starts, tokens, shared, pool,
-        len(words) + len(random),
-    )  # fmt: skip
-    return widened, sought, random
+    sets, asked = target_sets(task, prompt.language, label_set)
+    sets = {name: words for name, words in sets.items() if name == asked or _distinguishable(model, prompt, words)}
+    words = tuple(dict.fromkeys(word for row in sets.values() for word in row))
+    tokenized = tokenize_prompts(model.tokenizer, [replace(prompt, answers=words)])[0].labels
+    word_index = [[words.index(word) for word in row] for row in sets.values()]
+    start_tokens = [[tokenized[i][0] for i in row] for row in word_index]
+    n_tokens = [[len(tokenized[i]) for i in row] for row in word_index]
+    starts = [tokens[0] for tokens in dict.fromkeys(tokenized)]
+    if rule == "exact":
+        first = [[[start] if starts.count(start) == 1 else [] for start in row] for row in start_tokens]
+    else:
+        first = [_paper_tokens(model, row) for row in sets.values()]
+    pool = _token_pool(model.tokenizer, {token for tokens in tokenized for token in tokens})
+    # One random word per label, cut to the length of the label's word in each set.
+    drawn = rng.choice(pool, size=(len(task.labels), max(max(row) for row in n_tokens)))
+    controls = [[tuple(int(token) for token in drawn[i][:n]) for i, n in enumerate(row)] for row in n_tokens]
+    random_words = tuple(dict.fromkeys(word for row in controls for word in row))
+    return LensTargets(
+        sets=tuple(sets),
+        asked=asked,
+        labels=tuple(task.labels),
+        words=words,
+        random_words=random_words,
+        word_index=word_index,
+        control_index=[[len(words) + random_words.index(word) for word in row] for row in controls],
+        first_tokens=first,
+        start_tokens=start_tokens,
+        n_tokens=n_tokens,
+        n_shared=[len({start for start in row if starts.count(start) > 1}) for row in start_tokens],
+        token_pool=pool,
+    )
 
 
-def with_random_words(plan: Plan, random: Sequence[tuple[int, ...]], budget: int) -> Plan:
-    """The plan with further words to score after every item, given as tokens."""
-    tokenized = [TokenizedPrompt((*plan.prefix, *item.body), (*item.labels, *random), False) for item in plan.items]
-    return make_plan(plan.prompts, tokenized, budget, shared=plan.shared)
-
-
-def _told_apart(model: Model, prompt: Prompt, words: tuple[str, ...]) -> bool:
-    """Whether the tokenizer writes these words apart; unknown characters all have one token."""
+def _distinguishable(model: Model, prompt: Prompt, words: tuple[str, ...]) -> bool:
+    """Whether the tokenizer gives these words different tokens; unknown characters all have the same one."""
     try:
         tokenize_prompts(model.tokenizer, [replace(prompt, answers=words)])
     except DataError:
@@ -154,13 +176,13 @@ def _paper_tokens(model: Model, words: Sequence[str]) -> list[list[int]]:
         return [[] for _ in words]
 
 
-def _pool(tokenizer: PreTrainedTokenizerBase, avoid: set[int]) -> list[int]:
-    """Tokens of letters alone, as a label's are that stands after a quote."""
-    found = [
+def _token_pool(tokenizer: PreTrainedTokenizerBase, exclude: set[int]) -> list[int]:
+    """Tokens of letters alone and without leading whitespace, as those of a label after a quote are."""
+    pool = [
         token
         for token, raw in enumerate(vocabulary_bytes(tokenizer))
-        if token not in avoid and len(text := raw.decode(errors="replace")) >= LETTERS and text.isalpha()
+        if token not in exclude and len(text := raw.decode(errors="replace")) >= LETTERS and text.isalpha()
     ]
-    if not found:
-        raise ModelError("no token of the model looks like a word", hint="report this tokenizer")
-    return found
+    if not pool:
+        raise ModelError("no token of the vocabulary consists of letters alone", hint="report this tokenizer")
+    return pool

@@ -20,16 +20,21 @@ from spillover.tasks.wording import load_task
 
 def finished_evaluation(run: Run, name: str, task: str) -> EvaluationFolder | None:
     """The run's evaluation of the model `name` on a task; None where there is none. RunError when it is unfinished."""
-    evaluation = next((folder for folder in run.evaluations(name) if folder.task == task), None)
-    if evaluation is not None and not evaluation.finished:
+    evaluations = [evaluation for evaluation in run.evaluations(name) if evaluation.task == task]
+    return _finished(run, evaluations[0]) if evaluations else None
+
+
+def _finished(run: Run, evaluation: EvaluationFolder) -> EvaluationFolder:
+    if not evaluation.finished:
         raise RunError(
-            f"{run.path}: evaluate/{name}/{task} is unfinished", hint="rerun `spillover evaluate` to resume it"
+            f"{run.path}: evaluate/{evaluation.model}/{evaluation.task} is unfinished",
+            hint="rerun `spillover evaluate` to resume it",
         )
     return evaluation
 
 
 def only_evaluation(run: Run, name: str) -> EvaluationFolder:
-    """The one evaluation of that model. RunError says what to run where there is none, or which there are."""
+    """The only evaluation of the model `name`. RunError where there is none, or several."""
     evaluations = run.evaluations(name)
     if not evaluations:
         raise RunError(
@@ -39,12 +44,12 @@ def only_evaluation(run: Run, name: str) -> EvaluationFolder:
     if len(evaluations) > 1:
         tasks = ", ".join(evaluation.task for evaluation in evaluations)
         raise RunError(f"{run.path}: {name!r} was evaluated on {tasks}", hint="choose one with --task")
-    return finished_evaluation(run, name, evaluations[0].task) or evaluations[0]
+    return _finished(run, evaluations[0])
 
 
 def task_and_data(run: Run, name: str, task: str | None, data: str | None) -> tuple[str, str]:
-    """(task, data): as they were given, else those of the run's evaluation of `name`; the demo data for a task that was
-    given alone and not evaluated. RunError where nothing is given and nothing was evaluated."""
+    """(task, data): as given, else those of the run's evaluation of `name`; demo data for a task that is given without
+    data and was not evaluated. RunError where no task is given and none was evaluated."""
     if task is None:
         evaluation: EvaluationFolder | None = only_evaluation(run, name)
     else:
@@ -55,7 +60,7 @@ def task_and_data(run: Run, name: str, task: str | None, data: str | None) -> tu
 
 @dataclass(frozen=True)
 class SelectedItems:
-    """The prompts by language, their label set, and what they were made from."""
+    """The prompts by language, their label set, and what they depend on, for the stage's key."""
 
     prompts: dict[str, list[Prompt]]
     label_set: str
@@ -76,7 +81,7 @@ def select_items(
     if evaluation:
         settings = evaluation.record["settings"]
         benchmark = benchmark.evaluated_in(settings["data"], where=f"languages of evaluate/{name}")
-        _check(run, name, settings, benchmark, fingerprint)
+        _check_settings(run, name, settings, benchmark, fingerprint)
         label_set, shots = settings["labels"], settings["shots"]
         table = pq.read_table(evaluation.path / f"{next(iter(settings['data']))}.parquet", columns=["example_id"])
         evaluated_ids = table["example_id"].to_pylist()
@@ -94,10 +99,10 @@ def select_items(
     )
 
 
-def _check(run: Run, name: str, settings: Mapping[str, Any], benchmark: Benchmark, fingerprint: str) -> None:
+def _check_settings(run: Run, name: str, settings: Mapping[str, Any], benchmark: Benchmark, fingerprint: str) -> None:
     if settings["model"] != fingerprint:
         raise RunError(
-            f"{run.path}: evaluate/{name} was made by the model {settings['model']}, this one is {fingerprint}",
+            f"{run.path}: evaluate/{name} is of the model {settings['model']}, this one is {fingerprint}",
             hint="give the --model and --adapter that were evaluated, or another --name",
         )
     if settings["wording"] != benchmark.task.fingerprint:

@@ -1,15 +1,16 @@
 """The probe stage: one forward pass per prompt, and from it every table of `<run>/probe/<model>`.
 
-1. The items of the run's evaluation, or of the data where the run has none; the lens's words become their answers.
-2. One pass: hidden states go to disk, what the lens sees and what fires beside them (`states.py`).
-3. The same pass of the same architecture with random weights, for alignment's null.
-4. Tables from what is on disk: lens, PCA, and those of `languages.py`.
+1. Items: those of the run's evaluation, or of the benchmark where there is none.
+2. One forward pass: hidden states are saved, with what the logit lens measures and which neurons fire.
+3. The same pass of the same architecture with random weights, for the nulls of alignment and language identity.
+4. Tables from what is saved: lens, PCA, and those of `language_tables.py`.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,20 +21,20 @@ from spillover.core.config import EvaluateConfig, ProbeConfig
 from spillover.core.files import hash_of, write_json
 from spillover.core.runs import Run
 from spillover.core.tables import write_table
-from spillover.core.types import Progress, Prompt, ScoredBatch, Task, no_progress
+from spillover.core.types import Progress, Prompt, ScoredBatch, no_progress
 from spillover.models.batching import Plan
 from spillover.models.engine import open_engine
 from spillover.models.load import Model
-from spillover.models.neuron_activations import why_no_neurons
-from spillover.models.random_weights import untrained
+from spillover.models.neuron_activations import unsupported_reason
+from spillover.models.random_weights import randomly_initialised
 from spillover.stages.probe.language_tables import RANDOM_WEIGHTS, write_language_tables
-from spillover.stages.probe.lens import Lens, measure_batch
-from spillover.stages.probe.lens_tables import lens_tables
-from spillover.stages.probe.lens_targets import Sought, seek, with_random_words
-from spillover.stages.probe.pca import pca_tables
-from spillover.stages.probe.selection import select_items
+from spillover.stages.probe.lens import LogitLens, measure_batch
+from spillover.stages.probe.lens_tables import ITEM_COLUMNS, LAYER_COLUMNS, LENS_COLUMNS, lens_tables
+from spillover.stages.probe.lens_targets import LensTargets, Rule, lens_targets
+from spillover.stages.probe.pca import PAIR_COLUMNS, PCA_COLUMNS, pca_tables
+from spillover.stages.probe.selection import SelectedItems, select_items
 from spillover.stages.probe.state_store import POOLINGS, SavedStates, check_layer, collect
-from spillover.tasks.benchmark import Benchmark
+from spillover.tasks.benchmark import Benchmark, open_benchmark
 
 log = logging.getLogger(__name__)
 
@@ -41,19 +42,23 @@ log = logging.getLogger(__name__)
 def probe(
     run: Run,
     model: Model,
-    benchmark: Benchmark,
+    benchmark: Benchmark | str,
     *,
     name: str,
     config: ProbeConfig | None = None,
     evaluate: EvaluateConfig | None = None,
     progress: Progress = no_progress,
 ) -> Path:
-    """The probe stage for one model: `<run>/probe/<name>`, computed once. `config.items` items per language, of those
-    that the run's evaluation of `name` scored, with its label set and shots; where it has none, of the benchmark's."""
+    """The probe stage for one model: the folder `<run>/probe/<name>`, computed once.
+
+    It takes `config.items` items per language of those that the run's evaluation of `name` scored, with its label set
+    and shots; of the benchmark's where there is no evaluation. benchmark: or the name of a task, with its demo data.
+    """
     config, evaluate = config or ProbeConfig(), evaluate or EvaluateConfig()
+    benchmark = open_benchmark(benchmark) if isinstance(benchmark, str) else benchmark
     task, seed = benchmark.task, benchmark.seed
-    every = range(model.layers + 1)
-    layers = sorted({check_layer(layer, every) for layer in config.layers}) if config.layers else list(every)
+    model_layers = range(model.layers + 1)
+    layers = sorted({check_layer(layer, model_layers) for layer in config.layers or model_layers})
     selected = select_items(run, name, benchmark, fingerprint=model.ref.fingerprint, config=config, evaluate=evaluate)
     settings = config.model_dump() | selected.settings
     settings |= {"task": task.name, "wording": task.fingerprint, "model": model.ref.fingerprint, "seed": seed}
@@ -61,50 +66,62 @@ def probe(
     with run.stage(f"probe/{name}", settings) as stage:
         if stage.finished and (folder / "pca.parquet").exists():
             return folder
-        first_pass = _Pass(settings, evaluate, layers, progress)
-        lens = _LensPass(model, task, selected.prompts, selected.label_set, config.rule, seed)
-        saved = first_pass(model, selected.prompts, folder, f"probe {name}", lens)
+        forward = _ForwardPass(settings, evaluate, layers, progress)
+        lens = _open_lens(model, benchmark, selected, config.rule)
+        saved = forward(model, selected.prompts, folder, f"probe {name}", lens)
         null = None
         if config.random_weights:
-            null = first_pass(
-                untrained(model, seed), selected.prompts, folder.parent / RANDOM_WEIGHTS, "probe random weights"
-            )
-        left_out = write_language_tables(
-            folder, saved, null, config=config, seed=seed, neurons_unsupported=why_no_neurons(model.module),
+            untrained = randomly_initialised(model, seed)
+            null = forward(untrained, selected.prompts, folder.parent / RANDOM_WEIGHTS, "probe random weights")
+        missing = write_language_tables(
+            folder,
+            saved,
+            null,
+            config=config,
+            seed=seed,
+            neurons_unsupported=unsupported_reason(model.module),
             progress=progress,
-        )  # fmt: skip
-        for table, reason in left_out.items():
+        )
+        for table, reason in missing.items():
             log.warning("%s is left out: %s", table, reason)
-        _write_own_tables(folder, saved, lens, seed)
+        _write_lens(folder, saved, lens, seed)
+        _write_pca(folder, saved, seed)
         stage.facts |= {"items": sum(map(len, selected.prompts.values())), "layers": len(layers)}
-        stage.facts |= {f"no {table}": reason for table, reason in left_out.items()}
+        stage.facts |= {f"no {table}": reason for table, reason in missing.items()}
     return folder
 
 
-class _LensPass:
-    """What the lens looks for in every language, and how it reads a batch."""
+@dataclass(frozen=True)
+class _LensReading:
+    """The logit lens of a model with what it measures: targets by language, gold label by example id."""
+
+    lens: LogitLens
+    targets: Mapping[str, LensTargets]
+    gold: Mapping[str, str]
+
+    def measure(self, code: str, plan: Plan, batch: ScoredBatch) -> dict[str, NDArray[Any]]:
+        return {**measure_batch(self.lens, self.targets[code], plan, batch)} if batch.states else {}
+
+
+def _open_lens(model: Model, benchmark: Benchmark, selected: SelectedItems, rule: Rule) -> _LensReading:
+    # The same generator in every language: words of as many tokens have the same random words.
+    targets = {
+        code: lens_targets(
+            model, benchmark.task, prompts[0], selected.label_set, rule, np.random.default_rng(benchmark.seed)
+        )
+        for code, prompts in selected.prompts.items()
+    }
+    gold = {prompt.example_id: prompt.gold or "" for prompts in selected.prompts.values() for prompt in prompts}
+    return _LensReading(LogitLens(model), targets, gold)
+
+
+class _ForwardPass:
+    """One pass of a model over all prompts, saved in `<folder>/states`, and read from there when it is complete."""
 
     def __init__(
-        self, model: Model, task: Task, prompts: Mapping[str, list[Prompt]], labels: str, rule: str, seed: int
+        self, settings: Mapping[str, Any], evaluate: EvaluateConfig, layers: list[int], progress: Progress
     ) -> None:
-        self.model, self.lens = model, Lens(model)
-        self.gold = {own.example_id: own.gold or "" for rows in prompts.values() for own in rows}
-        found = {c: seek(model, task, rows, labels, rule, np.random.default_rng(seed)) for c, rows in prompts.items()}
-        self.prompts = {code: widened for code, (widened, _, _) in found.items()}
-        self.sought: dict[str, Sought] = {code: sought for code, (_, sought, _) in found.items()}
-        self.random = {code: words for code, (_, _, words) in found.items()}
-
-    def __call__(self, code: str, plan: Plan, batch: ScoredBatch) -> dict[str, NDArray[Any]]:
-        return {**measure_batch(self.lens, self.sought[code], plan, batch)} if batch.states else {}
-
-
-class _Pass:
-    """One pass of a model over all prompts, into `<folder>/states`; found there when it was made already."""
-
-    def __init__(
-        self, settings: Mapping[str, Any], evaluate: EvaluateConfig, layers: Sequence[int], progress: Progress
-    ) -> None:
-        # The states of a batch stand in memory beside its activations.
+        # The states of a batch are in memory beside its activations.
         budget = max(1, evaluate.batch_tokens // 2)
         self.evaluate = evaluate.model_copy(update={"batch_tokens": budget, "rule": "exact"})
         self.settings, self.layers, self.progress = settings, layers, progress
@@ -115,35 +132,49 @@ class _Pass:
         prompts: Mapping[str, list[Prompt]],
         folder: Path,
         activity: str,
-        lens: _LensPass | None = None,
+        lens: _LensReading | None = None,
     ) -> SavedStates:
         engine = open_engine(model, self.evaluate)
-        plans = {code: engine.plan(rows) for code, rows in (lens.prompts if lens else prompts).items()}
         if lens:
-            budget = self.evaluate.batch_tokens
-            plans = {code: with_random_words(plan, lens.random[code], budget) for code, plan in plans.items()}
+            plans = {
+                code: targets.plan(engine.plan(targets.prompts(prompts[code])), self.evaluate.batch_tokens)
+                for code, targets in lens.targets.items()
+            }
+        else:
+            plans = {code: engine.plan(language_prompts) for code, language_prompts in prompts.items()}
 
         def measure(code: str, plan: Plan, batch: ScoredBatch) -> dict[str, NDArray[Any]]:
             active = batch.states.active if batch.states else None
-            return ({} if active is None else {"active": active}) | (lens(code, plan, batch) if lens else {})
+            firing = {} if active is None else {"active": active}
+            return firing | (lens.measure(code, plan, batch) if lens else {})
 
         key = hash_of(dict(self.settings) | {"model": model.ref.fingerprint, "lens": lens is not None})
         return collect(
-            engine, plans, folder / "states", key=key, model=model.ref.fingerprint, task=str(self.settings["task"]),
-            layers=self.layers, measure=measure, activity=activity, progress=self.progress,
-        )  # fmt: skip
+            engine,
+            plans,
+            folder / "states",
+            key=key,
+            model=model.ref.fingerprint,
+            task=str(self.settings["task"]),
+            layers=self.layers,
+            measure=measure,
+            activity=activity,
+            progress=self.progress,
+        )
 
 
-def _write_own_tables(folder: Path, saved: SavedStates, lens: _LensPass, seed: int) -> None:
-    every = range(lens.model.layers + 1)
-    tables = lens_tables(saved, lens.sought, lens.gold, np.random.default_rng(seed), layers=every)
-    for name, table in zip(("lens", "lens_layers", "lens_items"), tables, strict=True):
-        write_table(folder / f"{name}.parquet", table)
-    words = {code: sought.described(lens.model.tokenizer) for code, sought in lens.sought.items()}
+def _write_lens(folder: Path, saved: SavedStates, reading: _LensReading, seed: int) -> None:
+    model = reading.lens.model
+    rng = np.random.default_rng(seed)
+    tables = lens_tables(saved, reading.targets, reading.gold, rng, layers=range(model.layers + 1))
+    write_table(folder / "lens.parquet", tables.lens, LENS_COLUMNS)
+    write_table(folder / "lens_layers.parquet", tables.layers, LAYER_COLUMNS)
+    write_table(folder / "lens_items.parquet", tables.items, ITEM_COLUMNS)
+    words = {code: targets.described(model.tokenizer) for code, targets in reading.targets.items()}
     write_json(folder / "words.json", words)
-    points, pairs = pca_tables(
-        saved.array, poolings=POOLINGS, layers=saved.layers, languages=saved.languages, example_ids=saved.example_ids,
-        lengths=saved.extra("own_tokens"), seed=seed,
-    )  # fmt: skip
-    write_table(folder / "pca_pairs.parquet", pairs)
-    write_table(folder / "pca.parquet", points)
+
+
+def _write_pca(folder: Path, saved: SavedStates, seed: int) -> None:
+    points, pairs = pca_tables(saved.parallel(POOLINGS), seed)
+    write_table(folder / "pca_pairs.parquet", pairs, PAIR_COLUMNS)
+    write_table(folder / "pca.parquet", points, PCA_COLUMNS)

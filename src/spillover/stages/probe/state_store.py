@@ -1,11 +1,12 @@
 """Hidden states on disk: `<run>/probe/<model>/states/index.json` and a safetensors file per batch.
 
-1. The engine scores the items in batches, and hands out the pooled states of the same pass (`core.types.States`).
+1. The engine scores the items in batches and returns the pooled states of the same pass (`core.types.States`).
 2. Each batch is written as one chunk: per pooling [layers, b, hidden] in float16, each layer divided by a power of two
-   (`<pooling>.scale` [layers]) where its largest value would not fit; and what `measure` made of the batch.
-3. The index names a chunk only when it is whole: a kill loses at most the batch in flight, and the same call goes on.
+   (`<pooling>.scale` [layers]) where its largest value would overflow; and what `measure` computed from the batch.
+3. The index names a chunk only when it is complete: a kill loses at most the batch in flight, and the same call
+   resumes.
 
-Nothing is in memory but the batch at hand. `SavedStates` reads one layer of one pooling at a time.
+One batch is in memory at a time. `SavedStates` reads one layer of one pooling at a time.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from spillover.core.files import atomic, read_json, write_json
 from spillover.core.types import Progress, ScoredBatch, no_progress
 from spillover.models.batching import Plan
 from spillover.models.engine import Engine
+from spillover.stages.probe.parallel_states import ParallelStates
 
 POOLINGS = ("last", "mean", "all", "weighted")
 FLOAT16_MAX = 65504.0
@@ -37,7 +39,8 @@ Measure = Callable[[str, Plan, ScoredBatch], Mapping[str, NDArray[Any]]]
 class SavedStates:
     """Finished states of one model on one task. Open them with `open_states`.
 
-    languages: codes. example_ids: [items], the same in every language. layers: their numbers, 0 is the embedding.
+    languages: codes. example_ids: [items], the same in every language. layers: those kept, 0 is the embedding. chunks:
+    by language, the file of each batch and the positions of its items.
     """
 
     folder: Path
@@ -50,19 +53,19 @@ class SavedStates:
     chunks: Mapping[str, Sequence[Mapping[str, Any]]]
 
     def read(self, pooling: str, layer: int) -> dict[str, NDArray[np.float32]]:
-        """[items, hidden] by language, in the order of `example_ids`. ConfigError for a layer or pooling not there."""
+        """[items, hidden] by language, in the order of `example_ids`. ConfigError for an unknown layer or pooling."""
         if pooling not in POOLINGS:
             raise ConfigError(f"pooling {pooling!r} is not one of {', '.join(POOLINGS)}")
         number = self.layers.index(check_layer(layer, self.layers))
         return {code: self._assemble(code, lambda file: _layer(file, pooling, number)) for code in self.languages}
 
-    def array(self, pooling: str, layer: int) -> NDArray[np.float32]:
-        """[languages, items, hidden], in the order of `languages` and `example_ids`."""
-        return np.stack(list(self.read(pooling, layer).values()))
+    def parallel(self, poolings: Sequence[str]) -> ParallelStates:
+        """The states of these poolings and all layers, with the items' lengths in tokens."""
+        return ParallelStates(self.read, self.extra("own_tokens"), self.example_ids, poolings, self.layers)
 
     def extra(self, name: str) -> dict[str, NDArray[Any]]:
-        """[items, ...] by language: `tokens` of the whole prompt, `own_tokens` after the shared prefix, or what was
-        measured of each item in the same pass."""
+        """[items, ...] by language: `tokens` of the whole prompt, `own_tokens` after the shared prefix, or an array
+        that was measured in the same pass."""
         return {code: self.extra_of(code, name) for code in self.languages}
 
     def extra_of(self, code: str, name: str) -> NDArray[Any]:
@@ -70,7 +73,8 @@ class SavedStates:
         return self._assemble(code, lambda file: file.get_tensor(name))
 
     def _assemble(self, code: str, read: Callable[[Any], NDArray[Any]]) -> NDArray[Any]:
-        parts, index = [], []
+        parts: list[NDArray[Any]] = []
+        index: list[int] = []
         for chunk in self.chunks[code]:
             with safe_open(self.folder / chunk["file"], framework="numpy") as file:
                 parts.append(read(file))
@@ -79,11 +83,10 @@ class SavedStates:
 
 
 def check_layer(layer: int, layers: Sequence[int]) -> int:
-    """The layer; ConfigError when it is not among these."""
+    """The layer; ConfigError when it is not among `layers`."""
     if layer not in layers:
-        raise ConfigError(
-            f"layer {layer} is not here", hint=f"{layers[0]} (the embedding) to {layers[-1]}, {len(layers)} in all"
-        )
+        available = f"{layers[0]} (the embedding)" if layers[0] == 0 else str(layers[0])
+        raise ConfigError(f"layer {layer} is not available", hint=f"{available} to {layers[-1]}, {len(layers)} in all")
     return layer
 
 
@@ -91,21 +94,21 @@ def open_states(folder: Path, *, fingerprint: str | None = None) -> SavedStates:
     """The states in a folder. RunError when there are none, they are unfinished, or of another model than
     `fingerprint`; DataError when the languages do not hold the same items."""
     if not (folder / INDEX).is_file():
-        raise RunError(f"{folder}: no states here", hint="`spillover probe` makes them")
+        raise RunError(f"{folder}: no hidden states found", hint="`spillover probe` computes them")
     index = read_json(folder / INDEX)
     if fingerprint is not None and index["model"] != fingerprint:
         raise RunError(
             f"{folder}: states of the model {index['model']}, not of {fingerprint}",
-            hint="give the model that they were made with, or probe again under another --name",
+            hint="give the model that they were computed with, or probe again under another --name",
         )
-    ids = {code: tuple(own) for code, own in index["example_ids"].items()}
+    ids = {code: tuple(language_ids) for code, language_ids in index["example_ids"].items()}
     first = next(iter(ids.values()))
-    for code, own in ids.items():
-        if own != first:
-            raise DataError(f"{folder}: {code} holds other items than {next(iter(ids))}", hint="probe again")
-    lacking = [code for code in ids if sum(len(chunk["index"]) for chunk in index["chunks"][code]) < len(first)]
-    if lacking:
-        raise RunError(f"{folder}: unfinished in {', '.join(lacking)}", hint="`spillover probe` goes on")
+    for code, language_ids in ids.items():
+        if language_ids != first:
+            raise DataError(f"{folder}: {code} has other items than {next(iter(ids))}", hint="probe again")
+    unfinished = [code for code in ids if sum(len(chunk["index"]) for chunk in index["chunks"][code]) < len(first)]
+    if unfinished:
+        raise RunError(f"{folder}: unfinished in {', '.join(unfinished)}", hint="rerun `spillover probe` to resume")
     layers = tuple(index["layers"])
     return SavedStates(
         folder, index["model"], index["task"], tuple(ids), first, layers, index["hidden"], index["chunks"]
@@ -125,14 +128,14 @@ def collect(
     activity: str = "probe",
     progress: Progress = no_progress,
 ) -> SavedStates:
-    """Run every item of the plans (by language) through the engine once, and keep its states in `folder`.
+    """Run every item of the plans (by language) through the engine once, and save its states in `folder`.
 
-    key: of everything the states are made from; chunks of the same key are taken over. layers: which to keep. measure:
-    further arrays [b, ...] by name to make of each batch, from what is not kept. ModelError when the engine gives none.
+    key: a hash of everything the states are computed from; chunks with the same key are reused. layers: which to keep.
+    measure: further arrays [b, ...] by name, computed from each batch. ModelError when the engine has no states.
     """
     index = _start(folder, key, plans) | {"model": model, "task": task, "layers": list(layers)}
     chunks = index["chunks"]
-    done = sum(len(chunk["index"]) for own in chunks.values() for chunk in own)
+    done = sum(len(chunk["index"]) for language_chunks in chunks.values() for chunk in language_chunks)
     total = sum(len(plan.items) for plan in plans.values())
     progress(activity, done, total)
     for code, plan in plans.items():
@@ -142,7 +145,7 @@ def collect(
         for batch in engine.score(plan, skip=finished, states=True):
             if batch.states is None:
                 raise ModelError(
-                    f"{type(engine).__name__} gives no hidden states", hint="probe with a model on this machine"
+                    f"{type(engine).__name__} gives no hidden states", hint="probe a model that is loaded locally"
                 )
             name = f"{code}-{len(chunks[code]):04}.safetensors"
             _write_chunk(folder / name, plan, batch, layers, measure(code, plan, batch) if measure else {})
@@ -154,11 +157,11 @@ def collect(
 
 
 def _start(folder: Path, key: str, plans: Mapping[str, Plan]) -> dict[str, Any]:
-    """The index as it stands, or a new one where it is missing or was made from something else."""
+    """The existing index, or a new one where it is missing or has another key."""
     if (folder / INDEX).is_file():
-        held = read_json(folder / INDEX)
-        if held.get("key") == key:
-            return dict(held)
+        index = read_json(folder / INDEX)
+        if index.get("key") == key:
+            return dict(index)
         for path in folder.glob("*.safetensors"):
             path.unlink()
     ids = {code: [prompt.example_id for prompt in plan.prompts] for code, plan in plans.items()}
@@ -180,8 +183,8 @@ def _write_chunk(
 
 
 def to_float16(states: NDArray[np.float32]) -> tuple[NDArray[np.float16], NDArray[np.float32]]:
-    """[layers, ...] → (float16, scale [layers]): a few dimensions of some models pass 65504. Scales are powers of two,
-    1 where the layer fits as it is, so that nothing but float16's own 11 bits is rounded."""
+    """[layers, ...] → (float16, scale [layers]). A few dimensions of some models exceed 65504: such a layer is divided
+    by a power of two, so that the only rounding is to float16's 11 bits. The scale is 1 elsewhere."""
     largest = np.abs(states).reshape(len(states), -1).max(axis=1)
     scale = np.exp2(np.ceil(np.log2(np.maximum(largest / FLOAT16_MAX, 1.0)))).astype(np.float32)
     return (states / scale.reshape(-1, *[1] * (states.ndim - 1))).astype(np.float16), scale

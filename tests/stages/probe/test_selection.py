@@ -1,0 +1,55 @@
+"""Which items are probed: those that the run's evaluation scored."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+
+from spillover.core.config import EvaluateConfig
+from spillover.core.errors import ConfigError, RunError
+from spillover.core.runs import open_run
+from spillover.stages.evaluate.stage import evaluate
+from spillover.stages.probe.selection import only_evaluation, task_and_data
+from spillover.tasks.benchmark import open_benchmark
+from tests.builders import make_model, small_data
+from tests.stages.probe.builders import run_probe
+
+
+def test_the_items_are_those_of_the_runs_evaluation(tiny, tmp_path):
+    data = str(small_data(tmp_path / "data"))
+    config = EvaluateConfig(labels="native", shots="en")
+    evaluate(
+        tiny,
+        open_benchmark("sentiment", data=data, languages="de,en", limit=3),
+        config=config,
+        out=tmp_path / "run",
+        name="base",
+    )
+    run = open_run(tmp_path / "run")
+    scored = pd.read_parquet(tmp_path / "run" / "evaluate" / "base" / "sentiment" / "de.parquet")
+    folder = run_probe(run, tiny, data)
+    items = pd.read_parquet(folder / "lens_items.parquet")
+    assert set(items["language"]) == {"de", "en"}
+    assert set(items["example_id"]) == set(scored["example_id"])
+    settings = run.manifest()["stages"]["probe/base"]["settings"]
+    assert (settings["labels"], settings["shots"]) == ("native", "en")
+    final = items[items["language"] == "de"].set_index("example_id").loc[scored["example_id"], "answer"]
+    given = scored[["logprob_positive", "logprob_negative"]].to_numpy().argmax(axis=1)
+    assert list(final) == [("positive", "negative")[i] for i in given]
+    with pytest.raises(RunError, match="evaluate/base is of the model tiny-0, this one is tiny-1"):
+        run_probe(run, make_model(seed=1), data)
+    other = str(small_data(tmp_path / "other", items=8))
+    with pytest.raises(RunError, match="scored other data in en, de"):
+        run_probe(run, tiny, other)
+    with pytest.raises(ConfigError, match="'es' is not available"):
+        run_probe(run, tiny, data, languages="es")
+
+
+def test_task_and_data_are_those_of_the_only_evaluation(tiny, tmp_path):
+    data, run = str(small_data(tmp_path / "data")), open_run(tmp_path / "run")
+    with pytest.raises(RunError, match="no evaluation of 'base' to take the items from"):
+        task_and_data(run, "base", None, None)
+    assert task_and_data(run, "base", "sentiment", None) == ("sentiment", "demo")
+    evaluate(tiny, open_benchmark("sentiment", data=data, limit=2), out=run.path, name="base")
+    assert task_and_data(run, "base", None, None) == ("sentiment", data)
+    assert only_evaluation(run, "base").task == "sentiment"
