@@ -14,7 +14,7 @@ import io
 import json
 import logging
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -218,7 +218,7 @@ def _multiplies_bfloat16() -> bool:
 
     False with a torch too old to say what the processor has.
     """
-    abilities = getattr(torch.cpu, "get_capabilities", dict)()
+    abilities: Mapping[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
     return bool(abilities.get("avx512_bf16") or abilities.get("amx_bf16")) and (
         torch.backends.cpu.get_cpu_capability().startswith("AVX512")
     )
