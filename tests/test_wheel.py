@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import ast
-import re
 import subprocess
 import sys
 import venv
 import zipfile
-from importlib.metadata import distribution, packages_distributions
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 import pytest
@@ -112,11 +111,20 @@ def test_the_wheel_says_that_it_is_typed(environment):
 
 def test_what_is_declared_is_what_the_source_imports(wheel):
     """Dependencies and extras, but for those of development: nothing too much, nothing left to others' dependencies."""
-    homes = packages_distributions()
-    imported = {standard_name((homes.get(top) or [top])[0]) for top in third_party_imports(ROOT / "src" / "spillover")}
-    users = [row for row in requirements_of_wheel(wheel) if "dev" not in str(row.marker)]
-    declared = {standard_name(row.name) for row in users} - {"spillover"}
-    assert declared - NOT_IMPORTED == imported
+    imported = third_party_imports(ROOT / "src" / "spillover")
+    users = {row.name for row in requirements_of_wheel(wheel) if "dev" not in str(row.marker)} - {"spillover"}
+    declared = {name: packages_of(name) for name in users}
+    assert {name for name, packages in declared.items() if not packages & imported} == NOT_IMPORTED
+    assert imported - set().union(*declared.values()) == set()
+
+
+def packages_of(name: str) -> set[str]:
+    """Top-level packages and modules of a distribution; where it is not installed, the one named alike."""
+    try:
+        files = distribution(name).files or ()
+    except PackageNotFoundError:
+        return {name.replace("-", "_")}
+    return {Path(file).parts[0].removesuffix(".py") for file in files}
 
 
 def third_party_imports(source: Path) -> set[str]:
@@ -129,7 +137,3 @@ def third_party_imports(source: Path) -> set[str]:
             elif isinstance(node, ast.ImportFrom) and node.module:
                 tops.add(node.module.partition(".")[0])
     return tops - set(sys.stdlib_module_names) - {"spillover"}
-
-
-def standard_name(name: str) -> str:
-    return re.sub(r"[-_.]+", "-", name).lower()
