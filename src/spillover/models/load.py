@@ -216,7 +216,7 @@ def _dtype(name: str, device: torch.device) -> torch.dtype:
 def _multiplies_bfloat16() -> bool:
     """Whether this processor has instructions for it and torch uses them: ATEN_CPU_CAPABILITY may forbid it.
 
-    False with a torch too old to say what the processor has.
+    False where torch (2.9 and older) does not say what the processor has.
     """
     abilities: Mapping[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
     return bool(abilities.get("avx512_bf16") or abilities.get("amx_bf16")) and (
