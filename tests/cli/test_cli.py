@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shlex
-import shutil
 import subprocess
 import sys
 from importlib import import_module
@@ -16,8 +14,6 @@ import pytest
 
 from spillover.cli import VERBS, main, terminal
 from tests.builders import save_model, small_data, write_rows
-
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -306,40 +302,6 @@ def test_a_demo_folder_that_is_no_run_is_not_deleted(tmp_path, call):
     assert code == 3
     assert (tmp_path / "precious").exists()
     assert "not a run folder" in error
-
-
-def commands_of(text):
-    """Every `spillover ...` line of the fenced blocks of a Markdown page."""
-    blocks = re.findall(r"```bash\n(.*?)```", text, flags=re.DOTALL)
-    lines = [line.partition("#")[0].strip() for block in blocks for line in block.splitlines()]
-    return [shlex.split(line)[1:] for line in lines if line.startswith("spillover ")]
-
-
-def test_every_command_of_the_readme_runs(place, tmp_path, monkeypatch, call):
-    """On a tiny model in the packaged one's place, in an empty folder."""
-    from spillover.models import load
-
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(load, "packaged_folder", lambda: place / "model")
-    small_data(tmp_path / "my-data", ("en", "de"))
-    shutil.copytree(ROOT / "examples", tmp_path / "examples")
-    commands = commands_of((ROOT / "README.md").read_text(encoding="utf-8"))
-    assert len(commands) >= 10
-    for arguments in commands:
-        code, _, error = call(*arguments)
-        assert code == 0, (arguments, error)
-
-
-def test_the_python_of_the_readme_runs(place, tmp_path, monkeypatch):
-    from spillover.models import load
-
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(load, "packaged_folder", lambda: place / "model")
-    block = re.search(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), flags=re.DOTALL)
-    assert block
-    code = block[1].replace('languages="all"', 'languages="en,de", limit=4')
-    exec(compile(code, "README.md", "exec"), {})
-    assert (tmp_path / "runs" / "es-de" / "report.html").exists()
 
 
 def test_a_reader_that_has_enough_ends_it_quietly():

@@ -1,0 +1,1 @@
+"""What all modules share: types, config, errors, files, runs, languages. No torch."""

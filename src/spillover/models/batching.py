@@ -34,6 +34,7 @@ class Item:
 
     @property
     def size(self) -> int:
+        """Tokens that are computed for it."""
         return len(self.body) + len(self.tree.tokens)
 
 

@@ -14,7 +14,7 @@ import io
 import json
 import logging
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -214,8 +214,11 @@ def _dtype(name: str, device: torch.device) -> torch.dtype:
 
 
 def _multiplies_bfloat16() -> bool:
-    """Whether this processor has instructions for it and torch uses them: ATEN_CPU_CAPABILITY may forbid it."""
-    abilities = torch.cpu.get_capabilities()
+    """Whether this processor has instructions for it and torch uses them: ATEN_CPU_CAPABILITY may forbid it.
+
+    False where torch (2.9 and older) does not say what the processor has.
+    """
+    abilities: Mapping[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
     return bool(abilities.get("avx512_bf16") or abilities.get("amx_bf16")) and (
         torch.backends.cpu.get_cpu_capability().startswith("AVX512")
     )

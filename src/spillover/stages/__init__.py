@@ -1,0 +1,1 @@
+"""The stages of a run, a folder each; `stage.py` is a stage's front door."""

@@ -1,0 +1,1 @@
+"""Tasks, items and prompts: text in, text out."""

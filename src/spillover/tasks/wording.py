@@ -115,15 +115,23 @@ def _task_problems(folder: Path, task: TaskFile, files: Mapping[str, WordingFile
         yield f"{folder}: no <language>.yaml beside {TASK_FILE}"
     if len(task.labels) < 2 or len(set(task.labels)) < len(task.labels):
         yield f"{path}: labels: at least two different ones, found {task.labels}"
+    yield from _template_problems(path, task)
+    for shot, label in task.shots.items():
+        if label not in task.labels:
+            yield f"{path}: shots: {shot}: label {label!r} is not one of {', '.join(task.labels)}"
+    yield from _label_set_problems(path, task, files)
+
+
+def _template_problems(path: Path, task: TaskFile) -> Iterator[str]:
     slots = PLACEHOLDER.findall(task.template)
     for field in task.fields:
         if slots.count(field) != 1:
             yield f"{path}: template: {{{field}}} must stand in it once, found {slots.count(field)} times"
     if task.template.rstrip() != task.template:
         yield f"{path}: template: trailing whitespace; it must end where the answer starts"
-    for shot, label in task.shots.items():
-        if label not in task.labels:
-            yield f"{path}: shots: {shot}: label {label!r} is not one of {', '.join(task.labels)}"
+
+
+def _label_set_problems(path: Path, task: TaskFile, files: Mapping[str, WordingFile]) -> Iterator[str]:
     for name, words in task.label_sets.items():
         if name == "native":
             yield f"{path}: label_sets: 'native' is each language's own words and cannot be set"
@@ -147,16 +155,20 @@ def _wording_problems(path: Path, code: str, task: TaskFile, file: WordingFile) 
     yield from _label_problems(path, "labels", task, file.labels)
     if file.romanised:
         yield from _label_problems(path, "romanised", task, file.romanised)
-    if set(file.shots) != set(task.shots):
-        yield f"{path}: shots: expected {', '.join(task.shots)}, found {', '.join(file.shots)}"
-    for shot, fields in file.shots.items():
-        if list(fields) != task.fields:
-            yield f"{path}: shots: {shot}: expected the fields {', '.join(task.fields)}, found {', '.join(fields)}"
+    yield from _shot_problems(path, task, file)
     texts = {"words": file.words} | {f"shots: {shot}": fields for shot, fields in file.shots.items()}
     for place, values in texts.items():
         for key, text in values.items():
             if not text or text != text.strip():
                 yield f"{path}: {place}: {key}: empty, or with leading or trailing whitespace: {text!r}"
+
+
+def _shot_problems(path: Path, task: TaskFile, file: WordingFile) -> Iterator[str]:
+    if set(file.shots) != set(task.shots):
+        yield f"{path}: shots: expected {', '.join(task.shots)}, found {', '.join(file.shots)}"
+    for shot, fields in file.shots.items():
+        if list(fields) != task.fields:
+            yield f"{path}: shots: {shot}: expected the fields {', '.join(task.fields)}, found {', '.join(fields)}"
 
 
 def _label_problems(path: Path, place: str, task: TaskFile, words: Mapping[str, str]) -> Iterator[str]:

@@ -1,0 +1,1 @@
+"""External data → our format."""

@@ -1,0 +1,94 @@
+"""What README.md and docs/ show runs as it stands there, on a tiny model and a few items."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+from pathlib import Path
+
+import pytest
+
+from spillover.cli import main
+from spillover.models import load
+from tests.builders import save_model, small_data, write_rows
+
+ROOT = Path(__file__).parent.parent
+PAGES = sorted((ROOT / "docs").glob("*.md"))
+
+
+def commands_of(text: str) -> list[list[str]]:
+    """Every `spillover ...` line of the fenced bash blocks of a Markdown page, as arguments."""
+    blocks = re.findall(r"```bash\n(.*?)```", text, flags=re.DOTALL)
+    lines = [line.partition(" #")[0].strip() for block in blocks for line in block.splitlines()]
+    return [shlex.split(line)[1:] for line in lines if line.startswith("spillover ")]
+
+
+def run_command(*arguments: str) -> None:
+    with pytest.raises(SystemExit) as exit_of_command:
+        main([*arguments])
+    assert not exit_of_command.value.code, arguments
+
+
+@pytest.fixture(scope="module")
+def model_folder(tmp_path_factory):
+    return save_model(tmp_path_factory.mktemp("docs") / "model")
+
+
+@pytest.fixture
+def workplace(tmp_path, monkeypatch, model_folder):
+    """An empty folder to work in, with a tiny model in place of the packaged one, the examples and the user's own data."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(load, "packaged_folder", lambda: model_folder)
+    small_data(tmp_path / "my-data", ("en", "de"))
+    shutil.copytree(ROOT / "examples", tmp_path / "examples")
+    return tmp_path
+
+
+def test_every_command_of_the_readme_runs(workplace):
+    commands = commands_of((ROOT / "README.md").read_text(encoding="utf-8"))
+    assert len(commands) >= 10
+    for arguments in commands:
+        run_command(*arguments)
+
+
+def test_the_python_of_the_readme_runs(workplace):
+    block = re.search(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), flags=re.DOTALL)
+    assert block
+    code = block[1].replace('open_benchmark("sentiment")', 'open_benchmark("sentiment", languages="en,de", limit=4)')
+    assert code != block[1]
+    exec(compile(code, "README.md", "exec"), {})
+    assert (workplace / "runs" / "es-de" / "report.html").exists()
+
+
+@pytest.fixture
+def finished_runs(workplace):
+    """What the pages take for granted: runs/mine, trained and evaluated, and parallel nli items in my-data."""
+    for language in ("en", "de"):
+        rows = [
+            {"id": f"nli-{i}", "premise": f"premise {i}", "hypothesis": f"hypothesis {i}", "label": label}
+            for i, label in enumerate(("entailment", "neutral", "contradiction") * 2)
+        ]
+        write_rows(workplace / "my-data" / "nli" / "test" / f"{language}.jsonl", rows)
+    mine = ("--out", "runs/mine")
+    items = (*mine, "--data", "my-data", "--lang", "en,de")
+    run_command("build", *mine, "--source", "de", "--data", "my-data")
+    run_command("train", *mine, "--set", "train.epochs=1")
+    run_command("evaluate", *items)
+    run_command("evaluate", *items, "--adapter", "runs/mine/train/adapter")
+    run_command("evaluate", "--task", "nli", "--data", "my-data", "--lang", "en,de", "--out", "runs/other")
+
+
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if commands_of(page.read_text(encoding="utf-8"))], ids=lambda page: page.name
+)
+def test_every_command_of_a_page_runs(page, finished_runs):
+    for arguments in commands_of(page.read_text(encoding="utf-8")):
+        run_command(*arguments)
+
+
+@pytest.mark.parametrize("page", [*PAGES, *ROOT.glob("*.md")], ids=lambda page: page.name)
+def test_every_link_to_a_file_leads_to_one(page):
+    links = re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8"))
+    files = [link for link in links if "://" not in link]
+    assert [link for link in files if not (page.parent / link).exists()] == []

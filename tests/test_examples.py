@@ -1,0 +1,40 @@
+"""The configs in `examples/` load: no key was renamed under them, and what they name exists."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from accelerate.commands.config.config_args import load_config_from_file
+
+from spillover.core.config import RunConfig, load_config
+from spillover.core.files import read_yaml
+from spillover.sweep import load_grid
+from spillover.tasks.wording import load_task
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+CONFIGS = sorted(EXAMPLES.glob("*.yaml"))
+
+
+def configs_of(path: Path) -> list[RunConfig]:
+    return load_grid(path) if "grid" in read_yaml(path) else [load_config(path)]
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.name)
+def test_an_example_loads_and_names_known_tasks_and_languages(path):
+    for config in configs_of(path):
+        for task in {*config.tasks, config.build.task}:
+            wordings = load_task(task).wordings
+            assert set(config.build.sources) <= set(wordings), (path.name, task)
+
+
+def test_there_are_examples_of_runs_and_of_sweeps():
+    grids = ["grid" in read_yaml(path) for path in CONFIGS]
+    assert len(grids) >= 5
+    assert any(grids)
+    assert not all(grids)
+
+
+@pytest.mark.parametrize("path", sorted((EXAMPLES / "accelerate").glob("*.yaml")), ids=lambda path: path.name)
+def test_an_example_for_several_devices_is_one_that_accelerate_reads(path):
+    assert load_config_from_file(str(path)).num_processes > 1
