@@ -98,7 +98,7 @@ def _print_summaries(summaries: Sequence[Any], rules: Mapping[str, str]) -> None
         f"{LENGTHS[rules['length']]}\n{', '.join(labels)}: % of answers given (% of gold)"
     )
     if any(row.at_chance and row.auroc == row.auroc for row in summaries):
-        print("? the 95 % interval of AUROC holds 0.5: not told from chance")
+        print("? the 95 % interval of AUROC covers 0.5: at chance")
     reasons = by_reason({row.language: row.reason for row in summaries})
     print_list(f"undefined in {codes}: {reason}" for reason, codes in reasons.items())
 

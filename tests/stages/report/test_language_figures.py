@@ -46,7 +46,7 @@ def test_the_run_folder_decides_which_figures_there_are(tmp_path):
     pd.DataFrame(items).to_parquet(tmp_path / "compare" / "items.parquet")
     figures = language_figures(run)
     assert [figure.name for figure in figures] == [
-        "alignment-mexa", "alignment-cka", "answers-that-turned", "language-neurons",
+        "alignment-mexa", "alignment-cka", "flipped-predictions", "language-neurons",
     ]  # fmt: skip
     for figure in figures:
         assert svg(figure.chart).startswith("<svg")

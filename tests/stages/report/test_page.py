@@ -51,7 +51,7 @@ def test_the_page_has_the_verdict_the_languages_and_a_chart(place):
 
 def test_the_first_thing_on_the_page_is_claim_answer_and_reasons(place):
     text = report(place.path).read_text(encoding="utf-8")
-    headline = text[text.index('class="told"') : text.index("<figure")]
+    headline = text[text.index('class="facts"') : text.index("<figure")]
     assert "training on German improves sentiment in Thai" in headline
     assert re.search(r"<h2><bdi>(Yes|No|Not shown|Accuracy rose)", headline)
     assert "No placebo was compared" in headline

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from spillover.stages.compare.result import Comparison
 
-PARTS = {"prior_repair": "repaired label prior", "calibrated_accuracy": "discrimination"}
+PARTS = {"prior_repair": "label-bias component", "calibrated_accuracy": "calibrated component"}
 GROUPS = {"all": "all languages", "seen": "trained on", "unseen": "unseen"}
 
 
@@ -137,9 +137,9 @@ def split_figure(found: Comparison) -> Figure | None:
     marks = one.mark_point(filled=True, size=45, opacity=1, color=GREEN, shape="diamond").encode(x="delta:Q")
     right = alt.layer(_line_at(0, [5, 3]), spans, marks, data=areas).properties(width=240, height=_step(22))
     text = (
-        "What each change is made of: the part that a repaired label prior gives back, and the part that the model "
-        "tells apart better (calibrated accuracy); they add up to the change. Right: the change in AUROC, which no "
-        "prior moves. Where accuracy rises and AUROC does not, accuracy misleads."
+        "What each change is made of: the label-bias component and the calibrated component (discrimination), which "
+        "add up to the change. Right: the change in AUROC, which no label bias moves. Where accuracy rises and AUROC "
+        "does not, accuracy misleads."
     )
     wide = rows.pivot(index="name", columns="part", values=["delta", "low", "high"]).loc[
         [name for name in order if name in set(rows["name"])]

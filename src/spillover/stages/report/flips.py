@@ -1,4 +1,4 @@
-"""Items whose answer turned, from right to wrong or back, with what was asked and how probable each label was.
+"""Flipped predictions, newly correct and newly wrong, with what was asked and how probable each label was.
 
 Labels' probabilities are normalised over the labels. Texts come from the tables of scores; tables of an older version
 hold none, and then the page says so.
@@ -23,9 +23,9 @@ RIGHT, WRONG = 1, 0
 
 
 def changed_items(before: tuple[Path, Evaluation], after: tuple[Path, Evaluation]) -> dict[str, Any]:
-    """{task, labels, reference, cut, has_texts, texts, rows}: a row is [language, example id, turned (1 became right, 0
-    wrong), gold, shares before, shares after, text]; shares are per mille. `texts`: the same items in the reference
-    language by id."""
+    """{task, labels, reference, cut, has_texts, texts, rows}: a row is [language, example id, flipped (1 newly correct,
+    0 newly wrong), gold, shares before, shares after, text]; shares are per mille. `texts`: the same items in the
+    reference language by id."""
     rows: list[list[Any]] = []
     labels: tuple[str, ...] = ()
     # After: the folder whose tables were written last, with the same items.
@@ -38,8 +38,8 @@ def changed_items(before: tuple[Path, Evaluation], after: tuple[Path, Evaluation
         rows += _turned(old, new, texts[code])
     reference = reference_language()
     wanted = {row[1] for row in rows if row[0] != reference}
-    twins = {key: text for key, text in texts.get(reference, {}).items() if key in wanted}
-    cut = _cut([row[-1] for row in rows if row[-1]] + list(twins.values()), MOST_BYTES)
+    counterparts = {key: text for key, text in texts.get(reference, {}).items() if key in wanted}
+    cut = _cut([row[-1] for row in rows if row[-1]] + list(counterparts.values()), MOST_BYTES)
     for row in rows:
         row[-1] = _shortened(row[-1], cut)
     return {
@@ -48,7 +48,7 @@ def changed_items(before: tuple[Path, Evaluation], after: tuple[Path, Evaluation
         "reference": reference,
         "has_texts": any(texts.values()),
         "cut": cut,
-        "texts": {key: _shortened(text, cut) for key, text in twins.items()},
+        "texts": {key: _shortened(text, cut) for key, text in counterparts.items()},
         "rows": rows,
     }
 

@@ -1,4 +1,4 @@
-"""Charts of what the probe says of languages, from its tables alone: alignment, identity, neurons, answers that turned.
+"""Charts of what the probe says of languages, from its tables alone: alignment, identity, neurons, flipped predictions.
 
 What does not clear its null is grey, in every chart.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from spillover.core.languages import language
+from spillover.core.languages import language, reference_language
 from spillover.stages.report.charts import BLUE, FADED, GREEN, GREY, ORANGE, faded, minus
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def change_heatmap(table: pd.DataFrame, measure: str, level: float = 0.95) -> al
 
 
 def identity_chart(table: pd.DataFrame, pooling: str) -> alt.FacetChart:
-    """How well languages are told apart by layer, with its interval, beside its nulls; a column per model, a row per
+    """How well languages are identified by layer, with its interval, beside its nulls; a column per model, a row per
     measure."""
     import altair as alt
 
@@ -123,12 +123,16 @@ def neurons_chart(table: pd.DataFrame) -> alt.FacetChart | None:
 
 
 def items_chart(table: pd.DataFrame) -> alt.FacetChart:
-    """Mean movement of items that became right, became wrong or did not turn, per language, with the standard error; a
-    panel per kind of movement, right of 0 is closer to the English twin, or an earlier lead in the lens."""
+    """Mean movement of items that are newly correct, newly wrong or not flipped, per language, with the standard error;
+    a panel per kind of movement. Right of 0 is closer to the counterpart in the reference language, or an earlier lead
+    in the lens."""
     import altair as alt
 
-    moves = {"closer": "closer to the English twin (cosine margin)", "earlier": "answer leads earlier (layers)"}
-    groups = {"right": "became right", "wrong": "became wrong", "": "did not turn"}
+    moves = {
+        "closer": f"closer to the {language(reference_language()).name} counterpart (cosine margin)",
+        "earlier": "answer leads earlier (layers)",
+    }
+    groups = {"right": "newly correct", "wrong": "newly wrong", "": "not flipped"}
     present = [move for move in moves if move in table]
     rows = table.melt(["language", "turned"], value_vars=present, var_name="move", value_name="moved")
     means = (

@@ -61,11 +61,11 @@ def language_figures(run: Run) -> list[Figure]:
     if (items := joined["items"]) is not None:
         figures.append(
             Figure(
-                "answers-that-turned",
+                "flipped-predictions",
                 items_chart(items),
-                "How far items moved, by what their answers did: mean and standard error per language. Where the "
-                "colours lie apart, moving and turning go together; which of them causes which this cannot say.",
-                _turned(items),
+                "How far items moved, by whether their predictions flipped: mean and standard error per language. Where "
+                "the colours are separated, moving and flipping go together; which causes which this cannot say.",
+                _flip_counts(items),
             )
         )
     if (identity := tables["identity"]) is not None:
@@ -73,8 +73,8 @@ def language_figures(run: Run) -> list[Figure]:
             Figure(
                 "language-identity",
                 identity_chart(identity, "weighted"),
-                "How well a layer tells languages apart (items never seen by the probe), beside its nulls. Random "
-                "weights tell them apart too: other tokens are other states.",
+                "How well a layer identifies the language (items never seen by the probe), beside its nulls. Random "
+                "weights identify it too: other tokens are other states.",
                 _numbers(identity[(identity["pooling"] == "weighted") & (identity["language"] == "")]),
             )
         )
@@ -94,7 +94,7 @@ def language_figures(run: Run) -> list[Figure]:
 def _alignment(table: pd.DataFrame) -> list[Figure]:
     measures = {
         "mexa": "MEXA: share of items nearer to their own translation than to any other, both ways",
-        "cka": "Debiased CKA: whether the items have the same shape, turned in any way",
+        "cka": "Debiased CKA: whether the items have the same shape, up to rotation",
     }
     pooling = "weighted"
     return [
@@ -114,14 +114,14 @@ def _numbers(table: pd.DataFrame) -> pd.DataFrame:
     return columns(table.assign(language=names), HEADINGS)
 
 
-def _turned(items: pd.DataFrame) -> pd.DataFrame:
-    """Counts and means of what the chart of answers that turned draws."""
-    turned = items["turned"].map({"right": "became right", "wrong": "became wrong", "": "did not turn"})
+def _flip_counts(items: pd.DataFrame) -> pd.DataFrame:
+    """Counts and means of what the chart of flipped predictions draws."""
+    turned = items["turned"].map({"right": "newly correct", "wrong": "newly wrong", "": "not flipped"})
     names = [language(code).name for code in items["language"]]
     moves = [name for name in ("closer", "earlier") if name in items]
     groups = items.assign(turned=turned, name=names).groupby(["name", "turned"], sort=False)
     found = groups[moves].mean().assign(items=groups.size()).reset_index()
-    heads = {"name": "Language", "turned": "Answers that", "items": "Items", "closer": "Moved closer (mean)"}
+    heads = {"name": "Language", "turned": "Predictions", "items": "Items", "closer": "Moved closer (mean)"}
     return columns(found, heads | {"earlier": "Led earlier (mean, layers)"})
 
 

@@ -157,23 +157,23 @@
     show();
   }
 
-  // Items whose answer turned.
+  // Flipped predictions.
   const PAGE = 8;
   const share = (thousandths) => `${(thousandths / 10).toFixed(1)} %`;
-  const itemNode = (found, [code, id, turned, gold, before, after, text]) => {
+  const itemNode = (found, [code, id, flipped, gold, before, after, text]) => {
     const node = make("article", null, { class: "item" });
     const about = node.appendChild(make("div", null, { class: "about" }));
     about.append(
-      make("span", turned ? "wrong → right" : "right → wrong", { class: "turn" }),
+      make("span", flipped ? "wrong → right" : "right → wrong", { class: "turn" }),
       make("span", found.names[code] || code), make("bdi", id), make("span", "right answer: "),
     );
     about.lastChild.appendChild(make("bdi", found.labels[gold]));
     if (text) node.appendChild(make("div", text, { class: "text", lang: code, dir: "auto", tabindex: "0" }));
-    const twin = code === found.reference ? "" : found.texts[id];
-    if (twin) {
+    const counterpart = code === found.reference ? "" : found.texts[id];
+    if (counterpart) {
       const details = node.appendChild(make("details", null, { class: "same" }));
       details.appendChild(make("summary", `The same item in ${found.names[found.reference] || found.reference}`, { class: "soft" }));
-      details.appendChild(make("div", twin, { class: "twin", lang: found.reference, dir: "auto" }));
+      details.appendChild(make("div", counterpart, { class: "counterpart", lang: found.reference, dir: "auto" }));
     }
     const shares = node.appendChild(make("div", null, { class: "shares" }));
     found.labels.forEach((label, i) => {
@@ -199,9 +199,9 @@
     const search = make("input", null, { type: "search", placeholder: "text, id", "aria-label": "Search items" });
     const filter = () => {
       const words = search.value.trim().toLowerCase();
-      matching = found.rows.filter(([code, id, turned, , , , text]) =>
+      matching = found.rows.filter(([code, id, flipped, , , , text]) =>
         (!languages.value || names.get(languages.value) === code) &&
-        (!turns.value || (turns.value === "wrong → right") === (turned === 1)) &&
+        (!turns.value || (turns.value === "wrong → right") === (flipped === 1)) &&
         (!words || text.toLowerCase().includes(words) || id.toLowerCase().includes(words) || (found.texts[id] || "").toLowerCase().includes(words)));
       from = 0;
       show();
@@ -223,16 +223,16 @@
     const canvas = make("canvas", null, { width: 24, height: 24 });
     const pen = canvas.getContext("2d", { willReadFrequently: true });
     pen.font = '18px system-ui, "Noto Sans", sans-serif';
-    const look = (char) => {
+    const draw = (char) => {
       pen.clearRect(0, 0, 24, 24);
       pen.fillText(char, 2, 19);
       return pen.getImageData(0, 0, 24, 24).data.join();
     };
-    const box = look("\uffff"), other = look("\u{10fffe}");
-    // Boxes with the code inside differ from each other: then nothing can be told.
+    const box = draw("\uffff"), other = draw("\u{10fffe}");
+    // Boxes with the code inside differ from each other: then nothing is known.
     if (box !== other && !/[1-9]/.test(box)) return [];
     const boxes = new Set([box, other].filter((drawn) => /[1-9]/.test(drawn)));
-    return data("samples").filter(({ text }) => [...text].some((char) => /\p{L}/u.test(char) && boxes.has(look(char)))).map(({ language }) => language);
+    return data("samples").filter(({ text }) => [...text].some((char) => /\p{L}/u.test(char) && boxes.has(draw(char)))).map(({ language }) => language);
   };
   try {
     const names = [...new Set(lacking())];
@@ -240,7 +240,7 @@
       byId("fonts").textContent = `This device has no font for ${names.join(", ")}: their text shows as boxes. Noto fonts show it.`;
       byId("fonts").hidden = false;
     }
-  } catch (error) { /* a browser that forbids reading a canvas: nothing can be told */ }
+  } catch (error) { /* a browser that forbids reading a canvas: nothing is known */ }
 
   // On paper everything that matters is open.
   let opened = [];

@@ -103,8 +103,8 @@ def raw(text: str) -> Any:
 def gather(runs: Sequence[Run]) -> dict[str, Any]:
     """Everything the template shows; the first run's, and a part on all of them."""
     run = runs[0]
-    found, held = comparisons(run), read_all_evaluations(run)
-    told = summaries(held)
+    found, evaluations = comparisons(run), read_all_evaluations(run)
+    summaries_by_folder = summaries(evaluations)
     findings_path = run.path / "audit" / "findings.json"
     findings = None
     if findings_path.exists():
@@ -112,14 +112,14 @@ def gather(runs: Sequence[Run]) -> dict[str, Any]:
             findings = read_findings(findings_path)
     wording = _wording(
         [(one.task, code) for one in found for code in one.languages["language"]]
-        + [(one.task, code) for one in held.values() for code in one.scores]
+        + [(one.task, code) for one in evaluations.values() for code in one.scores]
     )
     command, config = made.repeat(run)
     return {
         "manifest": run.manifest(),
-        "facts": facts(run, list(held.values()), found),
-        "parts": [_part(run, one, held, told, findings, wording) for one in found],
-        "evaluations": summary_tables(held, told),
+        "facts": facts(run, list(evaluations.values()), found),
+        "parts": [_part(run, one, evaluations, summaries_by_folder, findings, wording) for one in found],
+        "evaluations": summary_tables(evaluations, summaries_by_folder),
         "findings": findings,
         "training": _training(run),
         "inside": [drawn(figure) for figure in inside_figures(run)],
@@ -153,13 +153,13 @@ def drawn(figure: Figure, *, still: bool = False) -> dict[str, Any]:
 def _part(
     run: Run,
     found: Comparison,
-    held: Mapping[Path, Evaluation],
-    told: Mapping[Path, Sequence[Summary]],
+    evaluations: Mapping[Path, Evaluation],
+    summaries_by_folder: Mapping[Path, Sequence[Summary]],
     findings: Any,
     wording: Sequence[Mapping[str, Any]],
 ) -> dict[str, Any]:
     """What the page says of one task."""
-    sides = compared(run, dict(held), found.task)
+    sides = compared(run, dict(evaluations), found.task)
     own = [dict(table) for table in wording if table["task"] == found.task]
     first, *rest = comparison_figures(run, found)
     headline = next((one for one in found.verdict if one.about == "headline"), None)
@@ -171,7 +171,7 @@ def _part(
         "headline": headline.numbers if headline else None,
         "sentences": [one.text for one in found.verdict if one.about not in ("headline", "explanation")],
         "explanation": [one.text for one in found.verdict if one.about == "explanation"],
-        "warnings": warnings(found, told[sides[-1][0]] if sides else [], findings, own),
+        "warnings": warnings(found, summaries_by_folder[sides[-1][0]] if sides else [], findings, own),
         "picture": drawn(first, still=True),
         "figures": dict.fromkeys(("split", "placebo", "seeds"))
         | {figure.name.partition("-")[0]: drawn(figure) for figure in rest},
@@ -201,7 +201,7 @@ def _last_layer(run: Run) -> list[dict[str, Any]]:
 
 
 def _questions(run: Run) -> list[dict[str, Any]]:
-    """Do answers that turned and states that moved go together: a row per question."""
+    """Do flipped predictions and changed states go together: a row per question."""
     path = run.path / "compare" / "questions.parquet"
     needed = [
         "turned",

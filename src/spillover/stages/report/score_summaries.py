@@ -38,28 +38,30 @@ def chance(run: Run, task: str) -> float | None:
     return None
 
 
-def compared(run: Run, held: dict[Path, Evaluation], task: str) -> list[tuple[Path, Evaluation]]:
+def compared(run: Run, evaluations: dict[Path, Evaluation], task: str) -> list[tuple[Path, Evaluation]]:
     """(folder, evaluation) before and after, as the compare stage recorded them; empty when they are not here."""
     settings = run.manifest()["stages"].get("compare", {}).get("settings", {})
     sides = []
     for side in ("before", "after"):
         key = settings.get(side, {}).get(task)
-        own = [(folder, one) for folder, one in held.items() if key and one.key == key and one.task == task]
+        own = [(folder, one) for folder, one in evaluations.items() if key and one.key == key and one.task == task]
         sides += own[:1]
     return sides if len(sides) == 2 else []
 
 
-def summaries(held: dict[Path, Evaluation]) -> dict[Path, list[Summary]]:
+def summaries(evaluations: dict[Path, Evaluation]) -> dict[Path, list[Summary]]:
     """Of every evaluation, a summary for each language. Made once: they take seconds over thousands of items."""
-    return {folder: summarise(evaluation) for folder, evaluation in held.items()}
+    return {folder: summarise(evaluation) for folder, evaluation in evaluations.items()}
 
 
-def summary_tables(held: dict[Path, Evaluation], told: dict[Path, list[Summary]]) -> list[dict[str, Any]]:
+def summary_tables(
+    evaluations: dict[Path, Evaluation], summaries_by_folder: dict[Path, list[Summary]]
+) -> list[dict[str, Any]]:
     """One for each evaluation: what the model answers, and what its items cost in tokens, by language."""
     tables = []
-    for folder, evaluation in held.items():
+    for folder, evaluation in evaluations.items():
         rows: list[dict[str, Any]] = []
-        for summary in told[folder]:
+        for summary in summaries_by_folder[folder]:
             scores = evaluation.scores[summary.language]
             row = vars(summary) | {"tokens": float(np.mean(scores.tokens)) if len(scores.tokens) else float("nan")}
             if len(scores.label_tokens):
@@ -72,11 +74,11 @@ def summary_tables(held: dict[Path, Evaluation], told: dict[Path, list[Summary]]
     return tables
 
 
-def at_chance(told: Sequence[Summary]) -> list[str]:
-    """Languages in which the answers cannot be told from guesses: the interval of AUROC holds 0.5."""
-    return [summary.language for summary in told if summary.at_chance]
+def at_chance(language_summaries: Sequence[Summary]) -> list[str]:
+    """Languages at chance: the interval of AUROC covers 0.5."""
+    return [summary.language for summary in language_summaries if summary.at_chance]
 
 
-def one_label(told: Sequence[Summary]) -> list[str]:
+def one_label(language_summaries: Sequence[Summary]) -> list[str]:
     """Languages in which nearly all items get one and the same answer."""
-    return [one.language for one in told if one.predicted and max(one.predicted.values()) > ONE_LABEL]
+    return [one.language for one in language_summaries if one.predicted and max(one.predicted.values()) > ONE_LABEL]

@@ -86,7 +86,7 @@ def _of_numbers(found: Comparison, after: Sequence[Summary]) -> list[Warned]:
         )
     if area := area_lost(found):
         name = language(area["codes"]).name
-        given.append(Warned(f"{name}'s AUROC fell, {area_span(area)}: its labels are told apart worse than before."))
+        given.append(Warned(f"{name}'s AUROC fell, {area_span(area)}: the model discriminates less than before."))
     group = found.groups[(found.groups["metric"] == "accuracy") & found.groups["group"].isin(("all", "unseen"))]
     least = group.iloc[-1]
     if least["verdict"] == Outcome.UNDERPOWERED:
@@ -103,7 +103,7 @@ def _of_numbers(found: Comparison, after: Sequence[Summary]) -> list[Warned]:
             given.append(
                 Warned(
                     f"At chance: in {len(codes)} of {len(after)} languages ({_names(codes)}) the answers afterwards "
-                    "cannot be told from guesses (AUROC's interval holds 0.5).",
+                    "are at chance (AUROC's interval covers 0.5).",
                     "answers",
                 )
             )
