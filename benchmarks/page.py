@@ -23,7 +23,7 @@ from spillover.core.config import CompareConfig
 from spillover.core.languages import known_languages, language
 from spillover.core.runs import Run, open_run
 from spillover.core.types import Evaluation, LabelScores, ModelRef
-from spillover.stages.compare.stage import compare_run
+from spillover.stages.compare import compare_run
 from spillover.stages.evaluate.score_tables import facts_of, write_scores
 
 LABELS = ("entailment", "neutral", "contradiction")
@@ -82,7 +82,6 @@ def make_run(folder: Path, items: int, rng: np.random.Generator) -> Run:
     run.update(name="size")
     gold = np.arange(items) % len(LABELS)
     base = rng.normal(size=(len(known_languages()), items, len(LABELS)))
-    sides = []
     for key, gain in (("old", 0.5), ("new", 0.9)):
         scores = {}
         for i, code in enumerate(known_languages()):
@@ -90,11 +89,10 @@ def make_run(folder: Path, items: int, rng: np.random.Generator) -> Run:
             logits[np.arange(items), gold] += gain
             scores[code] = label_scores(code, logits, gold)
         side = Evaluation(ModelRef("made-up", None, None, key), "nli", "english", key, scores)
-        sides.append(side)
         for code, own in scores.items():
             path = run.path / "evaluate" / {"old": "base", "new": "tuned"}[key] / "nli" / f"{code}.parquet"
             write_scores(path, own, facts_of(side), texts(code, items))
-    compare_run(run, [sides[0]], [sides[1]], seen=known_languages()[4:6], config=CompareConfig(draws=100), seed=0)
+    compare_run(run, seen=known_languages()[4:6], config=CompareConfig(draws=100))
     for name in ("base", "tuned"):
         probe_tables(run.path / "probe" / name, rng)
     return run

@@ -14,6 +14,7 @@ from transformers import PreTrainedTokenizerFast
 
 from spillover.core.types import Evaluation, LabelScores, ModelRef
 from spillover.models.load import Model
+from spillover.stages.evaluate.score_tables import facts_of, write_scores
 from spillover.stats.calibration import normalised
 
 TEXT = [
@@ -164,3 +165,9 @@ def random_evaluation(rng, languages, n, labels=("a", "b"), bias=0.0, skill=1.0)
         scores[code] = table(normalised(logits), gold, labels)
     scores = {code: type(own)(**(vars(own) | {"language": code})) for code, own in scores.items()}
     return Evaluation(ModelRef("m", None, None, "k"), "sentiment", "english", "k", scores)
+
+
+def write_evaluation(run, name, side):
+    """An evaluation's tables in a run folder, as the evaluate stage writes them."""
+    for code, scores in side.scores.items():
+        write_scores(run.path / "evaluate" / name / side.task / f"{code}.parquet", scores, facts_of(side))

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from spillover.pipeline import run
     from spillover.stages.audit import audit
     from spillover.stages.build.pairs import build_pairs
-    from spillover.stages.compare.paired import compare
+    from spillover.stages.compare import compare
     from spillover.stages.evaluate.score_tables import read_evaluation
     from spillover.stages.evaluate.stage import evaluate
     from spillover.stages.report.page import report
@@ -33,7 +33,7 @@ __version__ = version("spillover")
 _HOMES = {
     "audit": "spillover.stages.audit",
     "build_pairs": "spillover.stages.build.pairs",
-    "compare": "spillover.stages.compare.paired",
+    "compare": "spillover.stages.compare",
     "evaluate": "spillover.stages.evaluate.stage",
     "in_training_evaluation": "spillover.stages.train.in_training",
     "load_config": "spillover.core.config",

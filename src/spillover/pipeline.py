@@ -21,8 +21,9 @@ from spillover.core.types import Progress, Prompt, TrainingPair, no_progress
 from spillover.stages.audit import audit_run
 from spillover.stages.audit.findings import refuse_errors
 from spillover.stages.build.pairs import build, source_languages
+from spillover.stages.compare import compare_run
 from spillover.stages.compare.result import Comparison
-from spillover.stages.compare.stage import compare_run, training_languages
+from spillover.stages.compare.stage import training_languages
 from spillover.stages.report.page import report
 from spillover.tasks.benchmark import TRAIN, Benchmark, benchmark_of
 from spillover.tasks.examples import language_files
@@ -80,19 +81,14 @@ def run(
     if set(folder.manifest()["stages"]) <= {"audit", "build"}:
         log.info("about %.0f minutes from here", max(1, estimate_seconds(config, benchmarks, base, pairs) / 60))
     models = {BASE: base, TUNED: _tuned(config, folder, benchmarks, base, pairs, evaluation, progress)}
-    evaluations = {
-        name: [
+    for name, model in models.items():
+        for benchmark in benchmarks:
             evaluate(model, benchmark, config=config.evaluate, out=folder.path, name=name, progress=progress)
-            for benchmark in benchmarks
-        ]
-        for name, model in models.items()
-    }
     probed = probe_benchmark(config, benchmarks)
     for name, model in models.items():
         probe(folder, model, probed, name=name, config=config.probe, evaluate=config.evaluate, progress=progress)
-    comparisons = compare_run(
-        folder, evaluations[BASE], evaluations[TUNED], seen=seen, config=config.compare, seed=config.seed
-    )
+    tasks = [benchmark.task.name for benchmark in benchmarks]
+    comparisons = compare_run(folder, tasks=tasks, config=config.compare, seed=config.seed)
     page = report(folder.path, title=config.report.title)
     return Result(folder.path, page, tuple(comparisons))
 

@@ -64,13 +64,13 @@ REFUSED = {
     "other items": (lambda own: take(own, range(30)), "run: sentiment de: 10 items only before (i30, "),
     "one id twice": (
         lambda own: replace(own, example_ids=("i1", *own.example_ids[1:])),
-        "run: after, sentiment de: 1 ids stand twice: i1",
+        "run: after, sentiment de: 1 duplicate ids: i1",
     ),
     "an empty language": (lambda own: take(own, ()), "run: after, sentiment de: no items"),
     "other gold": (lambda own: replace(own, gold=1 - own.gold), "run: sentiment de: the two sides' gold labels differ"),
-    "no numbers": (
+    "non-finite scores": (
         lambda own: replace(own, logprobs=np.full_like(own.logprobs, np.nan)),
-        "run: after, sentiment de: 40 items have scores that are no numbers: i0, ",
+        "run: after, sentiment de: 40 items have non-finite scores: i0, ",
     ),
 }
 
@@ -131,11 +131,11 @@ def test_one_item_is_no_test_with_a_reason(run, call):
     assert {row["holm_p"] for row in rows} == {None}
 
 
-def test_predictions_that_are_all_equal_are_said_to_be(run, call):
+def test_constant_predictions_are_reported(run, call):
     spoil(run, lambda own: replace(own, logprobs=np.full_like(own.logprobs, -1)), codes=CODES)
     output = " ".join(call("compare", run, "--draws", "20")[1].split())
     assert (
-        "Constant predictions, so that accuracy is the share of the one label given (after: a tie in all 3)." in output
+        "Constant predictions, so that accuracy is the share of the predicted label (after: a tie in all 3)." in output
     )
     spoil(run, lambda own: replace(own, logprobs=np.full_like(own.logprobs, -1)), sides=("base",), codes=CODES)
     output = " ".join(call("compare", run, "--draws", "20")[1].split())
@@ -161,7 +161,7 @@ def test_placebo_arms_and_seeds_by_their_manifests(tmp_path, call):
     assert code == 0
     assert "Over 2 seeds accuracy" in output
     assert "All languages, translate against copy: accuracy" in output
-    assert "with the error of items" in output
+    assert "with the standard error of items" in output
 
 
 def test_scores_are_summarised_without_a_model_under_every_rule(run, call):

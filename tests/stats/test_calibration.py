@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.special import logit
 
 from spillover.core.config import EvaluateConfig
 from spillover.core.errors import ConfigError, DataError
 from spillover.core.types import CalibrationScores
 from spillover.stages.evaluate.score_tables import read_scores
 from spillover.stages.evaluate.stage import evaluate
-from spillover.stats.calibration import calibrated, normalised, rescaled
+from spillover.stats.calibration import batch_calibrated, calibrated, log_odds, normalised, rescaled
 from spillover.tasks.benchmark import open_benchmark
 from spillover.tasks.prompts import answer_prompt, content_free, render
 from spillover.tasks.wording import load_task
@@ -91,3 +92,19 @@ def test_the_table_holds_what_the_engine_says_of_them(tiny, tmp_path):
     assert np.isfinite(calibrated(scores, "pmi", "token")).all()
     with pytest.raises(DataError, match="no content-free input"):
         calibrated(without.scores["de"], "contextual")
+
+
+@given(st.lists(st.lists(st.floats(-50, 0), min_size=3, max_size=3), min_size=1, max_size=10))
+def test_calibrated_columns_average_to_zero_and_rows_ignore_a_shift(rows):
+    values = np.array(rows, dtype=np.float32)
+    calibrated = batch_calibrated(values)
+    np.testing.assert_allclose(calibrated.mean(axis=0), 0, atol=1e-9)
+    np.testing.assert_allclose(np.exp(normalised(values)).sum(axis=1), 1, atol=1e-9)
+
+
+@given(st.lists(st.lists(st.integers(-40, 0), min_size=4, max_size=4), min_size=1, max_size=10))
+def test_log_odds_are_the_logits_of_the_probabilities_whatever_the_order_of_the_labels(rows):
+    values = np.array(rows) / 4
+    shares = np.exp(normalised(values))
+    np.testing.assert_allclose(log_odds(values), logit(shares), atol=1e-6)
+    np.testing.assert_array_equal(log_odds(values)[:, 0], log_odds(values[:, [0, 3, 1, 2]])[:, 0])

@@ -14,12 +14,13 @@ from scipy.stats import norm
 
 from spillover.core.config import CompareConfig
 from spillover.core.types import Evaluation, ModelRef
-from spillover.stages.compare.paired import compare
-from spillover.stages.compare.resample import weighted_auroc, weighted_calibrated_accuracy
+from spillover.stages.compare import compare
 from spillover.stats.auroc import auroc_influence
 from spillover.stats.calibration import batch_calibrated, normalised
-from spillover.stats.intervals import adjusted, mcnemar, mcnemar_mid, percentile, score_z, skewed, two_way
-from spillover.stats.resampling import item_weights
+from spillover.stats.intervals import adjusted_wald, skewness_adjusted, two_way
+from spillover.stats.power import independent_discordance, minimum_detectable
+from spillover.stats.resampling import item_weights, percentile_interval, weighted_auroc, weighted_calibrated_accuracy
+from spillover.stats.significance import mcnemar, mcnemar_mid, tango_statistic
 from spillover.stats.summary import auroc_interval
 from tests.builders import table
 
@@ -45,7 +46,7 @@ def report(name, **shares):
 
 
 def boot_means(parts, rng, draws=300):
-    return percentile(item_weights(len(parts), draws, rng) @ parts / len(parts), LEVEL)
+    return percentile_interval(item_weights(len(parts), draws, rng) @ parts / len(parts), LEVEL)
 
 
 @pytest.mark.parametrize("n", [100, 500])
@@ -53,27 +54,27 @@ def boot_means(parts, rng, draws=300):
 @pytest.mark.parametrize("languages", [1, 20])
 def test_coverage_of_the_interval_of_accuracy(n, before, after, languages):
     rng, truth = np.random.default_rng(n + languages), after - before
-    held = {"reported": [], "bootstrap": []}
+    covered = {"reported": [], "bootstrap": []}
     for repeat in range(2000):
         parts = differences(rng, before, after, n, languages).mean(axis=1)
-        found = adjusted(parts, LEVEL)
-        held["reported"].append(found.low <= truth <= found.high)
+        found = adjusted_wald(parts, LEVEL)
+        covered["reported"].append(found.low <= truth <= found.high)
         if repeat < 300:
             low, high = boot_means(parts, rng)
-            held["bootstrap"].append(low <= truth <= high)
-    shares = {name: np.mean(values) for name, values in held.items()}
+            covered["bootstrap"].append(low <= truth <= high)
+    shares = {name: np.mean(values) for name, values in covered.items()}
     report(f"accuracy n={n} {before}→{after} languages={languages}", **shares)
     assert 0.93 <= shares["reported"] <= 0.97
 
 
 @pytest.mark.parametrize("n", [200, 500])
-@pytest.mark.parametrize("turned", [0.02, 0.05, 0.2])
-def test_english_that_lost_the_margin_is_seldom_said_to_have_held(n, turned):
+@pytest.mark.parametrize("flipped", [0.02, 0.05, 0.2])
+def test_the_guard_has_its_size_where_the_loss_is_the_margin(n, flipped):
     """True loss: the margin of 2 points. One-sided size 2.5 %."""
     rng = np.random.default_rng(n)
-    counts = rng.multinomial(n, [(turned - 0.02) / 2, (turned + 0.02) / 2, 1 - turned], size=4000)
-    said = [score_z(int(gained), int(lost), n, -0.02) > norm.ppf(0.975) for gained, lost, _ in counts]
-    report(f"guard, n={n}, {100 * turned:.0f} % turned", said=np.mean(said))
+    counts = rng.multinomial(n, [(flipped - 0.02) / 2, (flipped + 0.02) / 2, 1 - flipped], size=4000)
+    said = [tango_statistic(int(gained), int(lost), n, -0.02) > norm.ppf(0.975) for gained, lost, _ in counts]
+    report(f"guard, n={n}, {100 * flipped:.0f} % flipped", said=np.mean(said))
     assert np.mean(said) <= 0.04
 
 
@@ -97,15 +98,15 @@ def test_coverage_of_auroc_and_calibrated_accuracy(n, before, after):
     rng = np.random.default_rng(n)
     true_area = norm.cdf(after / np.sqrt(2)) - norm.cdf(before / np.sqrt(2))
     true_accuracy = norm.cdf(after / 2) - norm.cdf(before / 2)
-    held = {"auroc": [], "auroc_bootstrap": [], "calibrated": [], "calibrated_bootstrap": []}
+    covered = {"auroc": [], "auroc_bootstrap": [], "calibrated": [], "calibrated_bootstrap": []}
     for repeat in range(2000):
         sides = list(two_sides(rng, before, after, n))
         areas = [auroc_influence(values, gold) for values, gold in sides]
-        found = skewed(areas[1][0] - areas[0][0] + areas[1][1] - areas[0][1], LEVEL)
-        held["auroc"].append(found.low <= true_area <= found.high)
+        found = skewness_adjusted(areas[1][0] - areas[0][0] + areas[1][1] - areas[0][1], LEVEL)
+        covered["auroc"].append(found.low <= true_area <= found.high)
         hits = [batch_calibrated(values).argmax(axis=1) == gold for values, gold in sides]
-        found = adjusted(hits[1].astype(float) - hits[0], LEVEL)
-        held["calibrated"].append(found.low <= true_accuracy <= found.high)
+        found = adjusted_wald(hits[1].astype(float) - hits[0], LEVEL)
+        covered["calibrated"].append(found.low <= true_accuracy <= found.high)
         if repeat < 200:
             weights = item_weights(n, 300, rng)
             for name, measure, truth in (
@@ -113,9 +114,9 @@ def test_coverage_of_auroc_and_calibrated_accuracy(n, before, after):
                 ("calibrated_bootstrap", weighted_calibrated_accuracy, true_accuracy),
             ):
                 draws = [measure(values, gold, weights) for values, gold in sides]
-                low, high = percentile(draws[1] - draws[0], LEVEL)
-                held[name].append(low <= truth <= high)
-    shares = {name: np.mean(values) for name, values in held.items()}
+                low, high = percentile_interval(draws[1] - draws[0], LEVEL)
+                covered[name].append(low <= truth <= high)
+    shares = {name: np.mean(values) for name, values in covered.items()}
     report(f"n={n} gap {before}→{after}", **shares)
     assert 0.93 <= shares["auroc"] <= 0.97
     assert 0.93 <= shares["calibrated"] <= 0.97
@@ -131,8 +132,8 @@ def test_false_alarms_with_no_change(accuracy, n):
         parts = differences(rng, accuracy, accuracy, n, 20)
         gained, lost = (parts == 1).sum(axis=0), (parts == -1).sum(axis=0)
         p_values = np.array([mid(int(a), int(b)) for a, b in zip(gained, lost, strict=True)])
-        found["mean of 20"].append(adjusted(parts.mean(axis=1), LEVEL).p < 0.05)
-        found["adjusted, one"].append(adjusted(parts[:, 0], LEVEL).p < 0.05)
+        found["mean of 20"].append(adjusted_wald(parts.mean(axis=1), LEVEL).p < 0.05)
+        found["adjusted, one"].append(adjusted_wald(parts[:, 0], LEVEL).p < 0.05)
         found["mid-p, one"].append((p_values < 0.05).mean())
         found["exact, one"].append(exact(int(gained[0]), int(lost[0])) < 0.05)
         found["any of 20 after Holm"].append(p_values.min() * 20 < 0.05)  # its first step
@@ -154,7 +155,7 @@ def test_coverage_of_auroc_and_calibrated_accuracy_over_languages_that_move_toge
         "auroc": norm.cdf(after / np.sqrt(2)) - norm.cdf(before / np.sqrt(2)),
         "calibrated": norm.cdf(after / 2) - norm.cdf(before / 2),
     }
-    held = {"auroc": [], "calibrated": []}
+    covered = {"auroc": [], "calibrated": []}
     for _ in range(500):
         parts = {"auroc": [], "calibrated": []}
         common = rng.normal(size=n)
@@ -168,10 +169,10 @@ def test_coverage_of_auroc_and_calibrated_accuracy_over_languages_that_move_toge
             parts["auroc"].append(areas[1][0] - areas[0][0] + areas[1][1] - areas[0][1])
             hits = [batch_calibrated(values).argmax(axis=1) == gold for values, gold in sides]
             parts["calibrated"].append(hits[1].astype(float) - hits[0])
-        for metric, interval in (("auroc", skewed), ("calibrated", adjusted)):
+        for metric, interval in (("auroc", skewness_adjusted), ("calibrated", adjusted_wald)):
             found = interval(np.mean(parts[metric], axis=0), LEVEL)
-            held[metric].append(found.low <= truth[metric] <= found.high)
-    shares = {name: np.mean(values) for name, values in held.items()}
+            covered[metric].append(found.low <= truth[metric] <= found.high)
+    shares = {name: np.mean(values) for name, values in covered.items()}
     report(f"mean of 20 correlated languages, n={n} gap {before}→{after}", **shares)
     assert 0.93 <= shares["calibrated"] <= 0.97
     assert 0.93 <= shares["auroc"] <= 0.97
@@ -180,26 +181,26 @@ def test_coverage_of_auroc_and_calibrated_accuracy_over_languages_that_move_toge
 @pytest.mark.parametrize("n", [100, 500])
 @pytest.mark.parametrize("gap", [0.5, 1.6, 2.3, 3.3])
 def test_coverage_of_the_interval_of_one_area(n, gap):
-    rng, held = np.random.default_rng(n), []
+    rng, covered = np.random.default_rng(n), []
     truth = norm.cdf(gap / np.sqrt(2))
     for _ in range(2000):
         _, low, high = auroc_interval(table(*margins(rng, gap, n, rng.normal(size=n))))
-        held.append(low <= truth <= high)
-    report(f"one area, n={n} gap {gap}", coverage=np.mean(held))
-    assert 0.93 <= np.mean(held) <= 0.97
+        covered.append(low <= truth <= high)
+    report(f"one area, n={n} gap {gap}", coverage=np.mean(covered))
+    assert 0.93 <= np.mean(covered) <= 0.97
 
 
 @pytest.mark.parametrize("columns", [3, 5, 20])
 def test_coverage_when_languages_or_seeds_are_a_sample_too(columns):
-    rng, held = np.random.default_rng(columns), []
+    rng, covered = np.random.default_rng(columns), []
     for _ in range(2000):
         skill = 0.06 * rng.normal(size=columns)
         items = 0.3 * rng.normal(size=(200, 1))
         block = 0.04 + skill + items + 0.4 * rng.normal(size=(200, columns))
         found = two_way(block, LEVEL, floor=block.mean(axis=1).std() / np.sqrt(200))
-        held.append(found.low <= 0.04 <= found.high)
-    report(f"languages or seeds as a sample, {columns}", coverage=np.mean(held))
-    assert 0.93 <= np.mean(held) <= 0.98
+        covered.append(found.low <= 0.04 <= found.high)
+    report(f"languages or seeds as a sample, {columns}", coverage=np.mean(covered))
+    assert 0.93 <= np.mean(covered) <= 0.98
 
 
 def planted(rng, gaps, priors, n=600):
@@ -211,44 +212,42 @@ def planted(rng, gaps, priors, n=600):
         for code in ("en", "de", "th"):
             noise = np.sqrt(0.7) * shared + np.sqrt(0.3) * rng.normal(size=n)
             values, gold = margins(rng, gap, n, noise + prior)
-            scores[code] = type(held := table(values, gold))(**(vars(held) | {"language": code}))
+            scores[code] = type(covered := table(values, gold))(**(vars(covered) | {"language": code}))
         sides.append(Evaluation(ModelRef("m", None, None, "k"), "t", "english", "k", scores))
     return sides
 
 
-def test_a_planted_prior_shift_is_prior_repair_alone():
-    wrong = {"told": 0, "repair": 0}
+def test_a_planted_prior_shift_is_the_label_bias_component_alone():
+    misses = {"calibrated": 0, "bias": 0}
     for seed in range(40):
         sides = planted(np.random.default_rng(seed), (2.0, 2.0), (1.5, 0.0))
         rows = compare(*sides, config=CompareConfig(draws=1)).groups.set_index(["group", "metric"])
-        told, repair = rows.loc[("all", "calibrated_accuracy")], rows.loc[("all", "prior_repair")]
+        calibrated, bias = rows.loc[("all", "calibrated_accuracy")], rows.loc[("all", "prior_repair")]
         truth = norm.cdf(1) - (norm.cdf(2.5) + norm.cdf(-0.5)) / 2
-        wrong["told"] += not told["low"] <= 0 <= told["high"]
-        wrong["repair"] += not repair["low"] <= truth <= repair["high"]
-        assert repair["verdict"] == "improved"
-    report("planted prior shift, 40 runs, misses", **{key: value / 40 for key, value in wrong.items()})
-    assert max(wrong.values()) <= 6
+        misses["calibrated"] += not calibrated["low"] <= 0 <= calibrated["high"]
+        misses["bias"] += not bias["low"] <= truth <= bias["high"]
+        assert bias["verdict"] == "improved"
+    report("planted prior shift, 40 runs, misses", **{key: value / 40 for key, value in misses.items()})
+    assert max(misses.values()) <= 6
 
 
-def test_planted_discrimination_is_discrimination_alone():
-    wrong = {"told": 0, "repair": 0}
+def test_planted_discrimination_is_the_calibrated_component_alone():
+    misses = {"calibrated": 0, "bias": 0}
     for seed in range(40):
         sides = planted(np.random.default_rng(seed), (1.5, 2.3), (0.0, 0.0))
         rows = compare(*sides, config=CompareConfig(draws=1)).groups.set_index(["group", "metric"])
-        told, repair = rows.loc[("all", "calibrated_accuracy")], rows.loc[("all", "prior_repair")]
+        calibrated, bias = rows.loc[("all", "calibrated_accuracy")], rows.loc[("all", "prior_repair")]
         truth = norm.cdf(1.15) - norm.cdf(0.75)
-        wrong["told"] += not told["low"] <= truth <= told["high"]
-        wrong["repair"] += not repair["low"] <= 0 <= repair["high"]
-        assert told["verdict"] == rows.loc[("all", "auroc")]["verdict"] == "improved"
-    report("planted discrimination, 40 runs, misses", **{key: value / 40 for key, value in wrong.items()})
-    assert max(wrong.values()) <= 6
+        misses["calibrated"] += not calibrated["low"] <= truth <= calibrated["high"]
+        misses["bias"] += not bias["low"] <= 0 <= bias["high"]
+        assert calibrated["verdict"] == rows.loc[("all", "auroc")]["verdict"] == "improved"
+    report("planted discrimination, 40 runs, misses", **{key: value / 40 for key, value in misses.items()})
+    assert max(misses.values()) <= 6
 
 
 def test_power_is_what_the_planner_says():
-    from spillover.stages.compare.power import detectable, independent_discordance
-
     rng, found = np.random.default_rng(0), []
-    effect = detectable(500, independent_discordance(0.7, 0.78))
+    effect = minimum_detectable(500, independent_discordance(0.7, 0.78))
     before, after = rng.random((2, 3000, 500)) < np.array([0.7, 0.7 + effect])[:, None, None]
     for old, new in zip(before, after, strict=True):
         found.append(mid(int((new & ~old).sum()), int((old & ~new).sum())) < 0.05)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,10 +16,11 @@ from spillover.cli.terminal import UNKNOWN, by_reason, print_list, print_table, 
 from spillover.core.config import CompareConfig, RunConfig
 
 if TYPE_CHECKING:
+    from spillover.stages.compare.power import PowerPlan
     from spillover.stages.compare.result import Comparison
 
 
-INDEPENDENT = """It takes the two models' errors as independent; two models of one family flip
+INDEPENDENT = """This assumes that the two models' errors are independent; two models of one family flip
 fewer items, and then a smaller change is enough."""
 
 
@@ -57,8 +59,8 @@ def compare(
         _print_published(published, items, rules, as_json)
         return
     if plan:
-        found = _plan(paths, (before, after), items, accuracy, discordance, languages, rules)
-        print(json.dumps(vars(found)) if as_json else found)
+        power_plan = _plan(paths, (before, after), items, accuracy, discordance, languages, rules)
+        print(json.dumps(vars(power_plan)) if as_json else power_plan)
         if accuracy and discordance is None and not paths and not as_json:
             print(INDEPENDENT)
         return
@@ -67,15 +69,15 @@ def compare(
         from spillover.core.files import plain
         from spillover.stages.compare.result import to_plain
 
-        print(json.dumps(plain([to_plain(found) for found in comparisons]), ensure_ascii=False))
+        print(json.dumps(plain([to_plain(comparison) for comparison in comparisons]), ensure_ascii=False))
         return
     if as_latex:
         from spillover.stages.compare.latex import to_latex
-    for found in comparisons:
+    for comparison in comparisons:
         if as_latex:
-            print(to_latex(found))
+            print(to_latex(comparison))
         else:
-            print_comparison(found)
+            print_comparison(comparison)
     if written and not as_latex:
         print(f"wrote {written}")
 
@@ -91,28 +93,25 @@ def _compare(
     from spillover.core.errors import DataError
     from spillover.core.runs import existing_run
     from spillover.stages.compare.external_logs import is_log, read_logs
-    from spillover.stages.compare.paired import compare as compare_sides
-    from spillover.stages.compare.stage import compare_run, read_evaluations, training_languages
+    from spillover.stages.compare.stage import compare as compare_sides
+    from spillover.stages.compare.stage import compare_run
 
     if not paths:
         raise typer.BadParameter("give a run folder, two logs, or --plan")
-    codes = tuple(seen.split(",")) if seen else ()
+    codes = tuple(seen.split(",")) if seen else None
     if is_log(paths[0]):
         if len(paths) != 2 or not is_log(paths[1]):
             raise typer.BadParameter(f"{paths[0]} is a log: give two, before and after")
-        old, new = ({one.task: one for one in read_logs(path, metric=metric)} for path in paths)
-        if not set(old) & set(new):
+        old, new = ({side.task: side for side in read_logs(path, metric=metric)} for path in paths)
+        both = [task for task in old if task in new]
+        if not both:
             raise DataError(
                 f"{paths[0]} has {', '.join(old)}, {paths[1]} has {', '.join(new)}", hint="run both on one task"
             )
         config = config.model_copy(update={"against": []})
-        both = [task for task in old if task in new]
-        return [compare_sides(old[task], new[task], seen=codes, config=config, seed=seed) for task in both], None
-    place = existing_run(paths[0])
-    sides = [read_evaluations(place, name) for name in names]
-    codes = codes or training_languages(place)
-    found = compare_run(place, sides[0], sides[1], seen=codes, config=config, seed=seed, names=names)
-    return found, paths[0] / "compare"
+        return [compare_sides(old[task], new[task], seen=codes or (), config=config, seed=seed) for task in both], None
+    run, (before, after) = existing_run(paths[0]), names
+    return compare_run(run, before=before, after=after, seen=codes, config=config, seed=seed), paths[0] / "compare"
 
 
 def _plan(
@@ -123,26 +122,21 @@ def _plan(
     discordance: float | None,
     languages: int,
     config: CompareConfig,
-) -> Any:
-    """From numbers, or from what an existing run shows: its items, its languages and how many of its items turned."""
-    from spillover.stages.compare.power import independent_discordance, plan
+) -> PowerPlan:
+    """From numbers, or from what an existing run shows."""
+    from spillover.core.runs import existing_run
+    from spillover.stages.compare.power import discordance_of, plan, plan_like
 
     if paths:
-        quick = config.model_copy(update={"draws": 1, "against": []})
-        rows = _unwritten(paths[0], names, quick).languages
-        items = items or int(rows["n"].min())
-        languages = len(rows) if languages == 1 else languages
-        turned = float(((rows["gained"] + rows["lost"]) / rows["n"]).mean())
-        # Where none turned, up to three in n may (the rule of three).
-        discordance = discordance or turned or min(3 / items, 0.5)
+        return plan_like(
+            existing_run(paths[0]), before=names[0], after=names[1], items=items,
+            languages=languages if languages > 1 else None, discordance=discordance, config=config,
+        )  # fmt: skip
     if accuracy and discordance is None:
-        discordance = independent_discordance(*_shares(accuracy))
+        discordance = discordance_of(accuracy)
     if items is None or discordance is None:
         raise typer.BadParameter("--plan wants --items and --accuracy or --discordance, or a run folder")
-    return plan(
-        items=items, discordance=discordance, languages=languages, effect=config.effect, alpha=1 - config.level,
-        power=config.power,
-    )  # fmt: skip
+    return plan(items=items, discordance=discordance, languages=languages, config=config)
 
 
 def _print_published(path: Path, items: int | None, config: CompareConfig, as_json: bool) -> None:
@@ -150,9 +144,9 @@ def _print_published(path: Path, items: int | None, config: CompareConfig, as_js
 
     if items is None:
         raise typer.BadParameter("--published wants --items, how many items each accuracy was measured on")
-    found = read_published(path, items, level=config.level)
+    table = read_published(path, items, level=config.level)
     if as_json:
-        print(json.dumps(found.to_dict("records"), ensure_ascii=False))
+        print(json.dumps(table.to_dict("records"), ensure_ascii=False))
         return
     rows = [
         (
@@ -162,38 +156,20 @@ def _print_published(path: Path, items: int | None, config: CompareConfig, as_js
             f"{100 * row['bound']:.1f}",
             *("yes" if row[key] else "" for key in ("clears", "clears_corrected")),
         )
-        for row in _records(found)
+        for row in table.to_dict("records")
     ]
     print_table(f"{path}, {items} items", ("", "accuracy", "change", "bound", "beyond it", "corrected"), rows)
     k = len(rows)
     print(
-        f"{found['clears'].sum()} of {k} changes exceed their uncorrected bound, "
-        f"{found['clears_corrected'].sum()} one corrected for {k}."
+        f"{table['clears'].sum()} of {k} changes exceed their uncorrected bound, "
+        f"{table['clears_corrected'].sum()} one corrected for {k}."
     )
     print(INDEPENDENT)
 
 
-def _unwritten(path: Path, names: tuple[str, str], config: CompareConfig) -> Comparison:
-    from spillover.core.runs import existing_run
-    from spillover.stages.compare.paired import compare as compare_sides
-    from spillover.stages.compare.stage import read_evaluations
-
-    old, new = (read_evaluations(existing_run(path), name)[0] for name in names)
-    return compare_sides(old, new, config=config)
-
-
-def _shares(text: str) -> tuple[float, float]:
-    try:
-        before, after = (float(part) for part in text.split(","))
-    except ValueError:
-        raise typer.BadParameter(f"--accuracy {text}: expected two shares, as in 0.87,0.91") from None
-    if not (0 <= before <= 1 and 0 <= after <= 1):
-        raise typer.BadParameter(f"--accuracy {text}: shares are between 0 and 1, as in 0.87,0.91")
-    return before, after
-
-
 def print_comparison(comparison: Comparison) -> None:
     """The headline, a table of languages, one of groups, and the sentences."""
+    from spillover.core.tables import records
     from spillover.stages.compare.language_groups import group_title
 
     first, *rest = comparison.verdict
@@ -202,7 +178,7 @@ def print_comparison(comparison: Comparison) -> None:
     _print_headline(first.numbers)
     print()
     header = ("", "n", "accuracy", "change", level, "Holm p", "bias", "rest", "AUROC")
-    rows = [_row(f"{row['language']}{'*' if row['seen'] else ''}", row) for row in _records(comparison.languages)]
+    rows = [_row(f"{row['language']}{'*' if row['seen'] else ''}", row) for row in records(comparison.languages)]
     title = comparison.task if comparison.label_set == "log" else f"{comparison.task}, {comparison.label_set} labels"
     print_table(title + " (* trained on)" * bool(comparison.seen), *_filled(header, rows))
     if comparison.languages["prior_repair_delta"].notna().any():
@@ -210,12 +186,13 @@ def print_comparison(comparison: Comparison) -> None:
     groups = [row for row in _group_rows(comparison) if row["kind"] != "all"]
     if groups:
         print()
-        # Without the levels: names of groups are long.
-        of = [_row(group_title(row), row | {"n": row["languages"]}) for row in groups]
-        shown, rows = _filled(("", "of", *header[3:]), [(*row[:2], *row[3:]) for row in of])
-        print_table("means over groups of languages", shown, rows)
+        # Without accuracy before and after: names of groups are long.
+        rows = [_row(group_title(row["group"], row["kind"]), row | {"n": row["languages"]}) for row in groups]
+        print_table(
+            "means over groups of languages", *_filled(("", "of", *header[3:]), [(*row[:2], *row[3:]) for row in rows])
+        )
     print()
-    reasons = by_reason({row["language"]: row["reason"] for row in _records(comparison.languages)})
+    reasons = by_reason({row["language"]: row["reason"] for row in records(comparison.languages)})
     print_list(
         [
             *(sentence.text for sentence in rest),
@@ -232,31 +209,29 @@ def _print_headline(parts: Mapping[str, Any]) -> None:
     print_list(f"{reason[0].upper()}{reason[1:]}." for reason in parts["why"])
 
 
-def _records(table: Any) -> list[dict[str, Any]]:
-    return table.to_dict("records")  # type: ignore[no-any-return]
-
-
 def _group_rows(comparison: Comparison) -> list[dict[str, Any]]:
     """A row per group with its metrics side by side, as the table of languages has them."""
-    found: dict[str, dict[str, Any]] = {}
-    for row in _records(comparison.groups):
-        own = found.setdefault(row["group"], {key: row[key] for key in ("group", "kind", "languages")})
-        own |= {f"{row['metric']}_{key}": row[key] for key in ("before", "after", "delta", "low", "high")}
+    from spillover.core.tables import records
+
+    groups: dict[str, dict[str, Any]] = {}
+    for row in records(comparison.groups):
+        group = groups.setdefault(row["group"], {key: row[key] for key in ("group", "kind", "languages")})
+        group |= {f"{row['metric']}_{key}": row[key] for key in ("before", "after", "delta", "low", "high")}
         if row["metric"] == "accuracy":
-            own["holm_p"] = row["holm_p"]
-    return list(found.values())
+            group["holm_p"] = row["holm_p"]
+    return list(groups.values())
 
 
 def _row(name: str, row: Mapping[str, Any]) -> tuple[str, ...]:
     from spillover.stages.compare.format import p_value, percent, points, span
 
-    area = [f"{row[key]:.2f}" if row[key] == row[key] else "" for key in ("auroc_before", "auroc_after")]
+    area = ["" if math.isnan(row[key]) else f"{row[key]:.2f}" for key in ("auroc_before", "auroc_after")]
     return (
         name,
         str(row["n"]),
         f"{percent(row['accuracy_before'])} → {percent(row['accuracy_after'])}",
         points(row["accuracy_delta"]),
-        span({"low": row["accuracy_low"], "high": row["accuracy_high"]}),
+        span(row["accuracy_low"], row["accuracy_high"]),
         p_value(row["holm_p"]),
         points(row["prior_repair_delta"]),
         points(row["calibrated_accuracy_delta"]),

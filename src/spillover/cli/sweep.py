@@ -16,8 +16,9 @@ def sweep(
     out: Annotated[Path, typer.Option("--out", help="Folder of the runs.")] = Path("runs"),
 ) -> None:
     """A grid of runs from one config, then the first run against the others, and one page of all."""
+    from spillover.core.runs import existing_run
     from spillover.pipeline import run as run_stages
-    from spillover.stages.compare.stage import compare_folders
+    from spillover.stages.compare.stage import compare_run
     from spillover.stages.report.page import report
     from spillover.sweep import load_grid
 
@@ -30,7 +31,8 @@ def sweep(
         for comparison in result.comparisons:
             print(f"{point.name}: {comparison.verdict[0]}")
     if len(points) > 1:
-        for comparison in compare_folders(folders, config=points[0].compare, seed=points[0].seed):
+        against = points[0].compare.model_copy(update={"against": [str(folder) for folder in folders[1:]]})
+        for comparison in compare_run(existing_run(folders[0]), config=against, seed=points[0].seed):
             print_comparison(comparison)
         print(f"wrote {folders[0] / 'compare'}")
         print(f"wrote {report(*folders, title=str(config.stem), out=out / 'report.html')}")

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from spillover.core.files import atomic
 
@@ -24,6 +24,11 @@ class Column:
     description: str
     unit: str = ""
     range: str = ""
+
+
+def records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """The rows of a table, each by column name."""
+    return [{str(name): value for name, value in row.items()} for row in table.to_dict("records")]
 
 
 def check_columns(table: pd.DataFrame, columns: Sequence[Column]) -> pd.DataFrame:

@@ -1,10 +1,10 @@
-"""Calibration from stored log-probabilities, without the model: how much of an answer is the label's own prior?
+"""Calibration from stored log-probabilities, without the model: what part of a prediction is label bias?
 
 length rule  sum, mean per token or per byte of the label word
 none         the log-probabilities as they are
-batch        less each label's mean over the items (Zhou et al. 2023)
-contextual   less the label's log-probability for inputs without content, as "N/A" (Zhao et al. 2021)
-pmi          less the label's log-probability after the answer prompt alone (Holtzman et al. 2021)
+batch        minus each label's mean over the items (Zhou et al. 2023)
+contextual   minus the label's log-probability for content-free inputs such as "N/A" (Zhao et al. 2021)
+pmi          minus the label's log-probability after the answer prompt alone (Holtzman et al. 2021)
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ Length = Literal["sum", "token", "byte"]
 
 
 def calibrated(scores: LabelScores, method: Method = "none", length: Length = "sum") -> Floats:
-    """[n, labels] values whose largest is the answer. Comparable within an item, not between methods.
+    """[n, labels] values whose largest is the prediction. Comparable within an item, not between methods.
 
-    ConfigError for an unknown method or rule; DataError when the table lacks what the method needs.
+    ConfigError for an unknown method or length rule; DataError when the table lacks what the method needs.
     """
     check_rules(method, length)
     scores = rescaled(scores, length)
@@ -50,29 +50,28 @@ def calibrated(scores: LabelScores, method: Method = "none", length: Length = "s
 
 
 def check_rules(method: str, length: str) -> None:
-    """ConfigError for a method or a length rule that is not known."""
-    for kind, name, known in (
-        ("calibration", method, get_args(Method)), ("length rule", length, get_args(Length)),
-    ):  # fmt: skip
+    """ConfigError for an unknown method or length rule."""
+    choices = (("calibration", method, get_args(Method)), ("length rule", length, get_args(Length)))
+    for kind, name, known in choices:
         if name not in known:
             raise ConfigError(f"{kind} {name!r} is not known", hint=f"choose from {', '.join(known)}")
 
 
 def rescaled(scores: LabelScores, length: Length = "sum") -> LabelScores:
-    """The scores under a length rule, with those that calibration needs. Scores without labels stay as they are."""
+    """The scores under a length rule, with those that calibration needs. Unchanged where only outcomes are known."""
     lengths = _lengths(scores, length)
     if length == "sum" or scores.outcome is not None:
         return scores
-    own = scores.calibration and CalibrationScores(
+    calibration = scores.calibration and CalibrationScores(
         scores.calibration.content_free / lengths[0],
         scores.calibration.answer_prompt / lengths[0],
         scores.calibration.label_bytes,
     )
-    return replace(scores, logprobs=(scores.logprobs / lengths).astype(np.float32), calibration=own)
+    return replace(scores, logprobs=(scores.logprobs / lengths).astype(np.float32), calibration=calibration)
 
 
 def _lengths(scores: LabelScores, length: Length) -> Floats:
-    """[n or 1, labels]: what the sum over a label's tokens is divided by."""
+    """[n or 1, labels]: the divisor of the sum over a label's tokens."""
     if length == "sum":
         return np.ones((1, len(scores.labels)))
     if length == "token":
@@ -86,16 +85,16 @@ def _lengths(scores: LabelScores, length: Length) -> Floats:
 
 def normalised(logprobs: NDArray[np.floating]) -> Floats:
     """[n, labels] → [n, labels]: natural log-probabilities that sum to one over the labels."""
-    values = logprobs.astype(np.float64)
-    peak = values.max(axis=1, keepdims=True)
-    return np.asarray(values - peak - np.log(np.exp(values - peak).sum(axis=1, keepdims=True)))
+    from scipy.special import log_softmax
+
+    return np.asarray(log_softmax(logprobs.astype(np.float64), axis=1))
 
 
 def log_odds(logprobs: NDArray[np.floating]) -> Floats:
     """[n, labels] → [n, labels]: the natural logarithm of each label's odds against the others together.
 
-    It orders items as their normalised probabilities do, without the ties that these have near 0 and 1, where double
-    precision has no room between them. The same for the other labels in any order. With one label, infinite."""
+    It orders items as their normalised probabilities do, without the ties that double precision makes of these near 0
+    and 1. Independent of the order of the other labels. With one label, infinite."""
     from scipy.special import logsumexp
 
     values = logprobs.astype(np.float64)
@@ -106,10 +105,10 @@ def log_odds(logprobs: NDArray[np.floating]) -> Floats:
 
 
 def batch_calibrated(logprobs: NDArray[np.floating]) -> Floats:
-    """[n, labels] → [n, labels]: normalised log-probabilities less each label's mean over the items (Zhou et al. 2023).
+    """[n, labels] → [n, labels]: normalised log-probabilities minus each label's mean over items (Zhou et al. 2023).
 
-    It takes out a prior that the prompt gives to a label whatever the item says. Not normalised any more. It takes the
-    labels to be about equally frequent: a real majority among the items is taken out too.
+    It removes the prior that the prompt gives to a label for every item. The result is not normalised. It assumes about
+    equally frequent labels: a real majority among the items is removed too.
     """
     values = normalised(logprobs)
     return np.asarray(values - values.mean(axis=0, keepdims=True))

@@ -11,24 +11,28 @@ from collections.abc import Mapping
 import numpy as np
 
 from spillover.core.types import Floats, LabelScores
-from spillover.stats.auroc import auroc_influence, skewed_mean
+from spillover.stats.auroc import auroc_influence
 from spillover.stats.calibration import Method, log_odds
+from spillover.stats.intervals import Estimate, adjusted_wald, skewed_mean, skewness_adjusted
 from spillover.stats.summary import calibrated_hits, hits, measures, reason_undefined
 
+# The label-bias component (prior_repair) and the calibrated component add up to accuracy, see `contributions_of`.
+METRICS = ("accuracy", "calibrated_accuracy", "prior_repair", "auroc")
 
-def contributions_of(left: LabelScores, right: LabelScores, calibration: Method = "batch") -> dict[str, Floats]:
-    """[n] for each metric: the item's part in the change; the mean is the change.
 
-    An accuracy is the calibrated accuracy less what the label prior costs. So a change in accuracy is, exactly, the
-    change in calibrated accuracy (better discrimination) and the change in that cost (prior repair): with the prior as
-    it was, calibration alone would have given the second. A split by components in the manner of Kitagawa (1955), on
-    batch calibration (Zhou et al. 2023) unless another is asked for.
+def contributions_of(before: LabelScores, after: LabelScores, calibration: Method = "batch") -> dict[str, Floats]:
+    """[n] for each of `METRICS`: each item's contribution to the change; their mean is the change.
+
+    Accuracy is calibrated accuracy minus the cost of label bias. So a change in accuracy is, exactly, the change in
+    calibrated accuracy (the calibrated component) plus the reduction of that cost (the label-bias component, named
+    prior_repair): with unchanged discrimination, calibration alone would have given the second. A decomposition in the
+    manner of Kitagawa (1955), on batch calibration (Zhou et al. 2023) by default.
     """
-    accuracy = hits(right) - hits(left)
-    calibrated = calibrated_hits(right, calibration) - calibrated_hits(left, calibration)
+    accuracy = hits(after) - hits(before)
+    calibrated = calibrated_hits(after, calibration) - calibrated_hits(before, calibration)
     area = np.full(len(accuracy), np.nan)
-    if not reason_undefined(left):
-        old, new = (auroc_influence(log_odds(side.logprobs), side.gold) for side in (left, right))
+    if not reason_undefined(before):
+        old, new = (auroc_influence(log_odds(side.logprobs), side.gold) for side in (before, after))
         area = new[0] - old[0] + new[1] - old[1]
     return {
         "accuracy": accuracy,
@@ -39,22 +43,27 @@ def contributions_of(left: LabelScores, right: LabelScores, calibration: Method 
 
 
 def before_after_values(
-    left: LabelScores, right: LabelScores, calibration: Method = "batch"
+    before: LabelScores, after: LabelScores, calibration: Method = "batch"
 ) -> dict[str, tuple[float, float]]:
-    """(before, after) for each metric that has a level: all but prior repair, which is a change alone."""
-    old, new = measures(left, calibration), measures(right, calibration)
+    """(before, after) of each metric but the label-bias component, which is defined for a change alone."""
+    old, new = measures(before, calibration), measures(after, calibration)
     return {metric: (old[metric], new[metric]) for metric in old}
 
 
-def undefined_reason(left: LabelScores, right: LabelScores, parts: Mapping[str, Floats]) -> str:
+def undefined_reason(before: LabelScores, after: LabelScores, contributions: Mapping[str, Floats]) -> str:
     """Why some numbers of a language are NaN; "" when all are defined."""
-    if len(left.gold) < 2:
+    if len(before.gold) < 2:
         return "one item has no spread"
-    if reason_undefined(left) or reason_undefined(right):
-        return reason_undefined(left) or reason_undefined(right)
-    rare = [label for i, label in enumerate(left.labels) if (left.gold == i).sum() < 2]
+    if reason := reason_undefined(before) or reason_undefined(after):
+        return reason
+    rare = [label for i, label in enumerate(before.labels) if (before.gold == i).sum() < 2]
     if rare:
         return f"one item alone has the label {rare[0]}"
-    if skewed_mean(parts["auroc"]) is None:
+    if skewed_mean(contributions["auroc"]) is None:
         return "both sides rank the items alike, so AUROC's change has no interval"
     return ""
+
+
+def estimate(contributions: Floats, metric: str, level: float) -> Estimate:
+    """The reported interval and p of a metric's mean change."""
+    return skewness_adjusted(contributions, level) if metric == "auroc" else adjusted_wald(contributions, level)

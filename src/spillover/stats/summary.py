@@ -1,4 +1,4 @@
-"""What one table of scores says: accuracy and macro-F1 raw and calibrated, AUROC, ECE, and which labels are given.
+"""Summary of one table of scores: accuracy and macro-F1 raw and calibrated, AUROC, ECE, and predicted labels.
 
 No torch here: summaries are recomputed from the tables on any machine.
 """
@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spillover.core.types import Evaluation, LabelScores
-from spillover.stats.auroc import UNVARIED, auroc_influence, skewed_mean
+from spillover.stats.auroc import auroc_influence
 from spillover.stats.calibration import Length, Method, calibrated, log_odds, normalised, rescaled
+from spillover.stats.intervals import UNVARIED, skewed_mean
 
 CHANCE = 0.5
 ECE_BINS = 10
@@ -27,9 +28,9 @@ class Summary:
     """One language. Shares and scores are in [0, 1]; AUROC is the one-vs-rest mean, 0.5 at chance.
 
     predicted, gold: share of items by label id. ties: items whose best label is not unique.
-    calibrated: by batch, unless another method was asked for.
-    ece: expected calibration error of the answer's normalised probability. auroc_low, auroc_high: 95 %.
-    at_chance: that interval holds 0.5, so that the answers cannot be told from guesses; also true when it is undefined.
+    calibrated: batch calibration by default.
+    ece: expected calibration error of the prediction's normalised probability. auroc_low, auroc_high: 95 %.
+    at_chance: that interval covers 0.5; also true when it is undefined.
     reason: why a number is NaN, or "".
     """
 
@@ -103,8 +104,8 @@ def reason_undefined(scores: LabelScores) -> str:
     return f"no item has the label {' or '.join(absent)}" if absent else ""
 
 
-def one_answer(scores: LabelScores) -> str:
-    """The label that every one of several items gets, or "a tie" of all labels; "" when answers differ."""
+def constant_prediction(scores: LabelScores) -> str:
+    """The label predicted for all of several items, or "a tie" of all labels; "" when predictions differ."""
     if scores.outcome is not None or len(scores.gold) < 2:
         return ""
     best = scores.logprobs == scores.logprobs.max(axis=1, keepdims=True)

@@ -10,8 +10,8 @@ import pytest
 
 from spillover.core.config import CompareConfig
 from spillover.core.errors import ConfigError, DataError
+from spillover.stages.compare import compare
 from spillover.stages.compare.external_logs import is_log, read_logs
-from spillover.stages.compare.paired import compare
 from tests.builders import write_rows
 
 CHOICES = (" Yes", " No")
@@ -64,7 +64,7 @@ def test_choices_that_differ_give_accuracy_alone(tmp_path):
     assert found.languages["accuracy_after"][0] == pytest.approx(2 / 3)
     assert np.isnan(found.languages["auroc_after"][0])
     assert found.languages["reason"][0] == "no label log-probabilities"
-    assert "these scores do not say what part is label bias" in str(found)
+    assert "these scores do not show the label-bias component" in str(found)
 
 
 def test_two_inspect_logs_as_json_and_as_zip(tmp_path):

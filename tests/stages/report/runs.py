@@ -11,7 +11,7 @@ from spillover.core.config import CompareConfig
 from spillover.core.files import write_json, write_jsonl
 from spillover.core.runs import open_run
 from spillover.core.types import Evaluation, ModelRef
-from spillover.stages.compare.stage import compare_run
+from spillover.stages.compare import compare_run
 from spillover.stages.evaluate.score_tables import facts_of, write_scores
 from tests.builders import random_hits, table
 
@@ -29,7 +29,7 @@ def make_run(path, *, text="A text of {code}, item {i}", model="a model", name="
         for code, scores in side.scores.items():
             texts = [text.format(code=code, i=i) if i % 3 == 0 else f"Plain {code} {i}" for i in range(n)]
             write_scores(run.path / "evaluate" / folder / side.task / f"{code}.parquet", scores, facts_of(side), texts)
-    compare_run(run, [sides[0]], [sides[1]], seen=["de"], config=CompareConfig(draws=50), seed=0)
+    compare_run(run, seen=["de"], config=CompareConfig(draws=50))
     probe(run.path / "probe" / "base")
     probe(run.path / "probe" / "tuned", gain=0.3)
     steps = [{"step": i, "loss": 3 / i} for i in range(1, 6)]

@@ -16,12 +16,12 @@ from spillover.core.errors import DataError, RunError
 from spillover.core.files import write_json
 from spillover.core.runs import open_run
 from spillover.core.types import Evaluation, ModelRef
-from spillover.stages.compare.stage import compare_run
+from spillover.stages.compare import compare_run
 from spillover.stages.evaluate.score_tables import facts_of, write_scores
 from spillover.stages.report.flips import _cut, changed_items
 from spillover.stages.report.page import report
 from spillover.stages.report.provenance import absent
-from tests.builders import evaluation, random_hits, table
+from tests.builders import evaluation, random_hits, table, write_evaluation
 from tests.stages.report.runs import make_run
 
 
@@ -30,8 +30,11 @@ def place(tmp_path):
     run = open_run(tmp_path / "run")
     run.update(name="my run")
     rng = np.random.default_rng(0)
-    sides = [[evaluation({code: random_hits(rng, share, 24) for code in ("en", "de", "th")})] for share in (0.4, 0.7)]
-    compare_run(run, *sides, seen=["de"], config=CompareConfig(draws=50), seed=0)
+    for name, share in (("base", 0.4), ("tuned", 0.7)):
+        hits = {code: random_hits(rng, share, 24) for code in ("en", "de", "th")}
+        write_evaluation(run, name, evaluation(hits))
+    compare_run(run, seen=["de"], config=CompareConfig(draws=50))
+    shutil.rmtree(run.path / "evaluate")
     return run
 
 
@@ -54,7 +57,7 @@ def test_the_first_thing_on_the_page_is_claim_answer_and_reasons(place):
     headline = text[text.index('class="facts"') : text.index("<figure")]
     assert "training on German improves sentiment in Thai" in headline
     assert re.search(r"<h2><bdi>(Yes|No|Not shown|Accuracy rose)", headline)
-    assert "No placebo was compared" in headline
+    assert "No placebo arm was compared" in headline
 
 
 def test_a_run_with_nothing_in_it_has_a_page_that_says_so(tmp_path):

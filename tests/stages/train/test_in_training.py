@@ -14,7 +14,8 @@ from spillover.core.errors import ConfigError
 from spillover.core.types import LabelScores
 from spillover.stages.evaluate.stage import evaluate
 from spillover.stages.train.in_training import EvalSnapshot, in_training_evaluation, stop_reason
-from spillover.stats.intervals import noninferiority_test, skewed
+from spillover.stats.intervals import skewness_adjusted
+from spillover.stats.significance import noninferiority_test
 from spillover.stats.summary import summarise_language
 from spillover.tasks.benchmark import open_benchmark
 from spillover.tasks.examples import load_parallel
@@ -159,7 +160,7 @@ def test_the_guard_stops_a_fall_and_not_noise(data, after, stops):
 def test_the_guards_test_is_compares_interval_at_the_margin():
     contributions = np.random.default_rng(1).exponential(0.3, size=300) - 0.35
     change, high, p = noninferiority_test(contributions, 0.02, 0.05)
-    reported = skewed(contributions, 0.9)
+    reported = skewness_adjusted(contributions, 0.9)
     assert (change, high) == (reported.delta, reported.high)
     at_the_bound = noninferiority_test(contributions, -high, 0.05)[2]
     assert at_the_bound == pytest.approx(0.05, abs=1e-6)

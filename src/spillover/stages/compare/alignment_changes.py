@@ -2,8 +2,8 @@
 
 A measure of alignment is the mean of its items' values, so its change is tested by exchanging before and after at
 random in each item (`stats.nulls.sign_flip`), the same items in all languages and layers. CKA, SVCCA and Procrustes,
-which no single item has, go by the jackknife's values, and their test is as good as those. Benjamini-Hochberg over the
-languages and layers of one measure and pooling.
+which have no value by item, enter with their jackknife values, and their tests are approximate. Benjamini-Hochberg over
+the languages and layers of one measure and pooling.
 """
 
 from __future__ import annotations
@@ -14,56 +14,66 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from spillover.core.errors import DataError
-from spillover.core.types import Floats
-from spillover.stats.intervals import corrected, percentiles
+from spillover.core.tables import Column
 from spillover.stats.nulls import sign_flip
-from spillover.stats.resampling import item_weights, resampled_means
+from spillover.stats.resampling import item_weights, percentile_interval, resampled_means
+from spillover.stats.significance import corrected
 
 if TYPE_CHECKING:
     import pandas as pd
 
-WHERE = ["language", "other", "pooling", "layer"]
+CELL = ["language", "other", "pooling", "layer"]
 DRAWS = 1000
+CHUNK = 4096
+CHANGE_COLUMNS = (
+    Column("language", "BCP-47 code"),
+    Column("other", "BCP-47 code of the language it is aligned with"),
+    Column("pooling", "how token states are pooled"),
+    Column("layer", "0 is the embedding"),
+    Column("measure", "measure of alignment or language identity"),
+    Column("before", "mean over items"),
+    Column("after", "mean over items"),
+    Column("change", "after minus before"),
+    Column("low", "lower end of its bootstrap interval over items"),
+    Column("high", "upper end of its bootstrap interval over items"),
+    Column("p", "two-sided p of no change", "", "0 to 1"),
+    Column("n", "items", "items"),
+    Column("bh_q", "after Benjamini-Hochberg over the languages and layers of a measure and pooling", "", "0 to 1"),
+)
 
 
 def alignment_changes(before: Path, after: Path, *, level: float, rng: np.random.Generator) -> pd.DataFrame:
-    """A row per pair, pooling, layer and measure: `before`, `after`, `change` with its bootstrap interval over items,
-    `p` and `bh_q`. before, after: folders of the probe. DataError when they hold other items, pairs or layers."""
+    """A row per pair, pooling, layer and measure, with `CHANGE_COLUMNS`. before, after: folders of the probe. DataError
+    when they hold other items, pairs or layers."""
     import pandas as pd
 
     sides = [pd.read_parquet(folder / "alignment_items.parquet") for folder in (before, after)]
-    keys = [side[[*WHERE, "example_id"]] for side in sides]
+    keys = [side[[*CELL, "example_id"]] for side in sides]
     if not keys[0].equals(keys[1]):
         raise DataError(
             f"{before} and {after}: other items, languages or layers", hint="probe both models with the same settings"
         )
     measures = [name for name in sides[0] if name not in keys[0]]
     n = keys[0]["example_id"].nunique()
-    cells = keys[0][WHERE].iloc[::n].reset_index(drop=True)
+    cells = keys[0][CELL].iloc[::n].reset_index(drop=True)
     old, new = (side[measures].to_numpy(dtype=np.float64).reshape(-1, n, len(measures)) for side in sides)
     change = (new - old).transpose(1, 0, 2)
     p = sign_flip(change, DRAWS, rng)
-    low, high = _interval(change.reshape(n, -1), item_weights(n, DRAWS, rng), level)
+    flat, weights = change.reshape(n, -1), item_weights(n, DRAWS, rng)
+    low, high = np.concatenate(
+        [
+            percentile_interval(resampled_means(flat[:, start : start + CHUNK], weights), level)
+            for start in range(0, flat.shape[1], CHUNK)
+        ],
+        axis=1,
+    ).reshape(2, *p.shape)
     tables = []
     for i, measure in enumerate(measures):
         columns = {
             "measure": measure, "before": old[:, :, i].mean(axis=1), "after": new[:, :, i].mean(axis=1),
-            "change": change[:, :, i].mean(axis=0), "low": low.reshape(p.shape)[:, i],
-            "high": high.reshape(p.shape)[:, i], "p": p[:, i], "n": n,
+            "change": change[:, :, i].mean(axis=0), "low": low[:, i], "high": high[:, i], "p": p[:, i], "n": n,
         }  # fmt: skip
         tables.append(cells.assign(**columns))
-    found = pd.concat(tables, ignore_index=True)
-    q = found.groupby(["measure", "pooling"], sort=False)["p"].transform(
-        lambda own: corrected(own.to_numpy(), "fdr_bh")
-    )
-    return found.assign(bh_q=q)
-
-
-def _interval(contributions: Floats, weights: Floats, level: float) -> tuple[Floats, Floats]:
-    """Percentile intervals of the bootstrap for each column of [n, columns], in blocks of columns to bound memory."""
-    intervals = [
-        percentiles(resampled_means(contributions[:, start : start + 4096], weights), level)
-        for start in range(0, contributions.shape[1], 4096)
-    ]
-    low, high = np.concatenate(intervals, axis=1)
-    return low, high
+    table = pd.concat(tables, ignore_index=True)
+    q = table.groupby(["measure", "pooling"], sort=False)["p"].transform(lambda p: corrected(p.to_numpy(), "fdr_bh"))
+    return table.assign(bh_q=q)

@@ -1,8 +1,8 @@
-"""Two evaluations of the same items → what changed, item by item: a table of items × languages for each metric.
+"""Two evaluations of the same items → what changed, item by item: a matrix of items × languages for each metric.
 
-1. Join by language and item id; items that one side lacks stop the comparison unless told otherwise.
-2. For each metric an item's part in the change, so that the parts' mean is the change. Means over languages, over seeds
-   and differences between runs are then means and differences of parts, paired by item.
+1. Join by language and item id; items that one side lacks stop the comparison unless `compare.missing_items` says else.
+2. For each metric each item's contribution to the change, so that their mean is the change. Means over languages, over
+   seeds and differences between runs are then means and differences of contributions, paired by item.
 """
 
 from __future__ import annotations
@@ -12,70 +12,68 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from spillover.core.config import CompareConfig
 from spillover.core.errors import DataError
-from spillover.core.types import Evaluation, LabelScores
+from spillover.core.types import Evaluation, Floats, LabelScores
 from spillover.stats.calibration import Method, rescaled
-from spillover.stats.contributions import contributions_of, undefined_reason
+from spillover.stats.contributions import METRICS, contributions_of, undefined_reason
 
-Floats = NDArray[np.float64]
 Pairs = Mapping[str, tuple[LabelScores, LabelScores]]
+"""(before, after) by language, on the same items in the same order."""
 
-# prior_repair and calibrated_accuracy add up to accuracy, see `contributions_of`.
-CHANGES = ("accuracy", "calibrated_accuracy", "prior_repair", "auroc")
 NAMED = 5
 
 
 @dataclass(frozen=True)
 class Changes:
-    """parts: by metric, [items, languages], NaN where a language lacks the item. reasons: why a language's are NaN."""
+    """contributions: by metric, [items, languages], NaN where a language lacks the item. reasons: by language, why
+    numbers are NaN."""
 
     example_ids: tuple[str, ...]
     languages: tuple[str, ...]
-    parts: Mapping[str, Floats]
+    contributions: Mapping[str, Floats]
     reasons: Mapping[str, str]
 
-    def column(self, metric: str, language: str) -> Floats:
-        """[own items]: one language's parts; all NaN where the metric is undefined."""
-        values = self.parts[metric][:, self.languages.index(language)]
-        held = ~np.isnan(self.parts["accuracy"][:, self.languages.index(language)])
-        return np.asarray(values[held])
+    def of_language(self, metric: str, language: str) -> Floats:
+        """[items of the language]: its contributions; all NaN where the metric is undefined."""
+        column = self.languages.index(language)
+        has_item = ~np.isnan(self.contributions["accuracy"][:, column])
+        return np.asarray(self.contributions[metric][has_item, column])
 
-    def block(self, metric: str, languages: tuple[str, ...]) -> Floats:
-        """[items that any of them has, languages]: a column's mean is the language's change, a row's mean is the item's
-        part in the change of their mean. An item that a language lacks stands there with the language's mean, and those
-        that it has weigh as much more: the errors of both means are then those of the items that there are."""
-        places = [self.languages.index(code) for code in languages]
-        held = ~np.isnan(self.parts["accuracy"][:, places])
-        rows = held.any(axis=1)
-        held, values = held[rows], self.parts[metric][rows][:, places]
-        if held.all():
+    def contribution_matrix(self, metric: str, languages: tuple[str, ...]) -> Floats:
+        """[items that any of the languages has, languages]: a column's mean is the language's change, a row's mean is
+        the item's contribution to the mean change. An item that a language lacks is imputed with the language's mean,
+        and the others' deviations are scaled up, so that both means have the standard errors of the observed items."""
+        columns = [self.languages.index(code) for code in languages]
+        has_item = ~np.isnan(self.contributions["accuracy"][:, columns])
+        rows = has_item.any(axis=1)
+        has_item, values = has_item[rows], self.contributions[metric][rows][:, columns]
+        if has_item.all():
             return np.asarray(values)
-        counts = held.sum(axis=0)
-        means = np.where(held, values, 0).sum(axis=0) / counts
-        return np.asarray(means + np.where(held, values - means, 0) * (len(held) / counts))
+        counts = has_item.sum(axis=0)
+        means = np.where(has_item, values, 0).sum(axis=0) / counts
+        return np.asarray(means + np.where(has_item, values - means, 0) * (len(has_item) / counts))
 
 
 def changes_of(pairs: Pairs, calibration: Method = "batch") -> Changes:
-    """The parts of joined scores."""
+    """The contributions of joined scores."""
     languages = tuple(pairs)
-    ids = tuple(dict.fromkeys(example_id for left, _ in pairs.values() for example_id in left.example_ids))
+    ids = tuple(dict.fromkeys(example_id for before, _ in pairs.values() for example_id in before.example_ids))
     row = {example_id: i for i, example_id in enumerate(ids)}
-    parts = {metric: np.full((len(ids), len(languages)), np.nan) for metric in CHANGES}
+    contributions = {metric: np.full((len(ids), len(languages)), np.nan) for metric in METRICS}
     reasons = {}
-    for column, (code, (left, right)) in enumerate(pairs.items()):
-        rows = [row[example_id] for example_id in left.example_ids]
-        own = contributions_of(left, right, calibration)
-        reasons[code] = undefined_reason(left, right, own)
-        for metric, values in own.items():
-            parts[metric][rows, column] = values
-    return Changes(ids, languages, parts, reasons)
+    for column, (code, (before, after)) in enumerate(pairs.items()):
+        rows = [row[example_id] for example_id in before.example_ids]
+        of_language = contributions_of(before, after, calibration)
+        reasons[code] = undefined_reason(before, after, of_language)
+        for metric, values in of_language.items():
+            contributions[metric][rows, column] = values
+    return Changes(ids, languages, contributions, reasons)
 
 
 def join(before: Evaluation, after: Evaluation, config: CompareConfig | None = None) -> Pairs:
-    """Both sides' scores by language, on the same items in the same order, under the length rule asked for.
+    """Both sides' scores by language, on the same items in the same order, under the configured length rule.
 
     DataError when they cannot be paired.
     """
@@ -86,7 +84,7 @@ def join(before: Evaluation, after: Evaluation, config: CompareConfig | None = N
         for code, scores in side.scores.items():
             _check_items(f"{name}, {side.task} {code}", scores)
     if config.missing_items == "refuse":
-        refuse_apart(before.task, "language", before.scores, after.scores)
+        refuse_unmatched(before.task, "language", before.scores, after.scores)
     pairs = {}
     for code, left in before.scores.items():
         if code in after.scores:
@@ -97,8 +95,8 @@ def join(before: Evaluation, after: Evaluation, config: CompareConfig | None = N
     return pairs
 
 
-def refuse_apart(
-    place: str,
+def refuse_unmatched(
+    where: str,
     kind: str,
     first: Iterable[str],
     second: Iterable[str],
@@ -106,69 +104,69 @@ def refuse_apart(
     sides: tuple[str, str] = ("before", "after"),
     hint: str = "",
 ) -> None:
-    """DataError that names what (`kind`: language or item) stands on one side alone."""
+    """DataError that names what (`kind`: language or item) is on one side alone."""
     left, right = dict.fromkeys(first), dict.fromkeys(second)
-    only = [[one for one in own if one not in other] for own, other in ((left, right), (right, left))]
-    told = [
-        f"{len(own)} {kind}{'s' * (len(own) > 1)} only {side} ({', '.join(own[:NAMED])}{', ...' * (len(own) > NAMED)})"
-        for side, own in zip(sides, only, strict=True)
-        if own
-    ]
-    if told:
-        raise DataError(f"{place}: {'; '.join(told)}", hint=f"{hint}--missing-items intersection leaves them out")
+    problems = []
+    for side, names, others in ((sides[0], left, right), (sides[1], right, left)):
+        if only := [name for name in names if name not in others]:
+            listed = ", ".join(only[:NAMED]) + ", ..." * (len(only) > NAMED)
+            problems.append(f"{len(only)} {kind}{'s' * (len(only) > 1)} only {side} ({listed})")
+    if problems:
+        raise DataError(f"{where}: {'; '.join(problems)}", hint=f"{hint}--missing-items intersection leaves them out")
 
 
 def restricted(pairs: Pairs, example_ids: Mapping[str, Sequence[str]]) -> Pairs:
-    """The languages and items that are named, in that order."""
-    cut = {}
-    for code, wanted in example_ids.items():
-        place = {example_id: i for i, example_id in enumerate(pairs[code][0].example_ids)}
-        places = [place[example_id] for example_id in wanted]
-        cut[code] = (_take(pairs[code][0], places), _take(pairs[code][1], places))
-    return cut
+    """The named languages and items, in that order."""
+    selected = {}
+    for code, ids in example_ids.items():
+        before, after = pairs[code]
+        row = {example_id: i for i, example_id in enumerate(before.example_ids)}
+        rows = [row[example_id] for example_id in ids]
+        selected[code] = (_take(before, rows), _take(after, rows))
+    return selected
 
 
-def _check_items(place: str, scores: LabelScores) -> None:
+def _check_items(where: str, scores: LabelScores) -> None:
     if not scores.example_ids:
-        raise DataError(f"{place}: no items", hint="evaluate the language again, or leave it out")
-    twice = [example_id for example_id, count in Counter(scores.example_ids).items() if count > 1]
-    if twice:
+        raise DataError(f"{where}: no items", hint="evaluate the language again, or leave it out")
+    duplicates = [example_id for example_id, count in Counter(scores.example_ids).items() if count > 1]
+    if duplicates:
         raise DataError(
-            f"{place}: {len(twice)} ids stand twice: {', '.join(twice[:NAMED])}", hint="give each item its own id"
+            f"{where}: {len(duplicates)} duplicate ids: {', '.join(duplicates[:NAMED])}",
+            hint="give each item its own id",
         )
     if scores.outcome is None and not np.isfinite(scores.logprobs).all():
-        bad = [i for i, row in zip(scores.example_ids, scores.logprobs, strict=True) if not np.isfinite(row).all()]
+        bad = [scores.example_ids[i] for i in np.flatnonzero(~np.isfinite(scores.logprobs).all(axis=1))]
         raise DataError(
-            f"{place}: {len(bad)} items have scores that are no numbers: {', '.join(bad[:NAMED])}",
-            hint="evaluate again",
+            f"{where}: {len(bad)} items have non-finite scores: {', '.join(bad[:NAMED])}", hint="evaluate again"
         )
 
 
 def _same_items(
-    place: str, left: LabelScores, right: LabelScores, config: CompareConfig
+    where: str, left: LabelScores, right: LabelScores, config: CompareConfig
 ) -> tuple[LabelScores, LabelScores]:
     if config.missing_items == "refuse":
-        refuse_apart(place, "item", left.example_ids, right.example_ids)
-    places = {example_id: i for i, example_id in enumerate(right.example_ids)}
-    shared = [i for i, example_id in enumerate(left.example_ids) if example_id in places]
+        refuse_unmatched(where, "item", left.example_ids, right.example_ids)
+    row = {example_id: i for i, example_id in enumerate(right.example_ids)}
+    shared = [i for i, example_id in enumerate(left.example_ids) if example_id in row]
     if not shared:
         raise DataError(
-            f"{place}: the two sides have no item in common", hint="evaluate both on the same data and seed"
+            f"{where}: the two sides have no item in common", hint="evaluate both on the same data and seed"
         )
     left = _take(left, shared)
-    right = _take(right, [places[example_id] for example_id in left.example_ids])
+    right = _take(right, [row[example_id] for example_id in left.example_ids])
     if left.labels != right.labels or (left.gold != right.gold).any():
-        raise DataError(f"{place}: the two sides' gold labels differ", hint="evaluate both on the same data")
+        raise DataError(f"{where}: the two sides' gold labels differ", hint="evaluate both on the same data")
     return left, right
 
 
-def _take(scores: LabelScores, places: list[int]) -> LabelScores:
+def _take(scores: LabelScores, rows: list[int]) -> LabelScores:
     return replace(
         scores,
-        example_ids=tuple(scores.example_ids[i] for i in places),
-        gold=scores.gold[places],
-        logprobs=scores.logprobs[places],
-        tokens=scores.tokens[places],
-        label_tokens=scores.label_tokens[places],
-        outcome=None if scores.outcome is None else scores.outcome[places],
+        example_ids=tuple(scores.example_ids[i] for i in rows),
+        gold=scores.gold[rows],
+        logprobs=scores.logprobs[rows],
+        tokens=scores.tokens[rows],
+        label_tokens=scores.label_tokens[rows],
+        outcome=None if scores.outcome is None else scores.outcome[rows],
     )

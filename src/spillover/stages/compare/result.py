@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, dataclass, field, fields
 from enum import Enum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 class Outcome(str, Enum):
     """The outcome of one test.
 
-    improved, got worse   significant at the level asked for (single languages: after Holm)
-    no evidence           not significant; a change of `compare.effect` would have been found with `compare.power`
+    improved, got worse   significant at 1 - `compare.level` (single languages: after Holm)
+    no evidence           not significant, and the test detects a change of `compare.effect` with `compare.power`
     underpowered          not significant, and such a change could have been missed
     undefined             no test
     """
@@ -84,9 +84,9 @@ class Answer(str, Enum):
 
 @dataclass(frozen=True)
 class Sentence:
-    """One sentence of the verdict, and the numbers it stands on. about: a `Topic`'s value."""
+    """One sentence of the verdict, and the numbers it reports."""
 
-    about: str
+    about: Topic
     text: str
     numbers: Mapping[str, Any] = field(default_factory=dict)
 
@@ -96,7 +96,7 @@ class Sentence:
 
 @dataclass(frozen=True)
 class Guard:
-    """Whether the reference language kept its accuracy: `p` of "it fell by the margin or more", one-sided.
+    """The non-inferiority test of the reference language's accuracy. p: one-sided, of "it fell by the margin or more".
 
     held: the interval lies above minus the margin. lost: it lies below. Neither: undecided.
     """
@@ -112,20 +112,57 @@ class Guard:
 
 
 @dataclass(frozen=True)
+class GroupChange:
+    """One row of `Comparison.groups`: the change of one metric, averaged over a group of languages. codes: of its
+    languages, separated by spaces. seeds: over how many seeds it is pooled."""
+
+    group: str
+    kind: str
+    languages: int
+    codes: str
+    metric: str
+    n: int
+    before: float
+    after: float
+    delta: float
+    low: float
+    high: float
+    p: float
+    holm_p: float
+    languages_low: float
+    languages_high: float
+    languages_p: float
+    detectable: float
+    verdict: Outcome
+    seeds: int = 1
+
+
+@dataclass(frozen=True)
+class LanguageChange:
+    """What the verdict reads of one row of `Comparison.languages`."""
+
+    language: str
+    verdict: Outcome
+    accuracy_delta: float
+    accuracy_low: float
+    accuracy_high: float
+    prior_repair_delta: float
+    auroc_delta: float
+    auroc_holm_p: float
+    mcnemar_mid_p: float
+    holm_p: float
+    bh_q: float
+    detectable: float
+    one_answer_before: str
+    one_answer_after: str
+
+
+@dataclass(frozen=True)
 class Comparison:
     """What changed on one task.
 
-    languages: a row per language. For each of accuracy, calibrated_accuracy and auroc `<metric>_before`, `_after`; for
-    these and prior_repair (the label-bias component) `_delta` (shares, not points), `_low`, `_high` (the reported,
-    analytic interval), `_boot_low`, `_boot_high` (the paired bootstrap's), `_p`, `_holm_p`. The label-bias component
-    and calibrated accuracy add up to accuracy.
-    Also `gained` and `lost` items, `mcnemar_p` (exact, conservative: its true size is half of the nominal 5 %; with
-    ties see `intervals.sign_flip_test`), `mcnemar_mid_p` (near 5 %, never above), `holm_p`, `bh_q` of the mid-p,
-    `detectable`, `verdict` (by `holm_p`), `reason` (why a number is NaN), `one_answer_before`, `one_answer_after` (the
-    label that every item got, else "").
-    groups: a row per group and metric with `before`, `after`, `delta`, `low`, `high`, `boot_low`, `boot_high`, `p`,
-    `holm_p` (within the kind of group), `languages_low`, `languages_high` (the languages being a sample too),
-    `detectable`, `verdict`. contrasts, seeds: see `contrasts.py`; None for one run alone.
+    languages, groups: tables with a row per language, and per group of languages and metric; their columns are declared
+    in `change_tables`. contrasts, seeds: see `contrasts`; None for one run alone.
     """
 
     task: str
@@ -147,8 +184,32 @@ class Comparison:
         """The verdict's sentences on one topic."""
         return [sentence for sentence in self.verdict if sentence.about == topic]
 
+    def language_changes(self) -> list[LanguageChange]:
+        """The rows of the table of languages."""
+        return _rows(self.languages, LanguageChange)
+
+    def group_changes(self, metric: str, kinds: Collection[str]) -> list[GroupChange]:
+        """The changes of one metric over the groups of these kinds."""
+        table = self.groups
+        return _rows(table[(table["metric"] == metric) & table["kind"].isin(list(kinds))], GroupChange)
+
+    def group_change(self, group: str, metric: str) -> GroupChange:
+        """The change of one metric over one group."""
+        table = self.groups
+        return _rows(table[(table["group"] == group) & (table["metric"] == metric)], GroupChange)[0]
+
     def __str__(self) -> str:
         return "\n".join(sentence.text for sentence in self.verdict)
+
+
+Row = TypeVar("Row", GroupChange, LanguageChange)
+
+
+def _rows(table: pd.DataFrame, kind: type[Row]) -> list[Row]:
+    names = [entry.name for entry in fields(kind) if entry.name in table]
+    columns = {name: table[name].tolist() for name in names}
+    columns["verdict"] = [Outcome(word) for word in columns["verdict"]]
+    return [kind(**dict(zip(names, row, strict=True))) for row in zip(*columns.values(), strict=True)]
 
 
 def to_plain(comparison: Comparison) -> dict[str, Any]:

@@ -1,112 +1,176 @@
-"""Comparisons in a run folder, over all tasks.
+"""The compare stage: two evaluations of the same items → what changed, with intervals, tests and a verdict.
 
-languages.parquet, groups.parquet   with several runs also contrasts.parquet and seeds.parquet
-verdict.json                        the sentences, each with its numbers
-
-Where both models were probed, also what goes along with answers that turned (`explain`).
+1. Join by item id; each item's contribution to every change (`pairing`).
+2. Tables by language and over groups (`change_tables`), the guard of the reference language (`guard`), and, with
+   several runs, seeds and contrasts with placebo arms (`contrasts`).
+3. The verdict and its headline (`verdict`, `headline`).
+4. Where both models were probed, what goes along with flipped predictions (`flip_analysis`).
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from spillover.core.config import CompareConfig
 from spillover.core.errors import RunError
-from spillover.core.files import as_data_error, atomic, hash_of, read_json, read_table, write_json
+from spillover.core.files import hash_of
 from spillover.core.runs import Run, existing_run
 from spillover.core.types import Evaluation
-from spillover.stages.compare.contrasts import TrainedRun, compare_runs
-from spillover.stages.compare.flip_analysis import explained
-from spillover.stages.compare.result import Comparison, Guard, Sentence, to_plain
+from spillover.stages.compare.change_tables import group_table, language_table
+from spillover.stages.compare.comparison_files import FOLDER, write_comparisons
+from spillover.stages.compare.contrasts import TrainedRun, changes_by_arm, contrast_table, seed_table
+from spillover.stages.compare.flip_analysis import with_flip_analysis
+from spillover.stages.compare.guard import guard_of
+from spillover.stages.compare.headline import with_headline
+from spillover.stages.compare.language_groups import groups_of
+from spillover.stages.compare.pairing import changes_of, join
+from spillover.stages.compare.result import Comparison
+from spillover.stages.compare.verdict import contrast_sentences, seed_sentences, verdict
 from spillover.stages.evaluate.score_tables import read_evaluation
+from spillover.stats.resampling import bootstrap_changes, item_weights
 
-FOLDER = "compare"
-TABLES = ("languages", "groups", "contrasts", "seeds")
-# What may differ between two runs of one arm: the seed, and what the seed makes of the pairs.
+# What may differ between two runs of one arm: the seed, and the pairs sampled with it.
 SEEDED = ("seed", "pairs")
+
+
+def compare(
+    before: Evaluation,
+    after: Evaluation,
+    *,
+    seen: str | Sequence[str] = (),
+    config: CompareConfig | None = None,
+    seed: int = 0,
+) -> Comparison:
+    """The change from `before` to `after` on the items of both. seen: languages that were trained on, codes or "es,de".
+
+    DataError when the tasks, languages, items or their gold labels differ.
+    """
+    config = config or CompareConfig()
+    seen = tuple(seen.split(",") if isinstance(seen, str) else seen)
+    pairs = join(before, after, config)
+    changes = changes_of(pairs, config.calibration)
+    groups = groups_of(changes.languages, seen, config.groups)
+    rng = np.random.default_rng(seed)
+    weights = item_weights(len(changes.example_ids), config.draws, rng)
+    draws = bootstrap_changes(pairs, changes.example_ids, weights, config.calibration)
+    comparison = Comparison(
+        task=after.task,
+        label_set=" → ".join(dict.fromkeys((before.label_set, after.label_set))),
+        seen=seen,
+        level=config.level,
+        languages=language_table(pairs, changes, draws, seen, config),
+        groups=group_table(pairs, changes, draws, groups, config, rng),
+        verdict=(),
+        guard=guard_of(changes, config),
+    )
+    return with_headline(replace(comparison, verdict=verdict(comparison)))
+
+
+def compare_arms(runs: Sequence[TrainedRun], *, config: CompareConfig | None = None, seed: int = 0) -> Comparison:
+    """The first run's comparison, with its arm's seeds pooled and with contrasts to all other arms.
+
+    DataError when the runs do not have the same task, languages and items.
+    """
+    config, first = config or CompareConfig(), runs[0]
+    arms = changes_by_arm(runs, config)
+    comparison = compare(first.before, first.after, seen=first.seen, config=config, seed=seed)
+    real, (changes, *_) = next(iter(arms.items()))
+    groups = groups_of(changes.languages, first.seen, config.groups)
+    seeds, contrasts = seed_table(arms, groups, config), contrast_table(arms, groups, config)
+    sentences = list(comparison.verdict)
+    if seeds is not None:
+        sentences += seed_sentences(seeds, real)
+    if contrasts is not None:
+        sentences += contrast_sentences(contrasts, real)
+    return with_headline(replace(comparison, seeds=seeds, contrasts=contrasts, verdict=tuple(sentences)), real)
 
 
 def compare_run(
     run: Run,
-    before: Sequence[Evaluation],
-    after: Sequence[Evaluation],
     *,
-    seen: Sequence[str],
-    config: CompareConfig,
-    seed: int,
-    names: tuple[str, str] = ("base", "tuned"),
+    before: str = "base",
+    after: str = "tuned",
+    tasks: Sequence[str] | None = None,
+    seen: Sequence[str] | None = None,
+    config: CompareConfig | None = None,
+    seed: int = 0,
 ) -> list[Comparison]:
-    """The compare stage: a comparison for each task that both sides have, written and returned. It takes seconds, so it
-    is always computed afresh. The runs of `config.against` are read from their folders, under the same names."""
+    """A comparison for each task that a run evaluated under both names, written into <run>/compare and returned.
+
+    It takes seconds, so it is always recomputed. tasks: those alone. seen: languages that were trained on; those of the
+    run's training pairs when None. The runs of `config.against` are read from their folders, under the same names."""
+    config = config or CompareConfig()
+    names = (before, after)
     others = [existing_run(path) for path in config.against]
-    places = [one.path.resolve() for one in (run, *others)]
-    if twice := [str(one.path) for one in others if places.count(one.path.resolve()) > 1]:
-        raise RunError(f"{twice[0]}: given twice", hint="name each run once")
-    found = [*_trained(run, before, after, tuple(seen))]
-    for other in others:
-        old, new = (read_evaluations(other, name) for name in names)
-        found += _trained(other, old, new, training_languages(other))
+    folders = [member.path.resolve() for member in (run, *others)]
+    if duplicates := [str(other.path) for other in others if folders.count(other.path.resolve()) > 1]:
+        raise RunError(f"{duplicates[0]}: given twice", hint="name each run once")
+    trained = [_trained_runs(member, names, tasks) for member in (run, *others)]
+    if seen is not None:
+        trained[0] = [replace(member, seen=tuple(seen)) for member in trained[0]]
+    by_task = _by_task(run, others, trained)
     settings = config.model_dump() | {
-        "seen": list(seen),
+        "seen": list(training_languages(run) if seen is None else seen),
         "seed": seed,
-        "before": {evaluation.task: evaluation.key for evaluation in before},
-        "after": {evaluation.task: evaluation.key for evaluation in after},
-        "others": {f"{Path(one.name).name} {one.after.task}": one.after.key for one in found},
+        "before": {member.before.task: member.before.key for member in trained[0]},
+        "after": {member.after.task: member.after.key for member in trained[0]},
+        "others": {
+            f"{Path(member.name).name} {member.after.task}": member.after.key for runs in trained for member in runs
+        },
     }
     with run.stage("compare", settings, replace=True) as stage:
-        by_task = _by_task(run, others, found)
-        comparisons = [compare_runs(runs, config=config, seed=seed) for runs in by_task.values()]
-        comparisons = explained(run, names, comparisons, before, after, config=config, seed=seed)
+        comparisons = [compare_arms(runs, config=config, seed=seed) for runs in by_task.values()]
+        evaluations = {task: (runs[0].before, runs[0].after) for task, runs in by_task.items()}
+        comparisons = with_flip_analysis(run, names, comparisons, evaluations, config=config, seed=seed)
         write_comparisons(run.path / FOLDER, comparisons)
         stage.facts["tasks"] = [comparison.task for comparison in comparisons]
     return comparisons
 
 
-def _by_task(run: Run, others: Sequence[Run], found: Sequence[TrainedRun]) -> dict[str, list[TrainedRun]]:
+def _by_task(run: Run, others: Sequence[Run], trained: Sequence[Sequence[TrainedRun]]) -> dict[str, list[TrainedRun]]:
     """The runs by task, `run` first; RunError where one of the others lacks a task of its."""
-    tasks = dict.fromkeys(one.after.task for one in found if one.name == str(run.path))
-    if not tasks:
+    if not trained[0]:
         hint = "`spillover evaluate` both models first"
         raise RunError(f"{run.path}: no task was evaluated on both sides", hint=hint)
-    by_task = {task: [one for one in found if one.after.task == task] for task in tasks}
+    by_task = {first.after.task: [first] for first in trained[0]}
     for task, runs in by_task.items():
-        if lacking := {str(other.path) for other in others} - {one.name for one in runs}:
-            raise RunError(
-                f"{', '.join(sorted(lacking))}: {task} was not evaluated there on both sides",
-                hint="evaluate it there, or leave that run out",
-            )
+        for other, members in zip(others, trained[1:], strict=True):
+            matching = [member for member in members if member.after.task == task]
+            if not matching:
+                raise RunError(
+                    f"{other.path}: {task} was not evaluated there on both sides",
+                    hint="evaluate it there, or leave that run out",
+                )
+            runs += matching
     return by_task
 
 
-def compare_folders(folders: Sequence[Path], *, config: CompareConfig, seed: int) -> list[Comparison]:
-    """The first run against the others, written into the first one's folder."""
-    first = existing_run(folders[0])
-    config = config.model_copy(update={"against": [str(folder) for folder in folders[1:]]})
-    sides = [read_evaluations(first, name) for name in ("base", "tuned")]
-    return compare_run(first, sides[0], sides[1], seen=training_languages(first), config=config, seed=seed)
-
-
-def _trained(
-    run: Run, before: Sequence[Evaluation], after: Sequence[Evaluation], seen: tuple[str, ...]
-) -> list[TrainedRun]:
-    """One run on each task that both sides have."""
+def _trained_runs(run: Run, names: tuple[str, str], tasks: Sequence[str] | None) -> list[TrainedRun]:
+    """The run on each task that it evaluated under both names."""
     manifest = run.manifest()
     stages = manifest["stages"]
     build = stages.get("build", {}).get("settings", {})
     train = stages.get("train", {}).get("settings", {})
     recipe = hash_of([_without_seeds(build) | {"count": build.get("pairs")}, _without_seeds(train)])
-    by_task = {evaluation.task: evaluation for evaluation in after}
+    before, after = ({side.task: side for side in read_evaluations(run, name)} for name in names)
     return [
         TrainedRun(
-            str(run.path), str(build.get("arm") or run.path.name), recipe,
-            int(train.get("seed", manifest.get("seed", 0))), seen, old, by_task[old.task],
+            name=str(run.path),
+            arm=str(build.get("arm") or run.path.name),
+            recipe=recipe,
+            seed=int(train.get("seed", manifest.get("seed", 0))),
+            seen=training_languages(run),
+            before=before[task],
+            after=after[task],
         )
-        for old in before
-        if old.task in by_task
-    ]  # fmt: skip
+        for task in before
+        if task in after and (tasks is None or task in tasks)
+    ]
 
 
 def _without_seeds(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -124,61 +188,6 @@ def read_evaluations(run: Run, name: str) -> list[Evaluation]:
 
 
 def training_languages(run: Run) -> tuple[str, ...]:
-    """Languages that the run's training pairs hold as sources; derived from its manifest, never typed again."""
-    built = run.manifest()["stages"].get("build", {}).get("facts", {})
-    return tuple(built.get("languages", ()))
-
-
-def write_comparisons(folder: Path, comparisons: Sequence[Comparison]) -> None:
-    """Write all comparisons of a run; a column `task` tells them apart. The verdict is written last."""
-    import pandas as pd
-
-    for name in TABLES:
-        tables = [
-            getattr(found, name).assign(task=found.task) for found in comparisons if getattr(found, name) is not None
-        ]
-        if not tables:
-            (folder / f"{name}.parquet").unlink(missing_ok=True)
-            continue
-        with atomic(folder / f"{name}.parquet") as partial:
-            pd.concat(tables, ignore_index=True).to_parquet(partial, index=False)
-    rows = [{key: value for key, value in to_plain(found).items() if key not in TABLES} for found in comparisons]
-    write_json(folder / "verdict.json", rows)
-
-
-def read_comparisons(folder: Path) -> list[Comparison]:
-    """The comparisons of a run. RunError when it has none, or when another version wrote them; DataError names a
-    damaged file."""
-    path = folder / "verdict.json"
-    if not path.exists():
-        raise RunError(f"{folder}: nothing compared yet", hint="`spillover compare` first")
-    tables = {name: read_table(own, ("task",)) for name in TABLES if (own := folder / f"{name}.parquet").exists()}
-    rows = read_json(path)
-    with as_data_error(path):
-        return _comparisons(folder, rows, tables)
-
-
-def _comparisons(folder: Path, rows: Any, tables: Mapping[str, Any]) -> list[Comparison]:
-    if any(isinstance(sentence, str) for row in rows for sentence in row["verdict"]):
-        raise RunError(f"{folder}: written by an older version", hint="`spillover compare` again; it takes seconds")
-    return [
-        Comparison(
-            task=row["task"],
-            label_set=row["label_set"],
-            seen=tuple(row["seen"]),
-            level=row["level"],
-            verdict=tuple(Sentence(**sentence) for sentence in row["verdict"]),
-            guard=_guard(row["guard"]),
-            **{name: _of_task(table, row["task"]) for name, table in tables.items()},
-        )
-        for row in rows
-    ]
-
-
-def _of_task(table: Any, task: str) -> Any:
-    return table[table["task"] == task].drop(columns="task").reset_index(drop=True)
-
-
-def _guard(row: Mapping[str, Any] | None) -> Guard | None:
-    values: Any = {key: math.nan if value is None else value for key, value in (row or {}).items()}
-    return Guard(**values) if values else None
+    """Source languages of the run's training pairs, from its manifest."""
+    facts = run.manifest()["stages"].get("build", {}).get("facts", {})
+    return tuple(facts.get("languages", ()))

@@ -1,199 +1,179 @@
-"""What a comparison says, in plain sentences, each with the numbers it stands on."""
+"""What a comparison says, in plain sentences, each with the numbers it reports."""
 
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from spillover.core.config import CompareConfig
 from spillover.core.languages import UNKNOWN_LANGUAGE, language
-from spillover.stages.compare.format import Row, area_span, p_value, percent, pick, points, records, span
-from spillover.stages.compare.result import Comparison, Outcome, Sentence, Topic
+from spillover.core.tables import records
+from spillover.stages.compare.format import area_span, p_value, percent, points, span
+from spillover.stages.compare.result import Comparison, GroupChange, LanguageChange, Outcome, Sentence, Topic
 
-SPOKEN_KINDS = ("all", "training", "own")
+if TYPE_CHECKING:
+    import pandas as pd
+
+REPORTED_KINDS = ("all", "training", "own")
+TITLES = {"all": "All languages", "seen": "Trained-on languages", "unseen": "Unseen languages"}
 
 
-def outcome_of(delta: float, p: float, least: float, config: CompareConfig) -> Outcome:
-    """The outcome of a test. p: corrected. least: the minimum detectable effect."""
+def outcome_of(delta: float, p: float, detectable: float, config: CompareConfig) -> Outcome:
+    """The outcome of a test. p: corrected. detectable: the minimum detectable effect."""
     if math.isnan(delta) or math.isnan(p):
         return Outcome.UNDEFINED
     if p < 1 - config.level:
         return Outcome.IMPROVED if delta > 0 else Outcome.WORSE
-    return Outcome.NO_EVIDENCE if least <= config.effect else Outcome.UNDERPOWERED
+    return Outcome.NO_EVIDENCE if detectable <= config.effect else Outcome.UNDERPOWERED
 
 
 def verdict(comparison: Comparison) -> tuple[Sentence, ...]:
-    """The sentences of one comparison, the widest claim first."""
-    rows = comparison.groups[comparison.groups["kind"].isin(SPOKEN_KINDS)]
-    accuracy = records(rows[rows["metric"] == "accuracy"])
-    sentences = [_change(comparison, row) for row in accuracy]
+    """The sentences of one comparison, the most general claim first."""
+    changes = comparison.group_changes("accuracy", REPORTED_KINDS)
+    sentences = [_change(comparison, change) for change in changes]
     if len(comparison.languages) > 1:
         sentences.append(_single_languages(comparison))
-    sentences += [_split(comparison, row["group"]) for row in accuracy if row["kind"] != "own"]
-    sentences += _misread(comparison) + _one_answer(comparison)
+    sentences += [_split(comparison, change.group) for change in changes if change.kind != "own"]
+    sentences += _misread(comparison) + _constant_predictions(comparison)
     if comparison.guard:
         sentences.append(_guard(comparison))
-    general = accuracy[0]
-    if not math.isnan(general["languages_low"]):
+    general = changes[0]
+    if not math.isnan(general.languages_low):
         sentences.append(
             Sentence(
-                Topic.GENERAL.value,
-                f"As a claim about languages in general, these {general['languages']} being a sample: accuracy "
-                f"{points(general['delta'])} ({points(general['languages_low'])} to "
-                f"{points(general['languages_high'])}).",
+                Topic.GENERAL,
+                f"As a claim about languages in general, these {general.languages} being a sample: accuracy "
+                f"{points(general.delta)} ({span(general.languages_low, general.languages_high)}).",
                 _numbers(general, "delta", "languages_low", "languages_high", "languages_p"),
             )
         )
     return tuple(sentences)
 
 
-def _change(comparison: Comparison, row: Row) -> Sentence:
-    name = _group_name(row)
+def _change(comparison: Comparison, change: GroupChange) -> Sentence:
     ends = {
         Outcome.IMPROVED: "improved",
         Outcome.WORSE: "got worse",
         Outcome.NO_EVIDENCE: "no evidence of a change",
-        Outcome.UNDERPOWERED: f"underpowered, only a change of {100 * row['detectable']:.1f} points would be found",
+        Outcome.UNDERPOWERED: f"underpowered, the minimum detectable change is {100 * change.detectable:.1f} points",
         Outcome.UNDEFINED: "no test, there is one item",
     }
     return Sentence(
-        Topic.CHANGE.value,
-        f"{comparison.task}, {name}: accuracy {percent(row['before'])} → "
-        f"{percent(row['after'])} %, {points(row['delta'])} ({100 * comparison.level:.0f} % interval {span(row)}): "
-        f"{ends[row['verdict']]}.",
-        {"group": row["group"], "codes": row["codes"], "verdict": row["verdict"]}
-        | _numbers(row, "before", "after", "delta", "low", "high", "p", "holm_p", "detectable", "n"),
+        Topic.CHANGE,
+        f"{comparison.task}, {_group_name(change)}: accuracy {percent(change.before)} → {percent(change.after)} %, "
+        f"{points(change.delta)} ({100 * comparison.level:.0f} % interval {span(change.low, change.high)}): "
+        f"{ends[change.verdict]}.",
+        {"group": change.group, "codes": change.codes, "verdict": change.verdict.value}
+        | _numbers(change, "before", "after", "delta", "low", "high", "p", "holm_p", "detectable", "n"),
     )
 
 
-def _group_name(row: Row) -> str:
+def _group_name(change: GroupChange) -> str:
     """`17 unseen languages`, or the one language's name, or "all items" where no language is known."""
-    codes = row["codes"].split()
-    kind = {"all": "all", "seen": "trained-on", "unseen": "unseen"}.get(row["group"])
+    codes = change.codes.split()
+    kind = {"all": "all", "seen": "trained-on", "unseen": "unseen"}.get(change.group)
     if codes == [UNKNOWN_LANGUAGE]:
         return "all items"
     if len(codes) == 1:
         return language(codes[0]).name + (f" ({kind})" if kind in ("trained-on", "unseen") else "")
-    number = f"all {len(codes)}" if kind == "all" else f"{len(codes)} {kind or row['group']}"
+    number = f"all {len(codes)}" if kind == "all" else f"{len(codes)} {kind or change.group}"
     return f"{number} languages"
 
 
 def _single_languages(comparison: Comparison) -> Sentence:
-    rows = records(comparison.languages)
-    by_outcome: dict[str, list[Any]] = {}
-    for row in rows:
-        by_outcome.setdefault(row["verdict"], []).append(row)
+    changes = comparison.language_changes()
+    by_outcome: dict[Outcome, list[LanguageChange]] = {}
+    for change in changes:
+        by_outcome.setdefault(change.verdict, []).append(change)
     parts = []
-    for name in (Outcome.IMPROVED, Outcome.WORSE):
-        if name in by_outcome:
-            parts.append(
-                f"{name} {', '.join(row['language'] + ' ' + points(row['accuracy_delta']) for row in by_outcome[name])}"
-            )
-    parts += [
-        f"{name} {len(by_outcome[name])}"
-        for name in (Outcome.NO_EVIDENCE, Outcome.UNDERPOWERED, Outcome.UNDEFINED)
-        if name in by_outcome
-    ]
-    least = [row["detectable"] for row in rows if not math.isnan(row["detectable"])]
-    reach = (
-        f" One language needed about {100 * sorted(least)[len(least) // 2]:.0f} points to be found." if least else ""
-    )
+    for outcome in (outcome for outcome in Outcome if outcome in by_outcome):
+        rows = by_outcome[outcome]
+        changed = outcome in (Outcome.IMPROVED, Outcome.WORSE)
+        listed = ", ".join(f"{row.language} {points(row.accuracy_delta)}" for row in rows)
+        parts.append(f"{outcome} {listed if changed else len(rows)}")
+    detectable = sorted(change.detectable for change in changes if not math.isnan(change.detectable))
+    reach = ""
+    if detectable:
+        median = 100 * detectable[len(detectable) // 2]
+        reach = f" The minimum detectable change of one language is about {median:.0f} points."
+    keys = ("accuracy_delta", "accuracy_low", "accuracy_high", "mcnemar_mid_p", "holm_p", "bh_q", "detectable")
     return Sentence(
-        Topic.LANGUAGES.value,
-        f"Single languages after Holm's correction over {len(rows)}: {'; '.join(parts)}.{reach}",
-        {
-            row["language"]: {"verdict": row["verdict"]}
-            | _numbers(
-                row, "accuracy_delta", "accuracy_low", "accuracy_high", "mcnemar_mid_p", "holm_p", "bh_q", "detectable"
-            )
-            for row in rows
-        },
+        Topic.LANGUAGES,
+        f"Single languages after Holm's correction over {len(changes)}: {'; '.join(parts)}.{reach}",
+        {row.language: {"verdict": row.verdict.value} | _numbers(row, *keys) for row in changes},
     )
 
 
 def _split(comparison: Comparison, group: str) -> Sentence:
-    change, calibrated, bias, area = (
-        pick(comparison.groups, group, metric)
+    change, calibrated, bias, area = by_metric = [
+        comparison.group_change(group, metric)
         for metric in ("accuracy", "calibrated_accuracy", "prior_repair", "auroc")
-    )
+    ]
     name = _group_name(change)
-    numbers = {
-        metric: _numbers(row, "delta", "low", "high", "p")
-        for metric, row in (
-            ("accuracy", change),
-            ("prior_repair", bias),
-            ("calibrated_accuracy", calibrated),
-            ("auroc", area),
-        )
-    }
-    if math.isnan(calibrated["delta"]):
-        return Sentence(
-            Topic.SPLIT.value,
-            f"{name[0].upper()}{name[1:]}: these scores do not say what part is label bias.",
-            numbers,
-        )
+    name = name[0].upper() + name[1:]
+    numbers = {row.metric: _numbers(row, "delta", "low", "high", "p") for row in by_metric}
+    if math.isnan(calibrated.delta):
+        return Sentence(Topic.SPLIT, f"{name}: these scores do not show the label-bias component.", numbers)
     text = (
-        f"{name[0].upper()}{name[1:]}: {points(change['delta'])} is {points(bias['delta'])} ({span(bias)}) label "
-        f"bias and {points(calibrated['delta'])} ({span(calibrated)}) discrimination; AUROC {area['before']:.3f} → "
-        f"{area['after']:.3f}, {area_span(area)}."
+        f"{name}: {points(change.delta)} = label-bias component {points(bias.delta)} ({span(bias.low, bias.high)}) + "
+        f"calibrated component {points(calibrated.delta)} ({span(calibrated.low, calibrated.high)}); "
+        f"AUROC {area.before:.3f} → {area.after:.3f}, {area_span(area.delta, area.low, area.high)}."
     )
     if (
-        change["verdict"] == Outcome.IMPROVED
-        and bias["verdict"] == Outcome.IMPROVED
-        and calibrated["verdict"] != Outcome.IMPROVED
-    ):
+        change.verdict == bias.verdict == Outcome.IMPROVED
+        and calibrated.verdict != Outcome.IMPROVED
+    ):  # fmt: skip
         text += " The gain is reduced label bias: calibration alone would have given it."
-    if Outcome.IMPROVED == calibrated["verdict"] == area["verdict"]:
+    if calibrated.verdict == area.verdict == Outcome.IMPROVED:
         text += " The model discriminates better."
-    if area["verdict"] == Outcome.WORSE:
-        text += " The model discriminates less than before, whatever accuracy says."
-    return Sentence(Topic.SPLIT.value, text, numbers)
+    if area.verdict == Outcome.WORSE:
+        text += " The model discriminates less, whatever accuracy says."
+    return Sentence(Topic.SPLIT, text, numbers)
 
 
 def _misread(comparison: Comparison) -> list[Sentence]:
     """Languages whose accuracy rose while AUROC fell, or the reverse, both after Holm: there accuracy misleads."""
-    misread = {}
-    for row in records(comparison.languages):
-        rises = {Outcome.IMPROVED: 1, Outcome.WORSE: -1}.get(row["verdict"], 0)
-        if rises * row["auroc_delta"] < 0 and row["auroc_holm_p"] < 1 - comparison.level:
-            misread[row["language"]] = _numbers(row, "accuracy_delta", "auroc_delta", "prior_repair_delta")
+    signs = {Outcome.IMPROVED: 1, Outcome.WORSE: -1}
+    misread = [
+        change
+        for change in comparison.language_changes()
+        if signs.get(change.verdict, 0) * change.auroc_delta < 0 and change.auroc_holm_p < 1 - comparison.level
+    ]
     if not misread:
         return []
-    rows = (
-        f"{language(code).name} ({points(row['accuracy_delta'])}, label bias {points(row['prior_repair_delta'])}, "
-        f"AUROC {row['auroc_delta']:+.3f})"
-        for code, row in misread.items()
+    listed = ", ".join(
+        f"{language(row.language).name} ({points(row.accuracy_delta)}, label bias {points(row.prior_repair_delta)}, "
+        f"AUROC {row.auroc_delta:+.3f})"
+        for row in misread
     )
-    return [
-        Sentence(
-            Topic.MISREAD.value,
-            f"Accuracy alone misleads where it and AUROC moved in opposite directions: {', '.join(rows)}.",
-            misread,
-        )
-    ]
+    text = f"Accuracy alone misleads where it and AUROC moved in opposite directions: {listed}."
+    keys = ("accuracy_delta", "auroc_delta", "prior_repair_delta")
+    return [Sentence(Topic.MISREAD, text, {row.language: _numbers(row, *keys) for row in misread})]
 
 
-def _one_answer(comparison: Comparison) -> list[Sentence]:
-    """Languages in which one side gives one label to every item: accuracy there is the share of that label."""
+def _constant_predictions(comparison: Comparison) -> list[Sentence]:
+    """Languages in which one side predicts one label for every item: accuracy there is the share of that label."""
+    changes = comparison.language_changes()
     constant = {
-        side: {row["language"]: row[f"one_answer_{side}"] for row in records(comparison.languages)
-               if row[f"one_answer_{side}"]} for side in ("before", "after")
-    }  # fmt: skip
-    parts = [f"{side}: {_listed(answers, len(comparison.languages))}" for side, answers in constant.items() if answers]
+        "before": {row.language: row.one_answer_before for row in changes if row.one_answer_before},
+        "after": {row.language: row.one_answer_after for row in changes if row.one_answer_after},
+    }
+    parts = [f"{side}: {_listed(labels, len(changes))}" for side, labels in constant.items() if labels]
     if not parts:
         return []
-    text = f"Constant predictions, so that accuracy is the share of the one label given ({'; '.join(parts)})."
-    return [Sentence(Topic.CONSTANT.value, text, constant)]
+    text = f"Constant predictions, so that accuracy is the share of the predicted label ({'; '.join(parts)})."
+    return [Sentence(Topic.CONSTANT, text, constant)]
 
 
-def _listed(answers: dict[str, str], languages: int) -> str:
+def _listed(labels: Mapping[str, str], languages: int) -> str:
     """`positive in nl, sl; no label in de`."""
-    by_answer: dict[str, list[str]] = {}
-    for code, answer in answers.items():
-        by_answer.setdefault(answer, []).append(code)
+    by_label: dict[str, list[str]] = {}
+    for code, label in labels.items():
+        by_label.setdefault(label, []).append(code)
     return ", ".join(
-        f"{answer} in {f'all {languages}' if 1 < len(codes) == languages else ' '.join(codes)}"
-        for answer, codes in by_answer.items()
+        f"{label} in {f'all {languages}' if 1 < len(codes) == languages else ' '.join(codes)}"
+        for label, codes in by_label.items()
     )
 
 
@@ -205,25 +185,72 @@ def _guard(comparison: Comparison) -> Sentence:
     if math.isnan(guard.p):
         end = "cannot be tested with one item"
     elif guard.held:
-        end = f"held, any loss is below the margin of {margin:g} points (p {p_text})"
+        end = f"non-inferior, any loss is below the margin of {margin:g} points (p {p_text})"
     elif guard.lost:
         end = f"lost more than the margin of {margin:g} points"
     else:
-        end = f"not shown to hold: a loss of {margin:g} points is not excluded (p {p_text})"
-    text = f"{name}: {points(guard.delta)} (Tango's interval {span(vars(guard))}): {end}."
+        end = f"non-inferiority not shown, a loss of {margin:g} points is not excluded (p {p_text})"
+    text = f"{name}: {points(guard.delta)} (Tango's interval {span(guard.low, guard.high)}): {end}."
     numbers = dict(vars(guard))
-    if area := area_lost(comparison):
-        text += f" Its AUROC fell, {area_span(area)}: the model discriminates less, whatever accuracy says."
+    if area := auroc_loss(comparison):
+        change = area_span(area.delta, area.low, area.high)
+        text += f" Its AUROC fell, {change}: the model discriminates less, whatever accuracy says."
         numbers["auroc"] = _numbers(area, "delta", "low", "high", "p")
-    return Sentence(Topic.GUARD.value, text, numbers)
+    return Sentence(Topic.GUARD, text, numbers)
 
 
-def area_lost(comparison: Comparison) -> Row:
-    """The row of the reference language's AUROC where it got worse, else an empty one."""
-    groups = comparison.groups
-    rows = records(groups[(groups["kind"] == "reference") & (groups["metric"] == "auroc")])
-    return rows[0] if rows and rows[0]["verdict"] == Outcome.WORSE else {}
+def auroc_loss(comparison: Comparison) -> GroupChange | None:
+    """The change of the reference language's AUROC where it got worse, else None."""
+    return next(
+        (row for row in comparison.group_changes("auroc", ("reference",)) if row.verdict == Outcome.WORSE), None
+    )
 
 
-def _numbers(row: Row, *keys: str) -> dict[str, Any]:
-    return {key: row[key].item() if hasattr(row[key], "item") else row[key] for key in keys}
+def seed_sentences(seeds: pd.DataFrame, arm: str) -> list[Sentence]:
+    """A sentence per group on the pooled estimate of an arm's seeds; none where the arm has one seed. seeds: see
+    `contrasts.SEED_COLUMNS`."""
+    rows = seeds[(seeds["arm"] == arm) & (seeds["metric"] == "accuracy") & seeds["kind"].isin(("all", "training"))]
+    return [
+        Sentence(
+            Topic.SEEDS,
+            f"{TITLES[row['group']]}, over {row['seeds']} seeds: accuracy {points(row['delta'])} "
+            f"({span(row['low'], row['high'])}), with the standard error of items "
+            f"({100 * row['items_error']:.1f} points) and the spread between seeds "
+            f"({100 * row['seed_deviation']:.1f} points) both included: {row['verdict']}.",
+            row,
+        )
+        for row in records(rows)
+    ]
+
+
+def contrast_sentences(contrasts: pd.DataFrame, arm: str) -> list[Sentence]:
+    """A sentence per other arm and group. contrasts: see `contrasts.CONTRAST_COLUMNS`."""
+    table = contrasts[contrasts["kind"].isin(("all", "training"))]
+    return [
+        _contrast(str(other), str(group), {row["metric"]: row for row in records(rows)}, arm)
+        for (other, group), rows in table.groupby(["against", "group"], sort=False)
+    ]
+
+
+def _contrast(other: str, group: str, rows: Mapping[str, Mapping[str, Any]], arm: str) -> Sentence:
+    change, calibrated, area = (rows[metric] for metric in ("accuracy", "calibrated_accuracy", "auroc"))
+    ends = {Outcome.IMPROVED: f"{arm} beats {other}", Outcome.WORSE: f"{other} beats {arm}"}
+    end = ends.get(change["verdict"], f"no evidence that {arm} beats {other}")
+    if change["verdict"] == Outcome.UNDERPOWERED:
+        end += f" (underpowered, the minimum detectable difference is {100 * change['detectable']:.1f} points)"
+    return Sentence(
+        Topic.PLACEBO,
+        f"{TITLES[group]}, {arm} against {other}: accuracy {points(change['delta'])} "
+        f"({span(change['low'], change['high'])}), calibrated {points(calibrated['delta'])} "
+        f"({span(calibrated['low'], calibrated['high'])}), "
+        f"AUROC {area_span(area['delta'], area['low'], area['high'])}: {end}.",
+        {"against": other, "group": group, "verdict": change["verdict"]}
+        | {
+            metric: {key: float(rows[metric][key]) for key in ("delta", "low", "high", "p", "holm_p")}
+            for metric in ("accuracy", "calibrated_accuracy", "auroc")
+        },
+    )
+
+
+def _numbers(row: GroupChange | LanguageChange, *keys: str) -> dict[str, float]:
+    return {key: getattr(row, key) for key in keys}

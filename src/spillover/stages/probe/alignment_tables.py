@@ -45,9 +45,8 @@ from spillover.stats.geometry import (
     svcca_contributions,
     svcca_shuffled,
 )
-from spillover.stats.intervals import percentiles
 from spillover.stats.nulls import share_explained, shuffled_orders
-from spillover.stats.resampling import item_weights, resampled_means
+from spillover.stats.resampling import item_weights, percentile_interval, resampled_means
 from spillover.stats.similarity import TIE, cosines, csls, margins, mexa_hits, retrieval_hits
 
 if TYPE_CHECKING:
@@ -347,7 +346,7 @@ def _interval(values: Floats, weights: Floats, level: float) -> tuple[Floats, Fl
     """Percentile intervals of the bootstrap over items, [pairs, measures] each. Where all items agree, the bootstrap
     has no width: there a hit rate has Wilson's interval."""
     n, mean = values.shape[-1], values.mean(axis=-1)
-    low, high = percentiles(resampled_means(np.moveaxis(values, -1, 0), weights), level)
+    low, high = percentile_interval(resampled_means(np.moveaxis(values, -1, 0), weights), level)
     width = wilson_width(n, level)
     low = np.where(IS_HIT_RATE & (mean == 1), 1 - width, low)
     high = np.where(IS_HIT_RATE & (mean == 0), width, high)

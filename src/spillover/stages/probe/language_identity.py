@@ -23,9 +23,8 @@ from spillover.core.tables import Column
 from spillover.core.types import Floats, Progress, no_progress
 from spillover.stages.probe.columns import CLEARS, ITEMS, LAYER, POOLING, REASON, null_columns
 from spillover.stages.probe.parallel_states import ParallelStates, ReadStates
-from spillover.stats.intervals import percentile
 from spillover.stats.nulls import share_explained
-from spillover.stats.resampling import item_weights, resampled_means
+from spillover.stats.resampling import item_weights, percentile_interval, resampled_means
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -173,7 +172,7 @@ def _separation(centred: Floats, labels: NDArray[np.int64]) -> Floats:
 def _estimate(values: Floats, weights: Floats, level: float) -> dict[str, float]:
     """The measure of the true labels with its bootstrap interval over items."""
     by_item = values[0].mean(axis=0)
-    low, high = percentile(resampled_means(by_item, weights), level)
+    low, high = percentile_interval(resampled_means(by_item, weights), level)
     return {"value": float(by_item.mean()), "low": low, "high": high}
 
 

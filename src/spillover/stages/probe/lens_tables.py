@@ -17,9 +17,8 @@ from spillover.core.types import Floats
 from spillover.stages.probe.columns import EXAMPLE_ID, ITEMS, LANGUAGE, LAYER, REASON, SHARE, with_interval
 from spillover.stages.probe.lens_targets import LensTargets
 from spillover.stages.probe.state_store import SavedStates
-from spillover.stats.intervals import percentiles
 from spillover.stats.nulls import share_explained
-from spillover.stats.resampling import item_weights, resampled_means
+from spillover.stats.resampling import item_weights, percentile_interval, resampled_means
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -147,7 +146,7 @@ def _target_set(
     rank = measured["rank"][:, :, k]
     columns["rank"] = np.median(rank, axis=0)
     medians = np.array([_weighted_median(rank, row) for row in weights])
-    columns["rank_low"], columns["rank_high"] = percentiles(medians, LEVEL)
+    columns["rank_low"], columns["rank_high"] = percentile_interval(medians, LEVEL)
     tokens = np.array(targets.n_tokens[k], dtype=np.float64)[gold_index].mean()
     return pd.DataFrame(columns).assign(
         tokens=tokens, shared_tokens=targets.n_shared[k], n=len(gold_index), reason=reason
@@ -159,7 +158,7 @@ def _with_intervals(values: Mapping[str, Floats], weights: Floats) -> dict[str, 
     columns: dict[str, Floats] = {}
     for name, rows in values.items():
         columns[name] = rows.mean(axis=0)
-        columns[f"{name}_low"], columns[f"{name}_high"] = percentiles(resampled_means(rows, weights), LEVEL)
+        columns[f"{name}_low"], columns[f"{name}_high"] = percentile_interval(resampled_means(rows, weights), LEVEL)
     return columns
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from spillover.core.languages import language, reference_language
+from spillover.stages.compare.result import Outcome
 from spillover.stages.report.charts import BLUE, FADED, GREEN, GREY, ORANGE, Figure, columns, slug
 
 if TYPE_CHECKING:
@@ -252,7 +253,8 @@ def transfer_figure(runs: list[tuple[str, Comparison]]) -> Figure:
     ]
     rows = pd.concat(parts, ignore_index=True)
     rows = rows.assign(
-        name=[language(code).name for code in rows["language"]], found=rows["verdict"].isin(("improved", "got worse")),
+        name=[language(code).name for code in rows["language"]],
+        found=rows["verdict"].isin((Outcome.IMPROVED.value, Outcome.WORSE.value)),
         text=rows["change"].map(lambda value: f"{value:+.0f}"),
     )  # fmt: skip
     most = max(float(rows["change"].abs().max()), 1e-9)

@@ -13,8 +13,8 @@ from spillover.core.errors import ConfigError
 from spillover.core.files import as_data_error, atomic
 from spillover.core.languages import language
 from spillover.core.runs import Run, existing_run
-from spillover.stages.compare.stage import FOLDER as COMPARE
-from spillover.stages.compare.stage import read_comparisons
+from spillover.stages.compare.comparison_files import FOLDER as COMPARE
+from spillover.stages.compare.comparison_files import read_comparisons
 from spillover.stages.report.change_charts import change_figure, contrast_figure, seeds_figure, split_figure
 from spillover.stages.report.charts import Figure, columns, of_all_models, styled, svg
 from spillover.stages.report.language_figures import language_figures

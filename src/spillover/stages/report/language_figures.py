@@ -63,8 +63,8 @@ def language_figures(run: Run) -> list[Figure]:
             Figure(
                 "flipped-predictions",
                 items_chart(items),
-                "How far items moved, by whether their predictions flipped: mean and standard error per language. Where "
-                "the colours are separated, moving and flipping go together; which causes which this cannot say.",
+                "How far items moved, by whether their predictions flipped: mean and standard error per language. "
+                "Where the colours are separated, moving and flipping go together; which causes which this cannot say.",
                 _flip_counts(items),
             )
         )

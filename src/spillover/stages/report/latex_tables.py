@@ -6,9 +6,9 @@ from pathlib import Path
 
 from spillover.core.files import atomic
 from spillover.core.runs import existing_run
+from spillover.stages.compare.comparison_files import FOLDER as COMPARE
+from spillover.stages.compare.comparison_files import read_comparisons
 from spillover.stages.compare.latex import to_latex
-from spillover.stages.compare.stage import FOLDER as COMPARE
-from spillover.stages.compare.stage import read_comparisons
 
 
 def write_latex(path: Path | str) -> Path:

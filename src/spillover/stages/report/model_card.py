@@ -14,10 +14,11 @@ from spillover.core.errors import RunError
 from spillover.core.files import atomic
 from spillover.core.languages import language
 from spillover.core.runs import Run, existing_run
+from spillover.stages.compare.comparison_files import FOLDER as COMPARE
+from spillover.stages.compare.comparison_files import read_comparisons
 from spillover.stages.compare.format import p_value, percent, points
 from spillover.stages.compare.result import Comparison
-from spillover.stages.compare.stage import FOLDER as COMPARE
-from spillover.stages.compare.stage import read_comparisons, training_languages
+from spillover.stages.compare.stage import training_languages
 from spillover.stages.report.score_summaries import read_all_evaluations
 from spillover.stages.train.push import Weights, base_name, public_name
 

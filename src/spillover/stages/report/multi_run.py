@@ -9,9 +9,10 @@ from spillover.core.config import REAL_ARM
 from spillover.core.files import as_data_error
 from spillover.core.languages import language
 from spillover.core.runs import Run
+from spillover.stages.compare.comparison_files import FOLDER as COMPARE
+from spillover.stages.compare.comparison_files import read_comparisons
 from spillover.stages.compare.result import Comparison
-from spillover.stages.compare.stage import FOLDER as COMPARE
-from spillover.stages.compare.stage import read_comparisons, training_languages
+from spillover.stages.compare.stage import training_languages
 from spillover.stages.report.change_charts import transfer_figure
 from spillover.stages.report.charts import Figure
 

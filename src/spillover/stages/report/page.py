@@ -176,7 +176,7 @@ def _part(
         "figures": dict.fromkeys(("split", "placebo", "seeds"))
         | {figure.name.partition("-")[0]: drawn(figure) for figure in rest},
         "rows": found.languages.to_dict("records"),
-        "groups": [row | {"group": group_title(row)} for row in found.groups.to_dict("records")],
+        "groups": [row | {"group": group_title(row["group"], row["kind"])} for row in found.groups.to_dict("records")],
         "csv": base64.b64encode(found.languages.to_csv(index=False).encode()).decode(),
         "items": changed and changed | {"names": names},
         "contrasts": found.contrasts is not None,

@@ -13,7 +13,7 @@ from spillover.core.types import Evaluation, Finding
 from spillover.stages.compare.format import area_span, points
 from spillover.stages.compare.result import Outcome
 from spillover.stages.compare.stage import training_languages
-from spillover.stages.compare.verdict import area_lost
+from spillover.stages.compare.verdict import auroc_loss
 from spillover.stages.report.score_summaries import at_chance, one_label
 from spillover.stats.summary import Summary
 
@@ -84,9 +84,9 @@ def _of_numbers(found: Comparison, after: Sequence[Summary]) -> list[Warned]:
                 f"{name} fell by {points(-found.guard.delta)[1:]} points, more than the {margin:g} that it may lose."
             )
         )
-    if area := area_lost(found):
-        name = language(area["codes"]).name
-        given.append(Warned(f"{name}'s AUROC fell, {area_span(area)}: the model discriminates less than before."))
+    if area := auroc_loss(found):
+        name, change = language(area.codes).name, area_span(area.delta, area.low, area.high)
+        given.append(Warned(f"{name}'s AUROC fell, {change}: the model discriminates less than before."))
     group = found.groups[(found.groups["metric"] == "accuracy") & found.groups["group"].isin(("all", "unseen"))]
     least = group.iloc[-1]
     if least["verdict"] == Outcome.UNDERPOWERED:

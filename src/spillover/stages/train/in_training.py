@@ -37,7 +37,7 @@ from spillover.models.engine import label_scores, open_engine
 from spillover.models.load import Model
 from spillover.stages.train.adapters import INITIAL, save_adapter
 from spillover.stats.contributions import contributions_of
-from spillover.stats.intervals import noninferiority_test
+from spillover.stats.significance import noninferiority_test
 from spillover.stats.similarity import mexa
 from spillover.stats.summary import auroc, measures
 from spillover.tasks.benchmark import Benchmark, open_benchmark
