@@ -15,7 +15,6 @@ from spillover.models.fast.lora_kernel import compute_in_base_precision
 from spillover.models.fast.packed_attention import NAME, packed
 from spillover.models.fast.sliced_loss import SummedCrossEntropy
 from spillover.stages.build.pairs import build_pairs
-from spillover.stages.train import tokenize as rows_file
 from spillover.stages.train.adapters import with_adapter
 from spillover.stages.train.packing import collate, fill_parts, into_parts, texts_of
 from spillover.stages.train.stage import train
@@ -205,18 +204,3 @@ def test_batches_hold_texts_of_nearly_one_length_in_an_order_that_epochs_change(
     assert list(sampler) != first
     spreads = [np.ptp([lengths[i] for i in first[start : start + 16]]) for start in range(16, 384, 16)]
     assert np.mean(spreads) < 60
-
-
-def test_tokens_of_many_pairs_are_kept_and_read_again(tiny, pairs, tmp_path, monkeypatch):
-    monkeypatch.setenv("SPILLOVER_CACHE", str(tmp_path))
-    fresh = tokenize_pairs(tiny, pairs, CONFIG)
-    monkeypatch.setattr(rows_file, "KEPT_FROM", 1)
-    assert tokenize_pairs(tiny, pairs, CONFIG) == fresh
-    (path,) = (tmp_path / "tokens").iterdir()
-    monkeypatch.setattr(rows_file, "_tokens", lambda *_: pytest.fail("tokenised again"))
-    assert tokenize_pairs(tiny, pairs, CONFIG) == fresh
-    path.write_bytes(path.read_bytes()[:100])
-    with pytest.raises(pytest.fail.Exception):
-        tokenize_pairs(tiny, pairs, CONFIG)
-    with pytest.raises(pytest.fail.Exception):
-        tokenize_pairs(tiny, pairs[:-1], CONFIG)

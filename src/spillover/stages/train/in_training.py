@@ -35,7 +35,7 @@ from spillover.core.languages import language, reference_language
 from spillover.core.types import Example, LabelScores, Progress, Prompt, no_progress
 from spillover.models.engine import label_scores, open_engine
 from spillover.models.load import Model
-from spillover.stages.train.adapters import INITIAL, save_adapter
+from spillover.stages.train.adapters import save_adapter
 from spillover.stats.contributions import contributions_of
 from spillover.stats.intervals import noninferiority_test
 from spillover.stats.similarity import mexa
@@ -362,7 +362,7 @@ class EvalCallback(transformers.TrainerCallback):  # type: ignore[misc]  # trans
     def _keep(self, state: Any, model: Any) -> None:
         """Two are kept: if the newest checkpoint is damaged, the training resumes from the one before."""
         if state.is_world_process_zero:
-            save_adapter(model, self.base, self.folder / f"best-{state.global_step}", self.folder.parent / INITIAL)
+            save_adapter(model, self.base, self.folder / f"best-{state.global_step}")
             best = sorted(self.folder.glob("best-*"), key=lambda path: int(path.name.rpartition("-")[2]))
             for old in best[:-2]:
                 shutil.rmtree(old)
