@@ -9,7 +9,7 @@ import torch
 from spillover.core.config import BuildConfig, ModelConfig, TrainConfig
 from spillover.models.load import attach_adapter, load_model
 from spillover.models.local import LocalEngine
-from spillover.stages.build.pairs import build_pairs
+from spillover.stages.build import build_pairs
 from spillover.stages.train import stage
 from spillover.stages.train.adapters import METHOD_OPTIONS
 from spillover.stages.train.merge import merge

@@ -14,7 +14,7 @@ from transformers.integrations import integration_utils
 
 from spillover.core.config import BuildConfig, TrainConfig
 from spillover.core.errors import ConfigError
-from spillover.stages.build.pairs import build_pairs
+from spillover.stages.build import build_pairs
 from spillover.stages.train.in_training import EvalCallback, EvalSnapshot, GuardResult, LanguageMeasures, best_step
 from spillover.stages.train.stage import train
 from spillover.stages.train.trainer import CompletionTrainer

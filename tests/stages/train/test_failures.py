@@ -15,7 +15,8 @@ import torch
 
 from spillover.core.config import BuildConfig, TrainConfig
 from spillover.core.errors import DataError, ModelError, RunError
-from spillover.stages.build.pairs import build_pairs, write_pairs
+from spillover.stages.build import build_pairs
+from spillover.stages.build.pairs import write_pairs
 from spillover.stages.train import stage as lora
 from spillover.stages.train.checkpoints import last_checkpoint
 from spillover.stages.train.stage import train

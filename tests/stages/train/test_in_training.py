@@ -205,7 +205,7 @@ def test_a_fall_of_a_tenth_is_seen(data):
 
 
 def test_python_trains_and_evaluates_by_its_public_names(data, tmp_path):
-    pairs = spillover.build_pairs("sentiment", languages=["de"], data=data)
+    pairs = spillover.build_pairs(spillover.open_benchmark("sentiment", data=data), languages=["de"])
     config = TrainConfig(
         eval_every=2, eval_items=6, eval_reference_items=20, rank=2, epochs=1, batch=10, learning_rate=1e-2
     )

@@ -14,7 +14,7 @@ from spillover.models.fast import sliced_loss as loss_file
 from spillover.models.fast.lora_kernel import compute_in_base_precision
 from spillover.models.fast.packed_attention import NAME, packed
 from spillover.models.fast.sliced_loss import SummedCrossEntropy
-from spillover.stages.build.pairs import build_pairs
+from spillover.stages.build import build_pairs
 from spillover.stages.train.adapters import with_adapter
 from spillover.stages.train.packing import collate, fill_parts, into_parts, texts_of
 from spillover.stages.train.stage import train

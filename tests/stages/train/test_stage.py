@@ -14,7 +14,7 @@ from spillover.core.config import BuildConfig, TrainConfig
 from spillover.core.errors import ConfigError, DataError, ModelError
 from spillover.models.load import attach_adapter
 from spillover.models.local import LocalEngine
-from spillover.stages.build.pairs import build_pairs
+from spillover.stages.build import build_pairs
 from spillover.stages.train import stage as lora
 from spillover.stages.train.stage import train
 from spillover.stages.train.tokenize import IGNORE, tokenize_pairs
