@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from torch import Tensor
@@ -44,7 +45,7 @@ def group_by_length(lengths: Sequence[int]) -> list[range]:
     for i, length in enumerate(lengths):
         if not starts or lengths[starts[-1]] - length > WASTE * lengths[starts[-1]]:
             starts.append(i)
-    return [range(start, stop) for start, stop in zip(starts, [*starts[1:], len(lengths)], strict=True)]
+    return [range(start, stop) for start, stop in pairwise([*starts, len(lengths)])]
 
 
 def fold(states: Tensor, segment: Segment) -> Tensor:

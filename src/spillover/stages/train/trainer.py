@@ -131,10 +131,10 @@ class CompletionTrainer(transformers.Trainer):  # type: ignore[misc]  # transfor
         if not plain._can_set_attn_implementation():
             return False
         with torch.no_grad():
-            whole = self._summed_loss(self.model, pad(texts))
+            whole = self.summed_loss(self.model, pad(texts))
             plain.set_attn_implementation(NAME)
             try:
-                apart = float((self._summed_loss(self.model, pack(texts)) - whole).abs() / whole.abs())
+                apart = float((self.summed_loss(self.model, pack(texts)) - whole).abs() / whole.abs())
                 reason = "" if apart <= PACKED_TOLERANCE.get(plain.dtype, 3e-2) else f"its loss is {apart:.2g} off"
             except (UnsupportedAttention, TypeError, RuntimeError, ValueError) as error:
                 reason = str(error).splitlines()[0][:120]
@@ -176,7 +176,7 @@ class CompletionTrainer(transformers.Trainer):  # type: ignore[misc]  # transfor
     ) -> Any:
         """Summed natural-log loss of a part's completion tokens over `num_items_in_batch`, the tokens of the whole
         batch; its own when None. ModelError names the pairs of a loss that is not a number."""
-        total = self._summed_loss(model, inputs)
+        total = self.summed_loss(model, inputs)
         ids = [self.ids[number] for number in inputs.numbers]
         mean = total.detach() / max(1, len(inputs.targets))
         check_loss(mean, self.vocabulary, ids, Path(self.args.output_dir))
@@ -185,7 +185,7 @@ class CompletionTrainer(transformers.Trainer):  # type: ignore[misc]  # transfor
             loss = loss * self.accelerator.num_processes  # gradients are averaged over processes
         return (loss, {"loss": loss}) if return_outputs else loss
 
-    def _summed_loss(self, model: Any, part: Part) -> torch.Tensor:
+    def summed_loss(self, model: Any, part: Part) -> torch.Tensor:
         plain = self.accelerator.unwrap_model(model)
         plain = plain.get_base_model() if hasattr(plain, "get_base_model") else plain
         options = {"input_ids": part.ids, "use_cache": False}
