@@ -19,7 +19,8 @@ from pathlib import Path
 
 from spillover.core.config import BuildConfig
 from spillover.models.load import packaged_folder
-from spillover.stages.build.pairs import build_pairs
+from spillover.stages.build import build_pairs
+from spillover.tasks.benchmark import open_benchmark
 
 HERE = Path(__file__).parent
 SOURCES = ["zh", "de", "es", "it", "sw"]
@@ -30,7 +31,7 @@ def make_rows(data: str, rows: int) -> list[dict]:
         pairs = build_pairs("sentiment", languages="all", config=BuildConfig(overlap="drop"))[:rows]
     else:
         config = BuildConfig(pairs=-(-rows // len(SOURCES)), overlap="drop")
-        pairs = build_pairs("nli", languages=SOURCES, data=data, config=config)[:rows]
+        pairs = build_pairs(open_benchmark("nli", data=data), languages=SOURCES, config=config)[:rows]
     return [{"id": pair.id, "prompt": pair.prompt, "completion": pair.completion} for pair in pairs]
 
 

@@ -62,7 +62,7 @@ def ours(model: str, rows: list[dict], folder: str, watch: Watch) -> None:
     from spillover.core.config import TrainConfig
     from spillover.core.types import TrainingPair
     from spillover.models.load import load_model
-    from spillover.stages.train import stage as lora
+    from spillover.stages.train import stage
 
     base = load_model(model, dtype="bfloat16", device="cpu")
     pairs = [TrainingPair(row["id"], "", "", row["prompt"], row["completion"]) for row in rows]
@@ -70,13 +70,13 @@ def ours(model: str, rows: list[dict], folder: str, watch: Watch) -> None:
         rank=RANK, alpha=ALPHA, batch=BATCH, epochs=1, learning_rate=RATE, schedule="constant_with_warmup", warmup=0,
         validation=0, checkpoint_steps=10_000,
     )  # fmt: skip
-    made = lora.CompletionTrainer.__init__
+    construct = stage.CompletionTrainer.__init__
 
     def with_clock(self, *, callbacks, **options):
-        made(self, callbacks=[*callbacks, callback(watch)], **options)
+        construct(self, callbacks=[*callbacks, callback(watch)], **options)
 
-    lora.CompletionTrainer.__init__ = with_clock
-    lora.train(base, pairs, out=folder, config=config)
+    stage.CompletionTrainer.__init__ = with_clock
+    stage.train(base, pairs, out=folder, config=config)
 
 
 def trl(model: str, rows: list[dict], folder: str, watch: Watch) -> None:

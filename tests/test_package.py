@@ -30,7 +30,7 @@ def test_help_loads_no_torch():
 
 
 def test_compare_and_report_load_no_torch():
-    code = "import spillover.stages.compare.stage, spillover.stages.report.page, spillover.stages.audit.stage, spillover.stages.build.pairs, sys\nprint('torch' in sys.modules)"
+    code = "import spillover.stages.compare.stage, spillover.stages.report.page, spillover.stages.audit.stage, spillover.stages.build, sys\nprint('torch' in sys.modules)"
     assert fresh(code) == "False"
 
 

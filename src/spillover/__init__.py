@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from spillover.models.load import load_model
     from spillover.pipeline import run
     from spillover.stages.audit import audit
-    from spillover.stages.build.pairs import build_pairs
+    from spillover.stages.build import build_pairs
     from spillover.stages.compare import compare
     from spillover.stages.evaluate.score_tables import read_evaluation
     from spillover.stages.evaluate.stage import evaluate
@@ -32,7 +32,7 @@ __version__ = version("spillover")
 
 _HOMES = {
     "audit": "spillover.stages.audit",
-    "build_pairs": "spillover.stages.build.pairs",
+    "build_pairs": "spillover.stages.build",
     "compare": "spillover.stages.compare",
     "evaluate": "spillover.stages.evaluate.stage",
     "in_training_evaluation": "spillover.stages.train.in_training",

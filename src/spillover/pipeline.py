@@ -20,13 +20,12 @@ from spillover.core.runs import Run, open_run
 from spillover.core.types import Progress, Prompt, TrainingPair, no_progress
 from spillover.stages.audit import audit_run
 from spillover.stages.audit.findings import refuse_errors
-from spillover.stages.build.pairs import build, source_languages
+from spillover.stages.build.stage import build_run, source_languages
 from spillover.stages.compare import compare_run
 from spillover.stages.compare.result import Comparison
 from spillover.stages.compare.stage import training_languages
 from spillover.stages.report.page import report
-from spillover.tasks.benchmark import TRAIN, Benchmark, benchmark_of
-from spillover.tasks.examples import language_files
+from spillover.tasks.benchmark import Benchmark, benchmark_of, training_benchmark
 from spillover.tasks.wording import load_task
 
 if TYPE_CHECKING:
@@ -66,13 +65,14 @@ def run(
     from spillover.stages.probe.stage import probe
 
     benchmarks = open_benchmarks(config)
+    questions = open_training_benchmark(config)
     folder = claim(config, Path(out))
     for other in earlier:
         _reuse_base_scores(config, folder, other)
     findings = audit_run(folder, benchmarks, config=config.audit, progress=progress)
     if config.audit.stop:
         refuse_errors(findings)
-    pairs = build(folder, config.build, data=config.data, seed=config.seed)
+    pairs = build_run(folder, questions, config.build, seed=config.seed)
     seen = training_languages(folder)
     evaluation = training_evaluation(config, benchmarks[0], seen)
     progress("load the model", 0, 1)
@@ -108,17 +108,22 @@ def _reuse_base_scores(config: RunConfig, folder: Run, earlier: Path) -> None:
 
 def open_benchmarks(config: RunConfig) -> tuple[Benchmark, ...]:
     """The benchmark of each task of the config. The mistakes that need no model are found here, before anything is
-    written: tasks, languages, label sets, build inputs."""
-    if not config.build.files:
-        training = load_task(config.build.task)
-        files = language_files(config.data, training, TRAIN)
-        source_languages(config.build, files, where=f"build.sources in {config.data}")
-    if config.build.off_domain:
-        load_task(config.build.off_domain)
+    written: tasks, languages, label sets."""
     benchmarks = tuple(benchmark_of(config, task) for task in config.tasks)
     for benchmark in benchmarks:
         benchmark.check_labels(config.evaluate.labels)
     return benchmarks
+
+
+def open_training_benchmark(config: RunConfig) -> Benchmark:
+    """The benchmark whose training questions become pairs. Mistakes in the build section are found here, before
+    anything is written."""
+    questions = training_benchmark(config)
+    if not config.build.files:
+        source_languages(questions, config.build)
+    if config.build.off_domain:
+        load_task(config.build.off_domain)
+    return questions
 
 
 def claim(config: RunConfig, out: Path) -> Run:

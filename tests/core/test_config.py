@@ -116,3 +116,8 @@ def test_every_key_has_a_description_and_a_type():
 def test_the_page_of_the_config_is_up_to_date():
     page = Path(__file__).parents[2] / "docs" / "config.md"
     assert page.read_text(encoding="utf-8") == config_page(), "python -m spillover.core.config > docs/config.md"
+
+
+def test_a_removed_adapter_method_is_refused_with_those_there_are():
+    with pytest.raises(ConfigError, match=r"train\.method: input should be 'lora', 'rslora' or 'dora', found 'pissa'"):
+        load_config(train__method="pissa")

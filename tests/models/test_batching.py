@@ -8,7 +8,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spillover.models.batching import WASTE, Item, fill_batches, pack
+from spillover.models.batching import Item, fill_batches, pack
+from spillover.models.fast.segments import WASTE
 from spillover.models.label_tokens import label_tree
 
 LABELS = st.lists(st.lists(st.integers(5, 8), min_size=1, max_size=4).map(tuple), min_size=2, max_size=4, unique=True)

@@ -192,7 +192,7 @@ def test_out_of_memory_halves_the_batches_and_goes_on(tiny, demo_prompts, monkey
 
     monkeypatch.setattr(LocalEngine, "_score", scarce)
     np.testing.assert_allclose(scores(tiny, prompts), expected, atol=EXACT)
-    assert "out of memory: going on with 2048 tokens a batch" in caplog.text
+    assert "out of memory: continuing with 2048 tokens a batch" in caplog.text
 
 
 def test_out_of_memory_on_one_item_alone_is_an_error(tiny, demo_prompts, monkeypatch):
@@ -244,7 +244,7 @@ def test_nan_logits_are_named_by_item(demo_prompts):
     model = make_model()
     with torch.no_grad():
         model.module.model.norm.weight.fill_(float("nan"))
-    with pytest.raises(ModelError, match="answers NaN for en items sentiment-demo-"):
+    with pytest.raises(ModelError, match="non-finite scores for en items sentiment-demo-"):
         scores(model, demo_prompts("sentiment", "en"))
 
 

@@ -28,10 +28,11 @@ def build(
     """Question-translation pairs: <out>/build/pairs.jsonl."""
     from spillover.core.runs import open_run
     from spillover.stages.build.formats import check_format, export
-    from spillover.stages.build.pairs import build as build_stage
+    from spillover.stages.build.stage import build_run
+    from spillover.tasks.benchmark import training_benchmark
 
     check_format(format_, end_of_text)
-    made = build_stage(open_run(out), config.build, data=config.data, seed=config.seed)
-    print(f"wrote {out / 'build' / 'pairs.jsonl'} ({len(made)} pairs)")
+    pairs_written = build_run(open_run(out), training_benchmark(config), config.build, seed=config.seed)
+    print(f"wrote {out / 'build' / 'pairs.jsonl'} ({len(pairs_written)} pairs)")
     if format_:
-        print(f"wrote {export(out / 'build', made, format_, config, end=end_of_text)}")
+        print(f"wrote {export(out / 'build', pairs_written, format_, config, end=end_of_text)}")

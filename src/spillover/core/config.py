@@ -157,9 +157,8 @@ class TrainConfig(Section):
     """LoRA tuning. The defaults are the gentlest recipe of those measured on the packaged model (EXPERIMENTS.md); the
     paper's own, with 5e-5 and three epochs, is examples/paper.yaml."""
 
-    method: Literal["lora", "rslora", "dora", "pissa", "olora", "orthogonal"] = "lora"
-    """Adapter, by peft's name for it. pissa and olora change the base's weights; they are saved as plain LoRA of twice
-    the rank."""
+    method: Literal["lora", "rslora", "dora"] = "lora"
+    """Adapter, by peft's name for it."""
     rank: Count = 8
     """Rank of the adapter."""
     alpha: Positive = 16.0

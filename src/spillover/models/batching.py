@@ -14,11 +14,8 @@ import numpy as np
 import torch
 
 from spillover.core.types import Prompt
-from spillover.models.fast.prefix_attention import Segment
+from spillover.models.fast.segments import Segment, group_by_length
 from spillover.models.label_tokens import LabelTree, TokenizedPrompt, common_prefix_length, label_tree
-
-# A segment may waste this share of its width on padding: fewer, larger calls cost less than the tokens.
-WASTE = 1 / 24
 
 
 @dataclass(frozen=True)
@@ -107,7 +104,8 @@ def pack(items: Sequence[Item], prefix: int, device: torch.device) -> Row:
     ids: list[int] = []
     positions: list[int] = []
     segments, ends, nodes = [], [], []
-    for group in _groups(items):
+    for indices in group_by_length([item.size for item in items]):
+        group = [items[i] for i in indices]
         start, width = len(ids), group[0].size
         for item in group:
             at, length = len(ids), len(item.body)
@@ -126,18 +124,6 @@ def pack(items: Sequence[Item], prefix: int, device: torch.device) -> Row:
         tuple(ends),
         tuple(nodes),
     )
-
-
-def _groups(items: Sequence[Item]) -> Iterator[list[Item]]:
-    """Neighbours that waste little when they are padded to the first of them."""
-    group: list[Item] = []
-    for item in items:
-        if group and group[0].size - item.size > WASTE * group[0].size:
-            yield group
-            group = []
-        group.append(item)
-    if group:
-        yield group
 
 
 def _visible(group: Sequence[Item], width: int, device: torch.device) -> torch.Tensor | None:

@@ -15,10 +15,10 @@ from spillover.models.local import LocalEngine
 
 
 class Engine(Protocol):
-    """Anything that scores label words and hands out hidden states of the same pass."""
+    """Anything that scores label words and returns hidden states of the same pass."""
 
     def plan(self, prompts: Sequence[Prompt]) -> Plan:
-        """What will be computed for these prompts, which share what they begin with."""
+        """What will be computed for these prompts, which share a prefix."""
 
     def tokens_per_second(self, plan: Plan) -> float:
         """Measured on a small batch."""

@@ -33,7 +33,7 @@ class TokenizedPrompt:
 
 @dataclass(frozen=True)
 class LabelTree:
-    """Label tokens as a tree that grows out of a prompt's last token, so that labels share what they begin with.
+    """Label tokens as a tree after a prompt's last token, so that labels share their first tokens.
 
     tokens: one per node. parents: the node before each, -1 for the prompt's last token. paths: per label, the nodes
     that predict its tokens, beginning with -1; the last token of a label predicts nothing and is no node.
@@ -45,11 +45,11 @@ class LabelTree:
 
     def ancestors(self, node: int) -> list[int]:
         """The node and all before it, up to the prompt."""
-        found = []
+        path = []
         while node >= 0:
-            found.append(node)
+            path.append(node)
             node = self.parents[node]
-        return found
+        return path
 
 
 def label_tree(labels: Sequence[Sequence[int]]) -> LabelTree:
@@ -69,39 +69,39 @@ def paper_rule_tokens(tokenizer: PreTrainedTokenizerBase, answers: Sequence[str]
     """Token ids per label by the paper's rule: every vocabulary token that is a string prefix of the label word, or the
     word's first byte; a label's score is the log of the sum of their probabilities. Here for comparison alone.
 
-    Its faults: "n" and "ne" count for *neutral* and for *negative*; labels whose first characters share a byte share
+    Its flaws: "n" and "ne" count for *neutral* and for *negative*; labels whose first characters share a byte share
     its token; what follows the first token does not count, so a word gets the mass of all words that begin like it.
     ModelError when no token begins a label.
     """
     words = [answer.encode() for answer in answers]
-    found: list[list[int]] = [[] for _ in words]
-    for token, own in enumerate(vocabulary_bytes(tokenizer)):
-        for ids, word in zip(found, words, strict=True):
-            if own and word.startswith(own) and (len(own) == 1 or _is_text(own)):
+    token_ids: list[list[int]] = [[] for _ in words]
+    for token, text in enumerate(vocabulary_bytes(tokenizer)):
+        for ids, word in zip(token_ids, words, strict=True):
+            if text and word.startswith(text) and (len(text) == 1 or _is_text(text)):
                 ids.append(token)
-    for answer, ids in zip(answers, found, strict=True):
+    for answer, ids in zip(answers, token_ids, strict=True):
         if not ids:
             raise ModelError(f"no token of the model begins the label {answer!r}", hint="--rule exact scores any label")
-    return found
+    return token_ids
 
 
 def vocabulary_bytes(tokenizer: PreTrainedTokenizerBase) -> list[bytes]:
-    """What each token id stands for in a text, as bytes; empty for special tokens. Byte-level vocabularies are read by
-    their alphabet and <0x..> by its number: decoding a part of a character alone gives a replacement mark."""
+    """The bytes of each token id in a text; empty for special tokens. Byte-level vocabularies are read by their
+    alphabet and <0x..> by its number: decoding a part of a character alone gives a replacement character."""
     alphabet = {character: byte for byte, character in bytes_to_unicode().items()}
     byte_level = "ByteLevel" in str(tokenizer.backend_tokenizer.decoder)
     special = set(tokenizer.all_special_ids)
-    found = []
+    vocabulary = []
     for token, text in enumerate(tokenizer.convert_ids_to_tokens(list(range(len(tokenizer))))):
         if token in special or text is None:
-            found.append(b"")
+            vocabulary.append(b"")
         elif byte_level:
-            found.append(bytes(alphabet[character] for character in text if character in alphabet))
+            vocabulary.append(bytes(alphabet[character] for character in text if character in alphabet))
         elif len(text) == 6 and text.startswith("<0x"):
-            found.append(bytes([int(text[3:5], 16)]))
+            vocabulary.append(bytes([int(text[3:5], 16)]))
         else:
-            found.append(text.replace("\u2581", " ").encode())
-    return found
+            vocabulary.append(text.replace("\u2581", " ").encode())
+    return vocabulary
 
 
 def _is_text(raw: bytes) -> bool:
@@ -118,14 +118,14 @@ def tokenize_prompts(tokenizer: PreTrainedTokenizerBase, prompts: Sequence[Promp
     encodings = iter(tokenizer(texts).encodings or ()) if texts else iter(())
     tokenized = []
     for prompt in prompts:
-        own = [next(encodings) for _ in prompt.answers]
-        tokenized.append(_split(prompt, own, len(prompt.text)))
+        by_answer = [next(encodings) for _ in prompt.answers]
+        tokenized.append(_split(prompt, by_answer, len(prompt.text)))
     return tokenized
 
 
 def split_at(encoding: Encoding, boundary: int) -> tuple[list[int], int, bool]:
     """(ids without what the tokenizer appends, index of the first token that reaches past `boundary`, whether it began
-    before it). Characters are counted, so the tokens of one multi-byte character are never taken apart."""
+    before it). Characters are counted, so the tokens of one multi-byte character are never split."""
     end = len(encoding.ids)
     while end and encoding.special_tokens_mask[end - 1]:
         end -= 1
@@ -148,7 +148,7 @@ def _split(prompt: Prompt, encodings: Sequence[Encoding], boundary: int) -> Toke
     shared = min(start, common_prefix_length([row[:start] for row in ids]))
     if shared == 0:
         raise ModelError(
-            f"{prompt.language} {prompt.example_id}: no token stands before the label", hint="use a longer template"
+            f"{prompt.language} {prompt.example_id}: no token precedes the label", hint="use a longer template"
         )
     labels = tuple(tuple(row[shared:]) for row in ids)
     for i, tokens in enumerate(labels):

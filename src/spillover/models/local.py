@@ -23,30 +23,31 @@ from torch import Tensor
 
 from spillover.core.errors import DataError, ModelError
 from spillover.core.types import Prompt, ScoredBatch, States
+from spillover.models import neuron_activations
 from spillover.models.batching import Item, Plan, make_plan, pack
+from spillover.models.fast import prefix_attention
 from spillover.models.fast.malloc import keep_freed_memory
-from spillover.models.fast.prefix_attention import CannotShare, Segment, Sharing, sharing, why_not_shared
+from spillover.models.fast.prefix_attention import Sharing, sharing
+from spillover.models.fast.segments import Segment, UnsupportedAttention
 from spillover.models.fast.unembedding import logits_at
 from spillover.models.hidden_states import Pooling, PrefixSums, pooling, residuals
 from spillover.models.label_tokens import paper_rule_tokens, tokenize_prompts
 from spillover.models.load import Model
-from spillover.models.neuron_activations import firing, unsupported_reason
 
 log = logging.getLogger(__name__)
 
 HEAD_ROWS = 256
 MEASURED_TOKENS = 1024
-# How far the two paths may part before the shared one is not trusted: float32 sums in another order, 16 bits round.
+# How far the two paths may differ before the shared one is not trusted: float32 sums in another order, 16 bits round.
 TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 1.0, torch.float16: 0.25}
 
 KeysValues = dict[int, tuple[Tensor, Tensor]]
-Place = tuple[int, int]
 
 
 class LocalEngine:
     """Scores label words on one machine. `prefix_cache=False` computes every prompt whole: slow, and the reference.
 
-    rule: "exact", the log-probability of the whole label word, or "paper" (see `labels.paper_rule_tokens`).
+    rule: "exact", the log-probability of the whole label word, or "paper" (see `label_tokens.paper_rule_tokens`).
     """
 
     def __init__(
@@ -74,7 +75,7 @@ class LocalEngine:
                     f"the model's context is {self.model.context}",
                     hint="take a model with a longer context, or leave this item out",
                 )
-        if self.prefix_cache and (reason := why_not_shared(self.model.module)):
+        if self.prefix_cache and (reason := prefix_attention.unsupported_reason(self.model.module)):
             self._give_up_sharing(reason)
         return make_plan(prompts, tokenized, self.batch_tokens, shared=self.prefix_cache)
 
@@ -95,11 +96,11 @@ class LocalEngine:
         states of the same pass.
 
         Log-probabilities are natural, ≤ 0, over the whole vocabulary, summed over all tokens of a label. A batch that
-        does not fit into memory is halved, and so are all after it. ModelError names the items when the model answers
-        NaN, or when one item alone does not fit.
+        does not fit into memory is halved, and so are all after it. ModelError names the items whose scores are
+        non-finite, or when one item alone does not fit.
         """
         self._check_paths(plan)
-        queue = deque(left for batch in plan.batches if (left := tuple(i for i in batch if i not in skip)))
+        queue = deque(rest for batch in plan.batches if (rest := tuple(i for i in batch if i not in skip)))
         while queue:
             batch = queue.popleft()
             try:
@@ -111,10 +112,10 @@ class LocalEngine:
                 continue
             if not np.isfinite(scored.logprobs).all():
                 bad = [i for i, row in zip(batch, scored.logprobs, strict=True) if not np.isfinite(row).all()]
-                named = ", ".join(plan.prompts[i].example_id for i in bad[:5])
+                ids = ", ".join(plan.prompts[i].example_id for i in bad[:5])
                 raise ModelError(
-                    f"{self.model.ref.name} answers NaN for {plan.prompts[0].language} items {named}",
-                    hint="--dtype float32, or look at the weights",
+                    f"{self.model.ref.name}: non-finite scores for {plan.prompts[0].language} items {ids}",
+                    hint="--dtype float32, or check the weights",
                 )
             yield scored
 
@@ -126,7 +127,7 @@ class LocalEngine:
                 hint="a smaller model, --dtype bfloat16, or a machine with more memory",
             )
         self.batch_tokens //= 2
-        log.warning("out of memory: going on with %d tokens a batch", self.batch_tokens)
+        log.warning("out of memory: continuing with %d tokens a batch", self.batch_tokens)
         if self.model.device.type == "cuda":
             torch.cuda.empty_cache()
         for batch in batches:
@@ -138,34 +139,34 @@ class LocalEngine:
         self.prefix_cache = False
 
     def _check_paths(self, plan: Plan) -> None:
-        """Once per engine: two items both ways. A model whose attention we misjudge is then scored the slow way, and
-        said to be."""
+        """Once per engine: score two items both ways. Where they differ, the model is scored the slow way, with a
+        warning."""
         if not self._trusted and plan.shared and self.prefix_cache and plan.batches:
             items = [plan.items[i] for i in plan.batches[0][:2]]
             try:
                 shared, _ = self._forward_shared(plan, items)
-                apart = float(np.abs(shared - self._forward_whole(plan, items)[0]).max())
-                if not apart <= TOLERANCE[self.model.dtype] and np.isfinite(shared).all():
-                    self._give_up_sharing(f"with it, scores differ by {apart:.2g}")
-            except CannotShare as error:
+                difference = float(np.abs(shared - self._forward_whole(plan, items)[0]).max())
+                if not difference <= TOLERANCE[self.model.dtype] and np.isfinite(shared).all():
+                    self._give_up_sharing(f"with it, scores differ by {difference:.2g}")
+            except UnsupportedAttention as error:
                 self._give_up_sharing(str(error))
             self._trusted = True
 
     def _score(self, plan: Plan, batch: Sequence[int], *, states: bool = False) -> ScoredBatch:
         items = [plan.items[i] for i in batch]
         forward = self._forward_shared if plan.shared and self.prefix_cache else self._forward_whole
-        logprobs, found = forward(plan, items, states=states)
+        logprobs, hidden_states = forward(plan, items, states=states)
         return ScoredBatch(
             tuple(batch),
             logprobs,
             np.array([item.context for item in items], dtype=np.int32),
             np.array([[len(label) for label in item.labels] for item in items], dtype=np.int32),
-            found,
+            hidden_states,
         )
 
     def _prefix_of(self, plan: Plan, *, states: bool = False) -> KeysValues:
-        """Keys and values of the shared prefix by layer, each [1, kv heads, prefix, head]; kept until the next. With
-        `states`, also the sums of its hidden states, in the same pass."""
+        """Keys and values of the shared prefix by layer, each [1, kv heads, prefix, head]; kept until the next one.
+        With `states`, also the sums of its hidden states, in the same pass."""
         if self._prefix[0] != plan.prefix or (states and self._prefix_sums is None):
             device = self.model.device
             ids = torch.tensor([plan.prefix], device=device)
@@ -174,17 +175,17 @@ class LocalEngine:
             current = Sharing((segment,), positions, kept={})
             nowhere = torch.zeros(0, dtype=torch.long, device=device)
             sums = PrefixSums() if states else None
-            seen = residuals(self.model.module, sums) if sums else nullcontext()
+            summed = residuals(self.model.module, sums) if sums else nullcontext()
             with (
                 torch.inference_mode(),
                 sharing(self.model.module, current),
                 logits_at(self.model.module, nowhere),
-                seen,
+                summed,
             ):
                 self.model.module(input_ids=ids, position_ids=positions.unsqueeze(0), use_cache=False)
-            asked = len(current.kept or {})
-            if asked != self.model.layers:
-                raise CannotShare(f"{asked} of its {self.model.layers} layers ask for their attention")
+            n_layers = len(current.kept or {})
+            if n_layers != self.model.layers:
+                raise UnsupportedAttention(f"{n_layers} of its {self.model.layers} layers call their attention by name")
             self._prefix, self._prefix_sums = (plan.prefix, current.kept or {}), sums
         return self._prefix[1]
 
@@ -194,14 +195,15 @@ class LocalEngine:
         """[b, labels]: items after the cached prefix, all labels in one pass."""
         prefix = self._prefix_of(plan, states=states)
         row = pack(items, len(plan.prefix), self.model.device)
-        places = [
+        positions = [
             [[end if node < 0 else first + node for node in path] for path in item.tree.paths]
             for item, end, first in zip(items, row.ends, row.nodes, strict=True)
         ]
         inputs = {"input_ids": row.ids, "position_ids": row.positions, "use_cache": False}
         with sharing(self.model.module, Sharing(row.segments, row.positions[0], prefix)):
-            own = [len(item.body) for item in items]
-            return self._read(inputs, items, places, pooling(items, places, own, self._prefix_sums) if states else None)
+            widths = [len(item.body) for item in items]
+            pool = pooling(items, positions, widths, self._prefix_sums) if states else None
+            return self._read(inputs, items, positions, pool)
 
     def _forward_whole(
         self, plan: Plan, items: Sequence[Item], *, states: bool = False
@@ -213,35 +215,36 @@ class LocalEngine:
         # Padded on the right: what follows a text cannot change what a causal model says of it.
         ids = torch.tensor([[*text, *[0] * (width - len(text))] for text in texts], device=self.model.device)
         starts = iter(range(0, len(texts) * width, width))
-        places = [
-            [[at + item.context - 1 + k for k in range(len(label))] for label, at in zip(item.labels, starts)]  # noqa: B905
+        positions = [
+            [[start + item.context - 1 + k for k in range(len(label))] for label, start in zip(item.labels, starts)]  # noqa: B905
             for item in items
         ]
-        pool = pooling(items, places, [item.context for item in items], None) if states else None
-        return self._read({"input_ids": ids, "use_cache": False}, items, places, pool)
+        pool = pooling(items, positions, [item.context for item in items], None) if states else None
+        return self._read({"input_ids": ids, "use_cache": False}, items, positions, pool)
 
     def _read(
         self,
         inputs: dict[str, Any],
         items: Sequence[Item],
-        places: Sequence[Sequence[Sequence[int]]],
+        positions: Sequence[Sequence[Sequence[int]]],
         pool: Pooling | None,
     ) -> tuple[NDArray[np.float32], States | None]:
-        """One forward pass, and what is read from it. places: per item and label, the positions, counted over the whole
-        batch, whose logits predict the label's tokens. pool: what to read of its hidden states."""
-        needed = sorted({place for own in places for path in own for place in path})
+        """([b, labels], hidden states) of one forward pass. positions: per item and label, those, counted over the
+        whole batch, whose logits predict the label's tokens. pool: what to read of its hidden states."""
+        needed = sorted({position for labels in positions for path in labels for position in path})
         at = torch.tensor(needed, device=self.model.device)
         module = self.model.module
-        seen = residuals(module, pool) if pool else nullcontext()
-        counted = firing(module, pool.bodies) if pool and unsupported_reason(module) is None else nullcontext()
-        with torch.inference_mode(), logits_at(module, at, exact=True), seen, counted as neurons:
+        pooled = residuals(module, pool) if pool else nullcontext()
+        has_neurons = pool is not None and neuron_activations.unsupported_reason(module) is None
+        counted = neuron_activations.firing(module, pool.bodies) if pool and has_neurons else nullcontext()
+        with torch.inference_mode(), logits_at(module, at, exact=True), pooled, counted as neurons:
             output = module(**inputs)
         if output.logits.dim() != 2 or len(output.logits) != len(needed):
             raise ModelError(
                 f"{self.model.ref.name}: its output embedding is not used as a module", hint="report this model"
             )
-        where = {place: n for n, place in enumerate(needed)}
-        rows = [[[where[place] for place in path] for path in own] for own in places]
+        row_of = {position: row for row, position in enumerate(needed)}
+        rows = [[[row_of[position] for position in path] for path in labels] for labels in positions]
         read = self._paper_logprobs if self.rule == "paper" else _exact_logprobs
         states = pool.states(self.model.layers) if pool else None
         if states and neurons:
@@ -253,10 +256,10 @@ class LocalEngine:
     ) -> NDArray[np.float32]:
         """[b, labels] by the paper's rule, from the position before the label alone."""
         scores = []
-        for item, own in zip(items, rows, strict=True):
+        for item, item_rows in zip(items, rows, strict=True):
             if item.answers not in self._paper_tokens:
                 self._paper_tokens[item.answers] = paper_rule_tokens(self.model.tokenizer, item.answers)
-            logprobs = logits[own[0][0]].float().log_softmax(dim=-1)
+            logprobs = logits[item_rows[0][0]].float().log_softmax(dim=-1)
             scores.append(torch.stack([logprobs[ids].logsumexp(dim=0) for ids in self._paper_tokens[item.answers]]))
         return torch.stack(scores).cpu().numpy()
 
@@ -268,7 +271,7 @@ def _exact_logprobs(
     device = logits.device
     # In chunks: in float32, the logits of a whole batch over a large vocabulary would fill the memory.
     total = torch.cat([chunk.float().logsumexp(dim=-1) for chunk in torch.split(logits, HEAD_ROWS)])
-    at = torch.tensor([row for own in rows for path in own for row in path], device=device)
+    at = torch.tensor([row for item_rows in rows for path in item_rows for row in path], device=device)
     targets = torch.tensor([token for item in items for label in item.labels for token in label], device=device)
     lengths = torch.tensor([len(label) for item in items for label in item.labels], device=device)
     owners = torch.arange(len(lengths), device=device).repeat_interleave(lengths)
@@ -278,5 +281,5 @@ def _exact_logprobs(
 
 
 def _is_out_of_memory(error: BaseException) -> bool:
-    """CUDA has an error of its own for it; the CPU's allocator says it in words."""
+    """Whether an error means that memory ran out: CUDA has its own type, the CPU's allocator a message."""
     return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "can't allocate memory" in str(error)

@@ -14,7 +14,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 from spillover.core.config import RunConfig
 from spillover.core.errors import ConfigError, DataError
@@ -27,7 +27,8 @@ from spillover.tasks.wording import load_task
 
 log = logging.getLogger(__name__)
 
-TEST, TRAIN = "test", "train"
+TEST: Final = "test"
+TRAIN: Final = "train"
 
 
 @dataclass(frozen=True)
@@ -124,6 +125,16 @@ class Benchmark:
         """The file of training questions of each language that has one."""
         return language_files(self.data, self.task, TRAIN)
 
+    def select_training(
+        self, wanted: str | Sequence[str], *, without: str | None = None, where: str = ""
+    ) -> tuple[str, ...]:
+        """Codes of `wanted` among the languages that have training questions and wording. without: the language that
+        "all" leaves out. where: the option that holds `wanted`, for the message of a ConfigError."""
+        worded = [code for code in self.training_files if code in self.task.wordings]
+        unworded = [code for code in self.training_files if code not in worded]
+        chosen = [code for code in worded if code != without] if wanted == "all" else wanted
+        return _select(chosen, worded, unworded, (), f"{where}: training questions of {self.task.name} in {self.data}")
+
     @cached_property
     def splits(self) -> tuple[str, ...]:
         """Names of the splits that the data folder has of the task."""
@@ -140,15 +151,20 @@ def open_benchmark(
     missing_items: Literal["refuse", "intersection"] = "refuse",
     disagreeing_labels: Literal["refuse", "keep"] = "refuse",
     where: str = "",
+    required_split: Literal["test", "train"] | None = TEST,
 ) -> Benchmark:
     """The benchmark of a task. task: bundled name or folder. data: "demo" or a folder. languages: "all", codes or
-    "zh,de". where: the option that holds the languages, for the message of a ConfigError."""
+    "zh,de". where: the option that holds the languages, for the message of a ConfigError. required_split: DataError
+    when the data has no files of it; without test files, the benchmark has no languages."""
     wording = load_task(task)
     files = language_files(data, wording, TEST)
-    if not files:
+    if required_split and not (files if required_split == TEST else language_files(data, wording, required_split)):
         raise DataError(
-            f"{data}: no {wording.name}/test/<language>.jsonl here", hint="`--data demo`, or another --task"
+            f"{data}: no {wording.name}/{required_split}/<language>.jsonl here",
+            hint="`--data demo`, or another --task",
         )
+    if not files:
+        return Benchmark(task, wording, data, (), languages, {})
     worded = {code: path for code, path in files.items() if code in wording.wordings}
     without = tuple(code for code in files if code not in worded)
     if without and (languages == "all" or "all" in languages):
@@ -171,6 +187,13 @@ def benchmark_of(config: RunConfig, task: str | None = None) -> Benchmark:
         missing_items=config.evaluate.missing_items,
         disagreeing_labels=config.evaluate.disagreeing_labels,
     )
+
+
+def training_benchmark(config: RunConfig) -> Benchmark:
+    """The benchmark whose training questions become pairs, that of `config.build.task`. Where ready-made pairs are read
+    (`config.build.files`), it needs no questions."""
+    split: Literal["train"] | None = None if config.build.files else TRAIN
+    return open_benchmark(config.build.task, data=config.data, required_split=split)
 
 
 def _select(

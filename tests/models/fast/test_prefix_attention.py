@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from spillover.models.fast import prefix_attention as attention
-from spillover.models.fast.prefix_attention import Layer, Segment, Sharing, by_kernel, by_products
+from spillover.models.fast.prefix_attention import Layer, Sharing, by_kernel, by_products
+from spillover.models.fast.segments import Segment
 
 HEADS, GROUPS, HEAD, HELD = 6, 2, 8, 7
 
@@ -87,7 +88,7 @@ def test_blocks_cover_every_token_once():
     for tokens in (0, 3, 5, 11, 100):
         seen = [
             (row, token)
-            for rows, part in attention._blocks(Segment(0, 3, 5), tokens)
+            for rows, part in attention.blocks(Segment(0, 3, 5), tokens)
             for row in range(rows.start, rows.stop)
             for token in range(part.start, part.stop)
         ]

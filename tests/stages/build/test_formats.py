@@ -10,8 +10,9 @@ from spillover.core.config import BuildConfig, load_config
 from spillover.core.errors import ConfigError, DataError
 from spillover.core.files import read_yaml
 from spillover.core.runs import open_run
+from spillover.stages.build import build_pairs, build_run
 from spillover.stages.build.formats import exchange_files, export, read_exchange
-from spillover.stages.build.pairs import build, build_pairs
+from spillover.tasks.benchmark import open_benchmark
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +60,7 @@ def test_trl_there_and_back(pairs, tmp_path):
     assert (first["prompt"], first["completion"]) == (pairs[0].prompt, pairs[0].completion)
 
 
-def test_another_persons_alpaca_file_joins_instruction_and_input(tmp_path):
+def test_an_alpaca_file_joins_instruction_and_input(tmp_path):
     path = tmp_path / "alpaca.json"
     row = {
         "instruction": "Rese\u00f1a: bueno",
@@ -75,15 +76,16 @@ def test_another_persons_alpaca_file_joins_instruction_and_input(tmp_path):
 def test_exported_pairs_are_built_from_again(pairs, tmp_path):
     folder = export(tmp_path, pairs, "llama-factory", load_config())
     run = open_run(tmp_path / "run")
-    made = build(run, BuildConfig(files=[str(folder)]), data="demo", seed=0)
-    assert sorted(pair.id for pair in made) == sorted(pair.id for pair in pairs)
-    assert build(run, BuildConfig(files=[str(folder)]), data="demo", seed=0) == made
+    benchmark, config = open_benchmark("sentiment"), BuildConfig(files=[str(folder)])
+    built = build_run(run, benchmark, config)
+    assert sorted(pair.id for pair in built) == sorted(pair.id for pair in pairs)
+    assert build_run(run, benchmark, config) == built
 
 
 def test_mistakes_are_named(pairs, tmp_path):
     with pytest.raises(ConfigError, match="--format axolotl: not known"):
         export(tmp_path, pairs, "axolotl", load_config())
-    with pytest.raises(ConfigError, match="is for --format llama-factory alone"):
+    with pytest.raises(ConfigError, match="only for --format llama-factory"):
         export(tmp_path, pairs, "trl", load_config(), end="</s>")
     with pytest.raises(DataError, match=r"nowhere\.json: no such file"):
         read_exchange(tmp_path / "nowhere.json")
@@ -105,7 +107,7 @@ def test_ready_made_pairs_of_the_paper(tmp_path):
 
 
 @pytest.mark.parametrize("row", [{"input": "no instruction", "answer": "x"}, {"answer": "x"}, {"instruction": "hello", "output": "x"}, {"prompt": "", "completion": "x"}, {"conversations": [{"from": "gpt", "value": "x"}]}, {"input": "Translate the input from Elvish to English:", "answer": "x"}])  # fmt: skip
-def test_what_is_no_ready_made_pair_is_named(tmp_path, row):
+def test_a_row_that_is_not_a_ready_made_pair_is_named(tmp_path, row):
     path = tmp_path / "questions.json"
     path.write_text(json.dumps([row]))
     with pytest.raises(DataError, match=r"questions\.json:1"):

@@ -7,14 +7,14 @@ import pytest
 import torch
 
 from spillover.core.config import BuildConfig, ModelConfig, TrainConfig
-from spillover.core.errors import ModelError
 from spillover.models.load import attach_adapter, load_model
 from spillover.models.local import LocalEngine
-from spillover.stages.build.pairs import build_pairs
-from spillover.stages.train.adapters import METHODS
+from spillover.stages.build import build_pairs
+from spillover.stages.train import stage
+from spillover.stages.train.adapters import METHOD_OPTIONS
 from spillover.stages.train.merge import merge
 from spillover.stages.train.stage import train
-from tests.builders import make_model
+from spillover.stages.train.trainer import CompletionTrainer
 
 CONFIG = TrainConfig(epochs=2, batch=4, rank=2, learning_rate=1e-2, validation=0.0, checkpoint_steps=99)
 
@@ -29,49 +29,30 @@ def scores(model, prompts):
     return np.concatenate([batch.logprobs for batch in engine.score(engine.plan(prompts))])
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_a_method_trains_is_reattached_and_merges(method, pairs, tiny_folder, tmp_path, demo_prompts):
+@pytest.mark.parametrize("method", METHOD_OPTIONS)
+def test_an_adapter_of_each_method_trains_reattaches_and_merges(
+    method, pairs, tiny_folder, tmp_path, demo_prompts, monkeypatch
+):
     base = load_model(str(tiny_folder), dtype="float32", device="cpu")
     before = {name: tensor.clone() for name, tensor in base.module.state_dict().items()}
-    kept = {}
+    trained_modules = []
 
-    def record(trainer):
-        kept["module"] = trainer.model
-
-    from spillover.stages.train import stage as lora
-
-    made = lora.CompletionTrainer
-
-    class Recorded(made):
+    class RecordingTrainer(CompletionTrainer):
         def __init__(self, **options):
             super().__init__(**options)
-            record(self)
+            trained_modules.append(self.model)
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(lora, "CompletionTrainer", Recorded)
-        config = CONFIG.model_copy(update={"method": method, "targets": "all-linear"})
-        train(base, pairs, out=tmp_path / "run", config=config)
+    monkeypatch.setattr(stage, "CompletionTrainer", RecordingTrainer)
+    config = CONFIG.model_copy(update={"method": method, "targets": "all-linear"})
+    train(base, pairs, out=tmp_path / "run", config=config)
     assert all(torch.equal(tensor, before[name]) for name, tensor in base.module.state_dict().items())
     adapter = tmp_path / "run" / "train" / "adapter"
     again = attach_adapter(load_model(str(tiny_folder), dtype="float32", device="cpu"), str(adapter))
     ids = torch.arange(3, 40)[None]
-    module = kept["module"].eval()
+    module = trained_modules[0].eval()
     module.get_base_model().set_attn_implementation("eager")
     with torch.no_grad():
         torch.testing.assert_close(again.module(ids).logits, module(ids).logits, atol=1e-4, rtol=1e-3)
     prompts = demo_prompts("sentiment", "de")
     facts = merge(ModelConfig(name=str(tiny_folder), dtype="float32", device="cpu"), adapter, tmp_path / "m", prompts)
     assert facts["apart"] <= 1e-3 < facts["moved"]
-
-
-def test_a_method_that_does_not_fit_is_one_line(pairs, tmp_path):
-    config = CONFIG.model_copy(update={"method": "orthogonal", "rank": 3})
-    with pytest.raises(ModelError, match=r"train.method orthogonal: not for this base"):
-        train(make_model(), pairs, out=tmp_path / "run", config=config)
-
-
-def test_a_method_that_changes_the_base_is_refused_on_a_quantised_one(pairs, tmp_path):
-    base = make_model()
-    base.module.quantization_method = "bitsandbytes"
-    with pytest.raises(ModelError, match="pissa: changes the base's weights, and these are quantised"):
-        train(base, pairs, out=tmp_path / "run", config=CONFIG.model_copy(update={"method": "pissa"}))

@@ -2,18 +2,34 @@
 
 from __future__ import annotations
 
+import json
 import math
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
+import torch
+import transformers
+from safetensors.torch import load_file
+from transformers.integrations import integration_utils
 
 import spillover
-from spillover.core.config import CompareConfig, TrainConfig
+from spillover.core.config import BuildConfig, CompareConfig, TrainConfig
 from spillover.core.errors import ConfigError
 from spillover.core.types import LabelScores
+from spillover.stages.build import build_pairs
 from spillover.stages.evaluate.stage import evaluate
-from spillover.stages.train.in_training import EvalSnapshot, in_training_evaluation, stop_reason
+from spillover.stages.train.in_training import (
+    EvalCallback,
+    EvalSnapshot,
+    GuardResult,
+    LanguageMeasures,
+    best_step,
+    in_training_evaluation,
+    stop_reason,
+)
+from spillover.stages.train.stage import train
+from spillover.stages.train.trainer import CompletionTrainer
 from spillover.stats.intervals import skewness_adjusted
 from spillover.stats.significance import noninferiority_test
 from spillover.stats.summary import summarise_language
@@ -27,7 +43,7 @@ CODES = ("en", "de", "es", "th", "sw")
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    return str(small_data(tmp_path_factory.mktemp("watch"), CODES, items=40))
+    return str(small_data(tmp_path_factory.mktemp("data"), CODES, items=40))
 
 
 def evaluation_of(data, limit=8, **changes):
@@ -174,14 +190,14 @@ def test_the_guards_test_is_compares_interval_at_the_margin():
 @pytest.mark.parametrize("after", [0.86, 0.84])
 @pytest.mark.parametrize("n", [24, 100, 400])
 def test_a_training_that_does_no_more_harm_than_allowed_is_stopped_in_at_most_one_of_twenty(data, n, after):
-    """Ten looks, each like the one before. An AUROC of .84 is exactly at the margin: the worst case."""
+    """Ten snapshots, each like the one before. An AUROC of .84 is exactly at the margin: the worst case."""
     evaluation, rng = evaluation_of(data), np.random.default_rng(7)
-    stopped, trainings, looks = 0, 400, 10
+    stopped, trainings, snapshots = 0, 400, 10
     for _ in range(trainings):
         gold, left, now = planted(rng, n, 0.86, after)
         base, centre = EvalSnapshot((), scores={"en": scores(left, gold)}), lead(gold, after)
-        for _ in range(looks):
-            guard = evaluation.guard_result(base, {"en": scores(now, gold)}, looks)
+        for _ in range(snapshots):
+            guard = evaluation.guard_result(base, {"en": scores(now, gold)}, snapshots)
             if guard.stops:
                 stopped += 1
                 break
@@ -191,22 +207,22 @@ def test_a_training_that_does_no_more_harm_than_allowed_is_stopped_in_at_most_on
 
 
 @pytest.mark.slow
-def test_a_fall_of_a_tenth_is_seen(data):
-    """One look of ten at 400 items, before the others help."""
+def test_a_fall_of_a_tenth_is_detected(data):
+    """One snapshot of ten at 400 items, before the others help."""
     evaluation, rng = evaluation_of(data), np.random.default_rng(8)
-    seen = 0
+    detected = 0
     for _ in range(200):
         gold, left, right = planted(rng, 400, 0.86, 0.76)
         guard = evaluation.guard_result(
             EvalSnapshot((), scores={"en": scores(left, gold)}), {"en": scores(right, gold)}, 10
         )
-        seen += guard.stops
-    print(f"guard, 400 items, AUROC .86 → .76: seen in {seen / 2:.1f} % of single looks")
-    assert seen / 200 > 0.8
+        detected += guard.stops
+    print(f"guard, 400 items, AUROC .86 → .76: detected in {detected / 2:.1f} % of single snapshots")
+    assert detected / 200 > 0.8
 
 
 def test_python_trains_and_evaluates_by_its_public_names(data, tmp_path):
-    pairs = spillover.build_pairs("sentiment", languages=["de"], data=data)
+    pairs = spillover.build_pairs(spillover.open_benchmark("sentiment", data=data), languages=["de"])
     config = TrainConfig(
         eval_every=2, eval_items=6, eval_reference_items=20, rank=2, epochs=1, batch=10, learning_rate=1e-2
     )
@@ -216,3 +232,216 @@ def test_python_trains_and_evaluates_by_its_public_names(data, tmp_path):
     spillover.train(make_model(), pairs, out=tmp_path / "run", config=config, evaluation=evaluation)
     lines = (tmp_path / "run" / "train" / "steps.jsonl").read_text().splitlines()
     assert sum('"watch"' in line for line in lines) == 3
+
+
+TINY = TrainConfig(
+    epochs=1, batch=4, batch_tokens=2000, rank=2, checkpoint_steps=3, learning_rate=1e-2, validation=0.0, eval_every=2
+)
+
+
+@dataclass
+class Planted:
+    """An evaluation with planted results, one after the other: (English AUROC, unseen AUROC); the base's first."""
+
+    aurocs: list[tuple[float, float]]
+    stop_below: float = -math.inf
+    settings: dict = field(default_factory=dict)
+    weights: list[torch.Tensor] = field(default_factory=list)
+    margin: float = 0.02
+
+    def __call__(self, model, base=None, evaluations=1):
+        here = 0 if base is None else len(self.weights)
+        english, unseen = self.aurocs[here]
+        if base is None:
+            rows = (
+                LanguageMeasures("en", "reference", 8, english, 0.5, math.nan),
+                LanguageMeasures("th", "unseen", 8, unseen, 0.5, 0.1),
+            )
+            self.weights.append(torch.zeros(0))
+            return EvalSnapshot(rows)
+        assert not model.module.training
+        self.weights.append(next(p.detach().clone() for n, p in model.module.named_parameters() if "lora_B" in n))
+        rows = (
+            LanguageMeasures("en", "reference", 8, english, 0.5, math.nan),
+            LanguageMeasures("th", "unseen", 8, unseen, 0.5, 0.1),
+        )
+        change = english - self.aurocs[0][0]
+        stop = "English fell" if english < self.stop_below else None
+        return EvalSnapshot(
+            rows,
+            GuardResult("en", self.margin, self.aurocs[0][0], english, change, change, 0.5, 0.05 / evaluations),
+            stop,
+        )
+
+
+FLAT = [(0.8, 0.5)] * 6
+
+
+@pytest.fixture(scope="module")
+def pairs():
+    return build_pairs("sentiment", languages=["es", "de"], config=BuildConfig(pairs=20))
+
+
+def steps_of(folder):
+    return [json.loads(line) for line in (folder / "train" / "steps.jsonl").read_text().splitlines()]
+
+
+def adapter_of(folder):
+    return load_file(folder / "train" / "adapter" / "adapter_model.safetensors")
+
+
+def facts_of(folder):
+    return json.loads((folder / "run.json").read_text())["stages"]["train"]["facts"]
+
+
+def test_snapshots_are_in_the_loss_log_and_evaluating_changes_nothing(pairs, tmp_path):
+    plain = TINY.model_copy(update={"eval_every": None})
+    train(make_model(), pairs, out=tmp_path / "plain", config=plain)
+    evaluation = Planted(FLAT)
+    train(make_model(), pairs, out=tmp_path / "evaluated", config=TINY, evaluation=evaluation)
+    snapshots = [row for row in steps_of(tmp_path / "evaluated") if "watch" in row]
+    assert [row["step"] for row in snapshots] == [0, 2, 4, 6, 8, 10]
+    assert snapshots[1]["watch"][1] == {
+        "language": "th", "group": "unseen", "n": 8, "auroc": 0.5, "calibrated_accuracy": 0.5, "mexa": 0.1
+    }  # fmt: skip
+    assert snapshots[1]["watch"][0]["mexa"] is None
+    assert snapshots[1]["guard"]["size"] == pytest.approx(0.05 / 5)
+    assert [row for row in steps_of(tmp_path / "evaluated") if "loss" in row] == [
+        row for row in steps_of(tmp_path / "plain") if "loss" in row
+    ]
+    # Nothing to choose by: the last one is kept, as without evaluation.
+    for name, tensor in adapter_of(tmp_path / "plain").items():
+        torch.testing.assert_close(tensor, adapter_of(tmp_path / "evaluated")[name], atol=0, rtol=0)
+
+
+def test_a_stop_ends_the_training_and_keeps_the_best_that_held(pairs, tmp_path, caplog):
+    evaluation = Planted([(0.8, 0.5), (0.79, 0.6), (0.70, 0.9), (0.8, 0.9)], stop_below=0.75)
+    config = TINY.model_copy(update={"best": "auroc.unseen"})
+    train(make_model(), pairs, out=tmp_path / "run", config=config, evaluation=evaluation)
+    facts = facts_of(tmp_path / "run")
+    assert facts["steps"] == 4
+    assert facts["stopped"]["step"] == 4
+    assert facts["stopped"]["change"] == pytest.approx(-0.1)
+    assert facts["best"] | {"guard": None} == {
+        "step": 2, "quantity": "auroc.unseen", "value": 0.6, "base": 0.5, "guard": None
+    }  # fmt: skip
+    assert "step 4: English fell" in caplog.text
+    kept = next(tensor for name, tensor in adapter_of(tmp_path / "run").items() if "lora_B" in name)
+    torch.testing.assert_close(kept, evaluation.weights[1], atol=0, rtol=0)
+    assert not torch.equal(kept, evaluation.weights[2])
+
+
+@pytest.mark.parametrize(
+    ("best", "step"), [("auroc.unseen", 6), ("auroc.reference", 4), ("auroc.all", 4), ("mexa.unseen", 2)]
+)
+def test_the_kept_checkpoint_is_the_best_by_name(pairs, tmp_path, best, step):
+    seen = [(0.8, 0.5), (0.79, 0.5), (0.99, 0.7), (0.8, 0.75), (0.8, 0.6), (0.8, 0.1)]
+    evaluation = Planted(seen)
+    train(
+        make_model(), pairs, out=tmp_path / "run", config=TINY.model_copy(update={"best": best}), evaluation=evaluation
+    )
+    assert facts_of(tmp_path / "run")["best"]["step"] == step
+    kept = next(tensor for name, tensor in adapter_of(tmp_path / "run").items() if "lora_B" in name)
+    torch.testing.assert_close(kept, evaluation.weights[step // 2], atol=0, rtol=0)
+
+
+def test_validation_loss_chooses_among_the_snapshots(pairs, tmp_path):
+    config = TINY.model_copy(update={"validation": 0.2})
+    train(make_model(), pairs, out=tmp_path / "run", config=config, evaluation=Planted(FLAT))
+    losses = {row["step"]: row["eval_loss"] for row in steps_of(tmp_path / "run") if "eval_loss" in row}
+    snapshots = {step: losses[step] for step in (2, 4, 6, 8)}
+    best = facts_of(tmp_path / "run")["best"]
+    assert (best["step"], best["value"]) == min(snapshots.items(), key=lambda item: item[1])
+
+
+def test_what_fell_beyond_the_margin_is_kept_only_when_nothing_held():
+    def row(step, change, value):
+        rows = [{"group": "unseen", "auroc": value}]
+        return {"step": step, "watch": rows, "guard": {"change": change, "margin": 0.02}}
+
+    config = TrainConfig(eval_every=1, best="auroc.unseen")
+    assert best_step([row(1, -0.01, 0.5), row(2, -0.03, 0.9)], config) == 1
+    assert best_step([row(1, -0.06, 0.9), row(2, -0.03, 0.5)], config) == 2
+    assert best_step([row(0, 0.0, 1.0)], config) is None
+
+
+@pytest.mark.parametrize("at", ["step", "save", "keep"])
+def test_killed_and_resumed_has_each_line_once_and_the_same_adapter(pairs, tmp_path, monkeypatch, at):
+    seen = [(0.8, 0.5), (0.8, 0.6), (0.8, 0.7), (0.8, 0.9), (0.8, 0.8), (0.8, 0.2)]
+    config = TINY.model_copy(update={"best": "auroc.unseen"})
+    train(make_model(), pairs, out=tmp_path / "whole", config=config, evaluation=Planted(seen))
+    calls = []
+    target, name, last = {
+        "step": (CompletionTrainer, "training_step", 8),
+        "save": (CompletionTrainer, "_save_checkpoint", 4),
+        "keep": (EvalCallback, "keep_adapter", 3),
+    }[at]
+    real = getattr(target, name)
+
+    def killed(self, *arguments, **options):
+        calls.append(1)
+        if len(calls) == last:
+            raise KeyboardInterrupt
+        return real(self, *arguments, **options)
+
+    evaluation = Planted(seen)
+    with monkeypatch.context() as patch:
+        patch.setattr(target, name, killed)
+        with pytest.raises(KeyboardInterrupt):
+            train(make_model(), pairs, out=tmp_path / "killed", config=config, evaluation=evaluation)
+    checkpoints = sorted((tmp_path / "killed" / "train" / "checkpoints").glob("checkpoint-*"))
+    newest = max(int(path.name.rpartition("-")[2]) for path in checkpoints)
+    # The same snapshots again from there on.
+    again = Planted(seen[:1] + seen[1 + newest // 2 :])
+    train(make_model(), pairs, out=tmp_path / "killed", config=config, evaluation=again)
+    assert steps_without_clock(tmp_path / "killed") == steps_without_clock(tmp_path / "whole")
+    for name, tensor in adapter_of(tmp_path / "whole").items():
+        torch.testing.assert_close(tensor, adapter_of(tmp_path / "killed")[name], atol=0, rtol=0)
+
+
+def steps_without_clock(folder):
+    return [row for row in steps_of(folder) if "train_runtime" not in row]
+
+
+def test_a_training_that_was_stopped_and_then_killed_is_not_resumed(pairs, tmp_path, monkeypatch):
+    from spillover.stages.train import stage
+
+    evaluation = Planted([(0.8, 0.5), (0.79, 0.6), (0.70, 0.9)], stop_below=0.75)
+    with monkeypatch.context() as patch:
+        patch.setattr(stage, "take_best", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            train(make_model(), pairs, out=tmp_path / "run", config=TINY, evaluation=evaluation)
+    with monkeypatch.context() as patch:
+        patch.setattr(CompletionTrainer, "training_step", lambda *_, **__: pytest.fail("trained on"))
+        train(make_model(), pairs, out=tmp_path / "run", config=TINY, evaluation=evaluation)
+    facts = facts_of(tmp_path / "run")
+    assert (facts["steps"], facts["stopped"]["step"], facts["best"]["step"]) == (4, 4, 2)
+
+
+def test_an_evaluation_that_is_not_asked_for_and_one_that_is_not_given_are_mistakes(pairs, tmp_path):
+    with pytest.raises(ConfigError, match=r"train\.eval_every: 2, and no evaluation is given"):
+        train(make_model(), pairs, out=tmp_path / "run", config=TINY)
+    plain = TINY.model_copy(update={"eval_every": None})
+    with pytest.raises(ConfigError, match=r"train\.eval_every is null"):
+        train(make_model(), pairs, out=tmp_path / "run", config=plain, evaluation=Planted(FLAT))
+    with pytest.raises(ConfigError, match=r"train\.best: auroc\.all needs in-training evaluation"):
+        train(make_model(), pairs, out=tmp_path / "run", config=plain.model_copy(update={"best": "auroc.all"}))
+    assert not (tmp_path / "run").exists()
+
+
+def test_trackers_get_the_numbers_of_each_snapshot(pairs, tmp_path, monkeypatch):
+    logged = []
+
+    class Tracker(transformers.TrainerCallback):
+        def on_log(self, args, state, control, logs=None, **_):
+            logged.append((state.global_step, dict(logs)))
+
+    monkeypatch.setitem(integration_utils.INTEGRATION_TO_CALLBACK, "kept", Tracker)
+    config = TINY.model_copy(update={"report_to": ["kept"]})
+    train(make_model(), pairs, config=config, out=tmp_path, evaluation=Planted([(0.8, 0.5), (0.75, 0.6), *FLAT]))
+    snapshots = {step: numbers for step, numbers in logged if "eval_en_auroc" in numbers}
+    assert list(snapshots)[:2] == [0, 2]
+    assert snapshots[0]["eval_en_auroc"] == 0.8
+    wanted = {"eval_en_auroc": 0.75, "eval_th_auroc": 0.6, "eval_th_mexa": 0.1}
+    assert {name: snapshots[2].get(name) for name in [*wanted, "eval_en_mexa"]} == wanted | {"eval_en_mexa": None}
+    assert any("loss" in numbers for _, numbers in logged)

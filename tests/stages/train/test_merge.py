@@ -13,7 +13,7 @@ from spillover.core.config import BuildConfig, ModelConfig, TrainConfig
 from spillover.core.errors import ModelError
 from spillover.models.load import attach_adapter, load_model
 from spillover.models.local import LocalEngine
-from spillover.stages.build.pairs import build_pairs
+from spillover.stages.build import build_pairs
 from spillover.stages.train.merge import merge
 from spillover.stages.train.stage import train
 

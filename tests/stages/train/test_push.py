@@ -15,11 +15,12 @@ from spillover.core.config import BuildConfig, ModelConfig, TrainConfig
 from spillover.core.errors import ModelError, RunError
 from spillover.core.runs import open_run
 from spillover.models.load import attach_adapter, load_model
-from spillover.stages.build.pairs import build
+from spillover.stages.build import build_run
 from spillover.stages.report.model_card import model_card
 from spillover.stages.train.merge import merge_run
 from spillover.stages.train.push import push
 from spillover.stages.train.stage import train
+from spillover.tasks.benchmark import open_benchmark
 from spillover.tasks.examples import load_parallel
 from spillover.tasks.prompts import render
 from spillover.tasks.wording import load_task
@@ -33,7 +34,7 @@ def trained(tmp_path_factory):
     root = tmp_path_factory.mktemp("push")
     config = ModelConfig(name=str(save_model(root / "my-model")), dtype="float32", device="cpu")
     run = open_run(root / "run")
-    pairs = build(run, BuildConfig(sources=["es"], pairs=8), data="demo", seed=0)
+    pairs = build_run(run, open_benchmark("sentiment"), BuildConfig(sources=["es"], pairs=8))
     tuning = TrainConfig(epochs=1, batch=4, rank=2, learning_rate=1e-2, validation=0.0)
     train(load_model(config.name, dtype="float32", device="cpu"), pairs, out=run.path, config=tuning)
     task = load_task("sentiment")

@@ -3,7 +3,7 @@
 A layer's linear work is done on the packed row; here each group of texts of nearly one length is folded to [texts,
 width] and attends causally. On CPUs one group is two batched products and a softmax whose weights are kept for the
 backward pass: at the lengths of questions that trains faster than the fused kernel, whose backward pass is slow there
-(EXPERIMENTS.md). transformers finds the function by name; no model code is touched.
+(EXPERIMENTS.md).
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
-from transformers import AttentionInterface
-from transformers.masking_utils import AttentionMaskInterface
 
-from spillover.models.fast.prefix_attention import Segment
+from spillover.models.fast.segments import (
+    AttentionCall,
+    Segment,
+    UnsupportedAttention,
+    fold,
+    register_attention,
+    unfold,
+)
 
 NAME = "spillover-packed"
 # Beyond so many tokens a text the weights, quadratic in length, cost more memory than they save time.
 WEIGHTS_TOKENS = 512
-UNKNOWN = ("s_aux", "position_bias", "alibi", "indices", "softcap")
 
 _SEGMENTS: ContextVar[Sequence[Segment] | None] = ContextVar("segments", default=None)
-
-
-class CannotPack(Exception):
-    """A layer does something that this attention does not know: its texts are padded instead."""
 
 
 @contextmanager
@@ -43,36 +43,26 @@ def packed(segments: Sequence[Segment]) -> Iterator[None]:
         _SEGMENTS.reset(token)
 
 
-def packed_attention(
-    module: Any,
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    attention_mask: Tensor | None,
-    scaling: float | None = None,
-    dropout: float = 0.0,
-    sliding_window: int | None = None,
-    **options: Any,
-) -> tuple[Tensor, None]:
-    """The attention of one layer, as transformers calls it. query [1, heads, t, head]; returns [1, t, heads, head]."""
+def packed_attention(call: AttentionCall) -> Tensor:
+    """The attention of one layer, [1, t, heads, head], each text of the segments by itself."""
     segments = _SEGMENTS.get()
-    strange = [name for name in UNKNOWN if options.get(name) is not None]
-    if segments is None or strange or query.shape[0] != 1:
-        raise CannotPack(f"its attention has {', '.join(strange) or 'no segments'}")
-    scale = query.shape[-1] ** -0.5 if scaling is None else scaling
+    if segments is None or call.query.shape[0] != 1:
+        raise UnsupportedAttention("it does not attend to one row of segments")
+    if call.softcap is not None:
+        raise UnsupportedAttention("its attention has softcap")
     longest = max(segment.width for segment in segments)
-    if query.device.type == "cpu" and not dropout and longest <= WEIGHTS_TOKENS:
-        return KeptWeights.apply(query, key, value, segments, scale, sliding_window), None  # type: ignore[no-untyped-call]
-    parts = []
+    if call.query.device.type == "cpu" and not call.dropout and longest <= WEIGHTS_TOKENS:
+        return AttentionWithKeptWeights.apply(  # type: ignore[no-any-return, no-untyped-call]
+            call.query, call.key, call.value, segments, call.scale, call.window
+        )
+    outputs = []
     for segment in segments:
-        q, k, v = (_fold(states, segment) for states in (query, key, value))
-        parts.append(_unfold(_fused(q, k, v, scale, dropout, sliding_window)))
-    return torch.cat(parts, dim=1), None
+        query, key, value = (fold(states, segment) for states in (call.query, call.key, call.value))
+        outputs.append(unfold(_fused(query, key, value, call.scale, call.dropout, call.window)))
+    return torch.cat(outputs, dim=1)
 
 
-AttentionInterface.register(NAME, packed_attention)
-# Segments are causal by themselves: transformers need not build a mask.
-AttentionMaskInterface.register(NAME, lambda *_, **__: None)
+register_attention(NAME, packed_attention)
 
 
 def _fused(query: Tensor, key: Tensor, value: Tensor, scale: float, dropout: float, window: int | None) -> Tensor:
@@ -92,13 +82,13 @@ def _fused(query: Tensor, key: Tensor, value: Tensor, scale: float, dropout: flo
 
 def _mask(width: int, window: int | None, like: Tensor) -> Tensor:
     """[width, width]: 0 where a token is seen, -inf where it is not."""
-    seen = torch.ones((width, width), dtype=torch.bool, device=like.device).tril()
+    visible = torch.ones((width, width), dtype=torch.bool, device=like.device).tril()
     if window is not None:
-        seen = seen.triu(1 - window)
-    return torch.zeros((width, width), dtype=like.dtype, device=like.device).masked_fill_(~seen, float("-inf"))
+        visible = visible.triu(1 - window)
+    return torch.zeros((width, width), dtype=like.dtype, device=like.device).masked_fill_(~visible, float("-inf"))
 
 
-class KeptWeights(torch.autograd.Function):
+class AttentionWithKeptWeights(torch.autograd.Function):
     """softmax(scale q kᵀ + mask) v of every segment by batched products; grouped heads share keys without repeating
     them. One function for all segments: slices of a row would each give a gradient of the whole row's size."""
 
@@ -112,17 +102,15 @@ class KeptWeights(torch.autograd.Function):
         scale: float,
         window: int | None,
     ) -> Tensor:
-        heads, kv, size = query.shape[1], key.shape[1], query.shape[3]
+        heads, kv_heads, size = query.shape[1], key.shape[1], query.shape[3]
         output = query.new_empty((1, query.shape[2], heads, size))
         kept = []
         for segment in segments:
-            own = [_flat(states, segment, kv) for states in (query, key, value)]
-            mask = _mask(segment.width, window, query).repeat(heads // kv, 1)
-            weights = torch.baddbmm(mask, own[0], own[1].mT, alpha=scale).softmax(-1)
-            _fold(output.transpose(1, 2), segment).copy_(
-                (weights @ own[2]).view(segment.rows, heads, segment.width, size)
-            )
-            kept += [*own, weights]
+            q, k, v = (_flat(states, segment, kv_heads) for states in (query, key, value))
+            mask = _mask(segment.width, window, query).repeat(heads // kv_heads, 1)
+            weights = torch.baddbmm(mask, q, k.mT, alpha=scale).softmax(-1)
+            fold(output.transpose(1, 2), segment).copy_((weights @ v).view(segment.rows, heads, segment.width, size))
+            kept += [q, k, v, weights]
         ctx.save_for_backward(*kept)
         ctx.segments, ctx.scale, ctx.shapes = segments, scale, (query.shape, key.shape)
         return output
@@ -140,31 +128,20 @@ class KeptWeights(torch.autograd.Function):
         )
         for i, segment in enumerate(ctx.segments):
             query, key, value, weights = kept[4 * i : 4 * i + 4]
-            own = _flat(out, segment, kv_shape[1])
+            gradient = _flat(out, segment, kv_shape[1])
             if by_value is not None:
-                target = _fold(by_value, segment)
-                target.copy_((weights.mT @ own).view(target.shape))
+                target = fold(by_value, segment)
+                target.copy_((weights.mT @ gradient).view(target.shape))
             if by_query is None and by_key is None:
                 continue
-            scores = torch._softmax_backward_data(own @ value.mT, weights, -1, weights.dtype)
+            scores = torch._softmax_backward_data(gradient @ value.mT, weights, -1, weights.dtype)
             for states, left, right in ((by_query, scores, key), (by_key, scores.mT, query)):
                 if states is not None:
-                    part = _fold(states, segment)
+                    part = fold(states, segment)
                     part.copy_(torch.baddbmm(none, left, right, beta=0, alpha=ctx.scale).view(part.shape))
         return by_query, by_key, by_value, None, None, None
 
 
-def _flat(states: Tensor, segment: Segment, kv: int) -> Tensor:
-    """[1, heads, t, head] → [rows * kv, heads / kv * width, head]: all heads that read the same keys as one matrix."""
-    return _fold(states, segment).reshape(segment.rows * kv, -1, states.shape[-1])
-
-
-def _fold(states: Tensor, segment: Segment) -> Tensor:
-    """[1, heads, t, head] → a view of the segment's [rows, heads, width, head]."""
-    own = states[0, :, segment.start : segment.stop]
-    return own.view(len(own), segment.rows, segment.width, -1).transpose(0, 1)
-
-
-def _unfold(states: Tensor) -> Tensor:
-    """[rows, heads, width, head] → [1, rows * width, heads, head]."""
-    return states.transpose(1, 2).reshape(1, -1, states.shape[1], states.shape[3])
+def _flat(states: Tensor, segment: Segment, kv_heads: int) -> Tensor:
+    """[1, heads, t, head] → [rows * kv heads, heads of a group * width, head]: heads with equal keys as one matrix."""
+    return fold(states, segment).reshape(segment.rows * kv_heads, -1, states.shape[-1])

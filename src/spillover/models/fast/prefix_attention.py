@@ -1,14 +1,13 @@
 """Attention of many items over one shared prefix, for any transformers model that calls its attention by name.
 
-All items of a batch stand in one row, side by side. In every layer each of them attends to two things:
+All items of a batch are in one row, side by side. In every layer each of them attends to two things:
 
 1. the shared prefix: all queries of the row against one copy of its keys and values, nothing expanded or concatenated;
 2. its own tokens: causal, and where labels branch off, along the item's tree.
 
 Two ways, both exactly what a softmax over the whole prompt gives. By matrix products: a block of tokens at a time, the
 scores of both parts side by side in one buffer that stays in the cache, and one softmax over them. By a fused kernel,
-where there is one and nothing special is asked: each part by itself, weighed together by their log-sum-exp.
-transformers finds the function by name (`AttentionInterface`); no model code is touched.
+where there is one and no window or soft-cap is asked: each part by itself, weighed together by their log-sum-exp.
 """
 
 from __future__ import annotations
@@ -17,12 +16,19 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
-from transformers import AttentionInterface
-from transformers.masking_utils import AttentionMaskInterface
+
+from spillover.models.fast.segments import (
+    AttentionCall,
+    Segment,
+    UnsupportedAttention,
+    fold,
+    register_attention,
+    unfold,
+)
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -36,40 +42,19 @@ KERNEL_DEVICES = {"cuda"}
 KNOWN_LAYERS = {"full_attention", "sliding_attention"}
 
 
-class CannotShare(Exception):
-    """A layer does something that this attention does not know: the model is scored without a shared prefix."""
-
-
-def why_not_shared(module: PreTrainedModel) -> str | None:
-    """Why a model must be scored without a shared prefix, or None. What it does not find, the engine's check of both
-    ways finds: a model is never silently wrong."""
+def unsupported_reason(module: PreTrainedModel) -> str | None:
+    """Why a model must be scored without a shared prefix; None when it need not. What this does not see, the engine's
+    check of both ways does: a model is never silently wrong."""
     if not module._can_set_attn_implementation():
         return "it does not let its attention be chosen"
-    strange = set(getattr(module.config.get_text_config(), "layer_types", None) or ()) - KNOWN_LAYERS
-    return f"it has layers of type {', '.join(sorted(strange))}" if strange else None
-
-
-@dataclass(frozen=True)
-class Segment:
-    """Items of nearly one length, side by side in the row from `start`, each padded to `width` tokens.
-
-    visible: bool [rows, 1, width, width], None where each token sees all before it.
-    """
-
-    start: int
-    rows: int
-    width: int
-    visible: Tensor | None = None
-
-    @property
-    def stop(self) -> int:
-        return self.start + self.rows * self.width
+    unknown = set(getattr(module.config.get_text_config(), "layer_types", None) or ()) - KNOWN_LAYERS
+    return f"it has layers of type {', '.join(sorted(unknown))}" if unknown else None
 
 
 @dataclass
 class Sharing:
-    """What one forward pass knows: its segments, positions [t], and keys and values by layer of the prefix, each
-    [1, heads, prefix, head]. `kept` collects the pass's own keys and values; None when nobody wants them."""
+    """One forward pass: its segments, positions [t], and keys and values by layer of the prefix, each [1, kv heads,
+    prefix, head]. `kept` collects the pass's own keys and values; None when they are not needed."""
 
     segments: Sequence[Segment]
     positions: Tensor
@@ -78,7 +63,8 @@ class Sharing:
     biases: dict[int, Tensor] = field(default_factory=dict)
 
     def bias(self, number: int, dtype: torch.dtype) -> Tensor | None:
-        """What is added to the own scores of a segment that has a tree: 0 where a token is seen, -inf elsewhere."""
+        """Added to the scores among a segment's own tokens, where it has a tree: 0 where a token is visible, -inf
+        elsewhere."""
         visible = self.segments[number].visible
         if visible is not None and number not in self.biases:
             bias = torch.zeros(visible.shape, dtype=dtype, device=visible.device)
@@ -89,16 +75,16 @@ class Sharing:
         """Set to -inf what these tokens of these rows of a segment do not see. scores: [kv heads, rows, tokens, heads
         of a group, prefix and the segment's tokens up to the last of these]."""
         segment, bias = self.segments[number], self.bias(number, scores.dtype)
-        held = scores.shape[-1] - tokens.stop
+        prefix_length = scores.shape[-1] - tokens.stop
         if bias is not None:
-            scores[..., held:] += bias[rows, 0, tokens, None, : tokens.stop]
+            scores[..., prefix_length:] += bias[rows, 0, tokens, None, : tokens.stop]
         else:
-            scores[..., held + tokens.start :] += self.later(tokens.stop - tokens.start, scores)
+            scores[..., prefix_length + tokens.start :] += self.later(tokens.stop - tokens.start, scores)
         if window is not None:
-            places = self.positions[segment.start : segment.stop].view(segment.rows, segment.width)[rows]
-            first = torch.arange(held, device=places.device).expand(len(places), -1)
-            keys = torch.cat([first, places[:, : tokens.stop]], dim=1)
-            far = keys[:, None] <= places[:, tokens, None] - window
+            positions = self.positions[segment.start : segment.stop].view(segment.rows, segment.width)[rows]
+            of_prefix = torch.arange(prefix_length, device=positions.device).expand(len(positions), -1)
+            of_keys = torch.cat([of_prefix, positions[:, : tokens.stop]], dim=1)
+            far = of_keys[:, None] <= positions[:, tokens, None] - window
             scores.masked_fill_(far[:, :, None], float("-inf"))
 
     def later(self, length: int, like: Tensor) -> Tensor:
@@ -108,7 +94,7 @@ class Sharing:
             self.biases[-length] = ahead.unsqueeze(1)
         return self.biases[-length]
 
-    def window_bites(self, window: int | None) -> bool:
+    def window_applies(self, window: int | None) -> bool:
         """Whether some token is further than the window from something before it."""
         return window is not None and int(self.positions.max()) >= window
 
@@ -118,7 +104,7 @@ _CURRENT: ContextVar[Sharing | None] = ContextVar("sharing", default=None)
 
 @contextmanager
 def sharing(module: PreTrainedModel, current: Sharing) -> Iterator[None]:
-    """Within the block, the model attends as `current` says. CannotShare when its layers do not ask us."""
+    """Within the block, the model attends as `current` says. UnsupportedAttention where a layer cannot."""
     before = module.config._attn_implementation
     module.set_attn_implementation(NAME)
     token = _CURRENT.set(current)
@@ -129,47 +115,26 @@ def sharing(module: PreTrainedModel, current: Sharing) -> Iterator[None]:
         module.set_attn_implementation(before)
 
 
-def shared_attention(
-    module: Any,
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    attention_mask: Tensor | None,
-    scaling: float | None = None,
-    dropout: float = 0.0,
-    sliding_window: int | None = None,
-    softcap: float | None = None,
-    **options: Any,
-) -> tuple[Tensor, None]:
-    """The attention of one layer, as transformers calls it. query [1, heads, t, head]; returns [1, t, heads, head]."""
+def shared_attention(call: AttentionCall) -> Tensor:
+    """The attention of one layer, [1, t, heads, head]."""
     current = _CURRENT.get()
-    strange = [name for name in ("s_aux", "position_bias", "alibi", "indices") if options.get(name) is not None]
-    if current is None or dropout or strange:
-        raise CannotShare(f"its attention has {', '.join(strange) or 'dropout'}")
+    if current is None or call.dropout:
+        raise UnsupportedAttention("its attention has dropout")
     if current.kept is not None:
-        current.kept[module.layer_idx] = (key.contiguous(), value.contiguous())
-    layer = Layer(
-        query,
-        key,
-        value,
-        current.prefix.get(module.layer_idx),
-        query.shape[-1] ** -0.5 if scaling is None else scaling,
-        sliding_window if current.window_bites(sliding_window) else None,
-        softcap,
-    )
-    return (by_kernel if has_kernel(layer) else by_products)(current, layer), None
+        current.kept[call.layer] = (call.key.contiguous(), call.value.contiguous())
+    window = call.window if current.window_applies(call.window) else None
+    prefix = current.prefix.get(call.layer)
+    layer = Layer(call.query, call.key, call.value, prefix, call.scale, window, call.softcap)
+    return (by_kernel if has_kernel(layer) else by_products)(current, layer)
 
 
-AttentionInterface.register(NAME, shared_attention)
-# The tree and the window are ours: transformers need not build a mask.
-AttentionMaskInterface.register(NAME, lambda *_, **__: None)
+register_attention(NAME, shared_attention)
 
 
 @dataclass(frozen=True)
 class Layer:
-    """What one layer asks. query [1, heads, t, head]; key, value [1, kv heads, t, head], a group of heads reads the
-    same ones; prefix: keys and values of its tokens, each [1, kv heads, prefix, head]. window: None where it hides
-    nothing. softcap: scores are tanh(score / softcap) * softcap."""
+    """An `AttentionCall` with the layer's prefix: keys and values of its tokens, each [1, kv heads, prefix, head]; None
+    without a prefix. window: None where it hides nothing."""
 
     query: Tensor
     key: Tensor
@@ -182,16 +147,16 @@ class Layer:
 
 def by_products(current: Sharing, layer: Layer) -> Tensor:
     """[1, t, heads, head] by matrix products and a softmax, a block of tokens at a time: works everywhere."""
-    heads, held = layer.query.shape[1], 0 if layer.prefix is None else layer.prefix[0].shape[2]
+    heads, prefix_length = layer.query.shape[1], 0 if layer.prefix is None else layer.prefix[0].shape[2]
     output = layer.query.new_empty((1, layer.query.shape[2], heads, layer.value.shape[-1]))
     most = BLOCK_SCORES.get(output.device.type, BLOCK_SCORES_ELSEWHERE) // heads
     for number, segment in enumerate(current.segments):
-        for rows, tokens in _blocks(segment, most // (held + segment.width)):
+        for rows, tokens in blocks(segment, most // (prefix_length + segment.width)):
             _attend_block(current, layer, number, rows, tokens, output)
     return output
 
 
-def _blocks(segment: Segment, tokens: int) -> Iterator[tuple[slice, slice]]:
+def blocks(segment: Segment, tokens: int) -> Iterator[tuple[slice, slice]]:
     """Whole rows of a segment, as many as have so many tokens; or a part of one row, where that has more."""
     if tokens >= segment.width:
         step = tokens // segment.width
@@ -208,36 +173,37 @@ def _attend_block(current: Sharing, layer: Layer, number: int, rows: slice, toke
     """The attention of these tokens of these rows of a segment, into their places in the output."""
     segment = current.segments[number]
     groups, prefix = layer.key.shape[1], layer.prefix
-    held = 0 if prefix is None else prefix[0].shape[2]
+    prefix_length = 0 if prefix is None else prefix[0].shape[2]
 
     def part(states: Tensor, wanted: slice) -> Tensor:
         """[heads, rows, tokens, head] of the block; a view."""
-        own = states[0, :, segment.start + rows.start * segment.width : segment.start + rows.stop * segment.width]
-        return torch.unflatten(own, 1, (-1, segment.width))[:, :, wanted]
+        in_rows = states[0, :, segment.start + rows.start * segment.width : segment.start + rows.stop * segment.width]
+        return torch.unflatten(in_rows, 1, (-1, segment.width))[:, :, wanted]
 
     before = slice(0, tokens.stop)
     query = torch.unflatten(part(layer.query, tokens), 0, (groups, -1)).permute(0, 2, 3, 1, 4)
     key, value = (part(states, before).flatten(0, 1) for states in (layer.key, layer.value))
     shape = query.shape[:4]
-    scores = query.new_empty((*shape, held + tokens.stop))
+    scores = query.new_empty((*shape, prefix_length + tokens.stop))
     by_row = query.reshape(len(key), -1, query.shape[-1])
     by_group = by_row.view(groups, -1, query.shape[-1])
     if prefix is not None:
-        seen = scores.view(groups, -1, scores.shape[-1])[..., :held]
-        torch.baddbmm(seen, by_group, prefix[0][0].transpose(1, 2), beta=0, alpha=layer.scale, out=seen)
-    own = scores.view(len(key), -1, scores.shape[-1])[..., held:]
-    torch.baddbmm(own, by_row, key.transpose(1, 2), beta=0, alpha=layer.scale, out=own)
+        prefix_scores = scores.view(groups, -1, scores.shape[-1])[..., :prefix_length]
+        prefix_keys = prefix[0][0].transpose(1, 2)
+        torch.baddbmm(prefix_scores, by_group, prefix_keys, beta=0, alpha=layer.scale, out=prefix_scores)
+    item_scores = scores.view(len(key), -1, scores.shape[-1])[..., prefix_length:]
+    torch.baddbmm(item_scores, by_row, key.transpose(1, 2), beta=0, alpha=layer.scale, out=item_scores)
     if layer.softcap is not None:
         scores.div_(layer.softcap).tanh_().mul_(layer.softcap)
     current.hide(scores, number, rows, tokens, layer.window)
-    weights = torch.softmax(scores, dim=-1).view(own.shape[0], own.shape[1], -1)
-    found = weights[..., held:] @ value
+    weights = torch.softmax(scores, dim=-1).view(item_scores.shape[0], item_scores.shape[1], -1)
+    mixed = weights[..., prefix_length:] @ value
     if prefix is not None:
-        mixed = found.view(groups, -1, value.shape[-1])
-        seen = weights.view(groups, -1, weights.shape[-1])[..., :held]
-        torch.baddbmm(mixed, seen, prefix[1][0], out=mixed)
-    places = output[0, segment.start : segment.stop].view(segment.rows, segment.width, groups, -1, value.shape[-1])
-    places[rows, tokens] = found.view(*shape, -1).permute(1, 2, 0, 3, 4)
+        mixed_by_group = mixed.view(groups, -1, value.shape[-1])
+        prefix_weights = weights.view(groups, -1, weights.shape[-1])[..., :prefix_length]
+        torch.baddbmm(mixed_by_group, prefix_weights, prefix[1][0], out=mixed_by_group)
+    in_segment = output[0, segment.start : segment.stop].view(segment.rows, segment.width, groups, -1, value.shape[-1])
+    in_segment[rows, tokens] = mixed.view(*shape, -1).permute(1, 2, 0, 3, 4)
 
 
 def has_kernel(layer: Layer) -> bool:
@@ -252,16 +218,16 @@ def by_kernel(current: Sharing, layer: Layer) -> Tensor:
     outputs, totals = [], []
     for number, segment in enumerate(current.segments):
         bias = current.bias(number, layer.query.dtype)
-        query, key, value = (_fold(states, segment) for states in (layer.query, layer.key, layer.value))
+        query, key, value = (fold(states, segment) for states in (layer.query, layer.key, layer.value))
         output, total = _kernel(query, key, value, layer.scale, bias)
-        outputs.append(_unfold(output))
-        totals.append(_unfold(total))
-    own, own_total = (torch.cat(parts, dim=1) if len(parts) > 1 else parts[0] for parts in (outputs, totals))
+        outputs.append(unfold(output))
+        totals.append(unfold(total))
+    by_items, items_total = (torch.cat(parts, dim=1) if len(parts) > 1 else parts[0] for parts in (outputs, totals))
     if layer.prefix is None:
-        return own
-    output, total = _kernel(layer.query, *layer.prefix, layer.scale, None, causal=False)
-    weight = torch.sigmoid(total.transpose(1, 2) - own_total).unsqueeze(-1)
-    return torch.lerp(own, output.transpose(1, 2), weight.to(own.dtype))
+        return by_items
+    by_prefix, prefix_total = _kernel(layer.query, *layer.prefix, layer.scale, None, causal=False)
+    weight = torch.sigmoid(prefix_total.transpose(1, 2) - items_total).unsqueeze(-1)
+    return torch.lerp(by_items, by_prefix.transpose(1, 2), weight.to(by_items.dtype))
 
 
 def _kernel(
@@ -285,14 +251,3 @@ def _kernel(
         query, key, value, bias, True, 0.0, causal, scale=scale
     )
     return output, total[..., : query.shape[2]]
-
-
-def _fold(states: Tensor, segment: Segment) -> Tensor:
-    """[1, heads, t, head] → the segment's [rows, heads, width, head]; a view where the layer kept tokens together."""
-    own = states[0, :, segment.start : segment.stop].transpose(0, 1)
-    return own.reshape(segment.rows, segment.width, *own.shape[1:]).transpose(1, 2)
-
-
-def _unfold(states: Tensor) -> Tensor:
-    """[rows, heads, width, ...] → [1, rows * width, heads, ...]."""
-    return states.transpose(1, 2).reshape(1, -1, states.shape[1], *states.shape[3:])

@@ -29,8 +29,8 @@ class SummedCrossEntropy(torch.autograd.Function):
         total = torch.zeros((), dtype=torch.float32, device=states.device)
         gradient = torch.empty_like(states) if ctx.needs_input_grad[0] else None
         for start in range(0, len(states), rows):
-            own, target = states[start : start + rows], targets[start : start + rows, None]
-            logits = torch.nn.functional.linear(own, weight, bias).float()
+            target = targets[start : start + rows, None]
+            logits = torch.nn.functional.linear(states[start : start + rows], weight, bias).float()
             if softcap is not None:
                 logits = logits.div_(softcap).tanh_().mul_(softcap)
             losses = logits.logsumexp(-1, keepdim=True)
@@ -50,9 +50,9 @@ class SummedCrossEntropy(torch.autograd.Function):
         return ctx.gradient * gradients[0].to(ctx.gradient.dtype), None, None, None, None
 
 
-def cannot_slice(module: Any) -> str | None:
-    """Why a model's loss must be computed from whole logits, or None: its head is not a plain frozen matrix, or it
-    rescales logits in a way that is not known here."""
+def unsupported_reason(module: Any) -> str | None:
+    """Why a model's loss must be computed from whole logits: its head is not a plain frozen matrix, or it rescales
+    logits in a way that is not known here. None when it need not."""
     head, config = module.get_output_embeddings(), module.config.get_text_config()
     if type(head) is not torch.nn.Linear or head.weight.requires_grad:
         return "its head is not a frozen linear layer"
@@ -61,15 +61,17 @@ def cannot_slice(module: Any) -> str | None:
 
 
 @contextmanager
-def summed_loss_at(module: Any, places: Tensor, targets: Tensor) -> Iterator[None]:
-    """Within the block, the model's logits are the summed loss [1] of `targets` [n] at `places` [n], counted over the
-    whole batch."""
+def summed_loss_at(module: Any, positions: Tensor, targets: Tensor) -> Iterator[None]:
+    """Within the block, the model's logits are the summed loss [1] of `targets` [n] at `positions` [n], counted over
+    the whole batch."""
     head, config = module.get_output_embeddings(), module.config.get_text_config()
     softcap = getattr(config, "final_logit_softcapping", None)
 
     def forward(states: Tensor) -> Tensor:
-        own = states.reshape(-1, states.shape[-1])[places]
-        return SummedCrossEntropy.apply(own, head.weight, head.bias, targets, softcap)[None]  # type: ignore[no-any-return, no-untyped-call]
+        supervised = states.reshape(-1, states.shape[-1])[positions]
+        return SummedCrossEntropy.apply(  # type: ignore[no-any-return, no-untyped-call]
+            supervised, head.weight, head.bias, targets, softcap
+        )[None]
 
     head.forward = forward
     if softcap is not None:

@@ -1,4 +1,4 @@
-"""The unembedding at the positions that are needed, and nowhere else."""
+"""The unembedding at the positions that are needed only."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import torch
 
 
 @contextmanager
-def logits_at(module: Any, places: torch.Tensor, *, exact: bool = False) -> Iterator[None]:
+def logits_at(module: Any, positions: torch.Tensor, *, exact: bool = False) -> Iterator[None]:
     """Within the block, the model's logits are [n, vocab] at these positions alone, counted over the whole batch; its
-    own head, scaling and soft-cap are applied as ever. The unembedding is a fifth of a small model's work, and most
+    own head, scaling and soft-cap are applied as usual. The unembedding is a fifth of a small model's work, and most
     positions do not need it.
 
     exact: logits in float32, of 16-bit weights too. A bfloat16 logit near 15 has steps of 1/16: labels would tie.
@@ -21,7 +21,7 @@ def logits_at(module: Any, places: torch.Tensor, *, exact: bool = False) -> Iter
 
     def pick(_: Any, arguments: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
         states = arguments[0]
-        return (states.reshape(-1, states.shape[-1])[places], *arguments[1:])
+        return (states.reshape(-1, states.shape[-1])[positions], *arguments[1:])
 
     handles = [head.register_forward_pre_hook(pick)]
     if exact and type(head) is torch.nn.Linear and head.weight.dtype != torch.float32:

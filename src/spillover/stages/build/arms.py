@@ -1,6 +1,6 @@
-"""Arms: the real one, and what the same training does without what should help.
+"""Arms: the real training pairs, and placebos of them that lack what should help.
 
-translate   the real one: each question into the target language
+translate   the real arm: each question into the target language
 shuffled    each question with the translation of another: format and English, but no correspondence
 copy        each target question with itself: format and English, but no other language
 template    each question with another question of its own language: format, but no translation and no English
@@ -9,7 +9,7 @@ labelled    target-language questions with their answers, each behind another: t
 
 All arms have as many pairs as the real one, so as many steps, and its mix of languages where they have languages.
 `matched` draws again until the UTF-8 bytes of all pairs come within 1 % of the real arm's, where the texts allow it;
-tokens are known only to a model, and `train` counts them. Replay (mix.py) is added to every arm alike.
+tokens are known only to a model, and `train` counts them. Replay (sampling.py) is added to every arm alike.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ FROM_PAIRS = ("translate", "shuffled", "copy", "template")
 
 
 def apply_arm(arm: str, pairs: Sequence[TrainingPair], rng: np.random.Generator) -> list[TrainingPair]:
-    """The pairs of an arm that is made of the real ones alone: "translate" leaves them as they are."""
+    """The pairs of one of the arms `FROM_PAIRS`, made from the real pairs alone; "translate" returns these."""
     if arm == "shuffled":
         return shuffled(pairs, rng)
     if arm == "copy":
@@ -41,8 +41,8 @@ def apply_arm(arm: str, pairs: Sequence[TrainingPair], rng: np.random.Generator)
 def shuffled(pairs: Sequence[TrainingPair], rng: np.random.Generator) -> list[TrainingPair]:
     """Completions moved along a random cycle within each direction, so that none stays where it was."""
     result = list(pairs)
-    for here, there in _cycles(pairs, rng):
-        result[here] = replace(pairs[here], completion=pairs[there].completion)
+    for i, other in _cycles(pairs, rng):
+        result[i] = replace(pairs[i], completion=pairs[other].completion)
     return result
 
 
@@ -54,8 +54,8 @@ def copied(pair: TrainingPair) -> TrainingPair:
 def templated(pairs: Sequence[TrainingPair], rng: np.random.Generator) -> list[TrainingPair]:
     """Each prompt with the question of another pair, in its source language, as completion."""
     result = list(pairs)
-    for here, there in _cycles(pairs, rng):
-        result[here] = replace(pairs[here], completion=_split(pairs[there])[0])
+    for i, other in _cycles(pairs, rng):
+        result[i] = replace(pairs[i], completion=_split(pairs[other])[0])
     return result
 
 
@@ -66,52 +66,58 @@ def labelled(
 
     Two questions, since a real pair holds two. DataError names questions without a label.
     """
-    bare = [example.id for example in questions if example.label is None]
-    if bare:
+    unlabelled = [example.id for example in questions if example.label is None]
+    if unlabelled:
         raise DataError(
-            f"build.arm: {len(bare)} training questions of {task.name} have no label: {', '.join(bare[:5])}",
+            f"build.arm: {len(unlabelled)} training questions of {task.name} have no label: "
+            f"{', '.join(unlabelled[:5])}",
             hint="give them a label, or choose another arm",
         )
     words: Mapping[str, str] = dict(zip(task.labels, answers(task, "native", questions[0].language), strict=True))
-    made = []
-    for place in range(len(pairs)):
-        first, last = questions[int(rng.integers(len(questions)))], questions[place % len(questions)]
+    labelled_pairs = []
+    for number in range(len(pairs)):
+        first, last = questions[int(rng.integers(len(questions)))], questions[number % len(questions)]
         prompt = question(task, first) + words[first.label or ""] + SHOT_END + question(task, last)
-        pair_id = f"{last.id}:{place}:labelled"
-        made.append(TrainingPair(pair_id, last.language, last.language, prompt, words[last.label or ""] + '"'))
-    return matched(made, pairs, rng)
+        completion = words[last.label or ""] + '"'
+        pair_id = f"{last.id}:{number}:labelled"
+        labelled_pairs.append(TrainingPair(pair_id, last.language, last.language, prompt, completion))
+    return matched(labelled_pairs, pairs, rng)
 
 
 def matched_by_source(
-    made: Sequence[TrainingPair], real: Sequence[TrainingPair], rng: np.random.Generator
+    candidates: Sequence[TrainingPair], real: Sequence[TrainingPair], rng: np.random.Generator
 ) -> list[TrainingPair]:
     """`matched` within each source language, so that an arm has the real one's mix of languages too."""
     result = []
     for code in dict.fromkeys(pair.source for pair in real):
-        own = [pair for pair in made if pair.source == code]
-        result += matched(own, [pair for pair in real if pair.source == code], rng)
+        of_source = [pair for pair in candidates if pair.source == code]
+        result += matched(of_source, [pair for pair in real if pair.source == code], rng)
     return result
 
 
-def matched(made: Sequence[TrainingPair], real: Sequence[TrainingPair], rng: np.random.Generator) -> list[TrainingPair]:
-    """As many of `made` as there are real pairs, their bytes within TOLERANCE of the real ones where that can be.
+def matched(
+    candidates: Sequence[TrainingPair], real: Sequence[TrainingPair], rng: np.random.Generator
+) -> list[TrainingPair]:
+    """As many of the candidates as there are real pairs, with the bytes of the real ones within TOLERANCE where the
+    texts allow it.
 
-    Each pair is used once (or as evenly as the number allows); then random ones give way to longer or shorter ones.
+    Each candidate is used once (or as evenly as the number allows); then random ones are replaced by longer or shorter
+    ones.
     """
-    sizes = np.array([size(pair) for pair in made])
+    sizes = np.array([size(pair) for pair in candidates])
     wanted = sum(map(size, real))
-    chosen = np.resize(rng.permutation(len(made)), len(real))
+    chosen = np.resize(rng.permutation(len(candidates)), len(real))
     total = int(sizes[chosen].sum())
     longer, shorter = (np.flatnonzero(half) for half in (sizes > np.median(sizes), sizes < np.median(sizes)))
-    for place in rng.permutation(len(chosen)):
+    for i in rng.permutation(len(chosen)):
         if abs(total - wanted) <= TOLERANCE * wanted:
             break
         better = longer if total < wanted else shorter
-        other = int(rng.choice(better)) if len(better) else chosen[place]
-        gain = int(sizes[other] - sizes[chosen[place]])
+        other = int(rng.choice(better)) if len(better) else chosen[i]
+        gain = int(sizes[other] - sizes[chosen[i]])
         if abs(total + gain - wanted) < abs(total - wanted):
-            chosen[place], total = other, total + gain
-    return [made[int(i)] for i in chosen]
+            chosen[i], total = other, total + gain
+    return [candidates[int(i)] for i in chosen]
 
 
 def size(pair: TrainingPair) -> int:
@@ -121,21 +127,21 @@ def size(pair: TrainingPair) -> int:
 
 def _split(pair: TrainingPair) -> tuple[str, str]:
     """(question, instruction with the line break before it) of a prompt."""
-    place = pair.prompt.rindex("\n", 0, len(pair.prompt.rstrip("\n")))
-    return pair.prompt[:place], pair.prompt[place:]
+    boundary = pair.prompt.rindex("\n", 0, len(pair.prompt.rstrip("\n")))
+    return pair.prompt[:boundary], pair.prompt[boundary:]
 
 
 def _cycles(pairs: Sequence[TrainingPair], rng: np.random.Generator) -> list[tuple[int, int]]:
-    """(place, another place of the same direction) for every pair, along a random cycle."""
+    """(index, index of another pair of the same direction) for every pair, along a random cycle."""
     directions: dict[tuple[str, str], list[int]] = {}
     for i, pair in enumerate(pairs):
         directions.setdefault((pair.source, pair.target), []).append(i)
     moves: list[tuple[int, int]] = []
-    for (source, target), places in directions.items():
-        if len(places) < 2:
+    for (source, target), indices in directions.items():
+        if len(indices) < 2:
             raise DataError(
                 f"build.arm: one pair from {source} to {target} cannot be shuffled", hint="--pairs 2 or more"
             )
-        cycle = rng.permutation(places)
+        cycle = rng.permutation(indices)
         moves += zip(cycle.tolist(), np.roll(cycle, 1).tolist(), strict=True)
     return moves

@@ -5,7 +5,7 @@ trl            JSON lines of {prompt, completion}: TRL's SFTTrainer takes the lo
 llama-factory  a folder with dataset_info.json, the pairs in alpaca columns and once more as sharegpt conversations,
                and a YAML that trains them there with the same adapter
 
-Every row also carries the pair's id and languages, which those trainers leave alone; where a row has none, the
+Every row also carries the pair's id and languages, which those trainers ignore; where a row has none, the
 languages are read from the instruction. LLaMA-Factory's template `empty` writes prompt and completion as they are, with
 the loss on the completion and nothing behind it; `end` puts the model's end-of-text token there, as
 `train.end_of_text` does here. TRL adds its own.
@@ -25,20 +25,19 @@ from spillover.core.files import atomic, read_json, read_json_array, read_jsonl,
 from spillover.core.languages import known_languages, language
 from spillover.core.types import TrainingPair
 
-READY_MADE = re.compile(r"Translate the input from (?P<source>.+) to (?P<target>.+):\s*$")
+INSTRUCTION = re.compile(r"Translate the input from (?P<source>.+) to (?P<target>.+):\s*$")
 INFO = "dataset_info.json"
 ALPACA, SHAREGPT = "pairs", "pairs_sharegpt"
-OWN = ("id", "source", "target")
 FORMATS = ("trl", "llama-factory")
 SHAPES = "{prompt, completion}, {instruction, output}, {conversations}, or {input, answer}"
 
 
 def check_format(name: str | None, end: str = "") -> None:
-    """ConfigError for a format that is not one, or an end-of-text token for a trainer that adds its own."""
+    """ConfigError for an unknown format, or an end-of-text token for a trainer that adds its own."""
     if name is not None and name not in FORMATS:
         raise ConfigError(f"--format {name}: not known", hint=f"choose from {', '.join(FORMATS)}")
     if end and name != "llama-factory":
-        raise ConfigError(f"--end-of-text {end}: is for --format llama-factory alone", hint="leave it out")
+        raise ConfigError(f"--end-of-text {end}: only for --format llama-factory", hint="leave it out")
 
 
 def export(folder: Path, pairs: Sequence[TrainingPair], name: str, config: RunConfig, *, end: str = "") -> Path:
@@ -53,18 +52,20 @@ def export(folder: Path, pairs: Sequence[TrainingPair], name: str, config: RunCo
 
 def write_trl(path: Path, pairs: Sequence[TrainingPair]) -> None:
     """JSON lines of prompt and completion."""
-    write_jsonl(path, ({"prompt": pair.prompt, "completion": pair.completion} | _own(pair) for pair in pairs))
+    write_jsonl(
+        path, ({"prompt": pair.prompt, "completion": pair.completion} | _id_and_languages(pair) for pair in pairs)
+    )
 
 
 def write_llama_factory(folder: Path, pairs: Sequence[TrainingPair], config: RunConfig, *, end: str = "") -> None:
     """pairs.json (alpaca), pairs_sharegpt.json, dataset_info.json and train.yaml. end: the token to end a text with."""
     alpaca, sharegpt = [], []
     for pair in pairs:
-        own = _own(pair) | ({"end": end} if end else {})
+        extra = _id_and_languages(pair) | ({"end": end} if end else {})
         answer = pair.completion + end
-        alpaca.append({"instruction": pair.prompt, "input": "", "output": answer} | own)
+        alpaca.append({"instruction": pair.prompt, "input": "", "output": answer} | extra)
         turns = [{"from": "human", "value": pair.prompt}, {"from": "gpt", "value": answer}]
-        sharegpt.append({"conversations": turns} | own)
+        sharegpt.append({"conversations": turns} | extra)
     _write_array(folder / f"{ALPACA}.json", alpaca)
     _write_array(folder / f"{SHAREGPT}.json", sharegpt)
     info = {
@@ -117,7 +118,8 @@ def llama_factory_config(config: RunConfig) -> dict[str, Any]:
 
 
 def exchange_files(path: Path) -> list[Path]:
-    """The files that are read for `path`: itself, and those that a dataset_info.json names. DataError for none."""
+    """The files that are read for `path`: itself, and those that a dataset_info.json names. DataError when there is no
+    such file."""
     info = path / INFO if path.is_dir() else path
     if not info.is_file():
         raise DataError(f"{info}: no such file", hint="build.files names files of pairs, or folders with " + INFO)
@@ -130,7 +132,7 @@ def exchange_files(path: Path) -> list[Path]:
 def read_exchange(path: Path) -> list[TrainingPair]:
     """Pairs from a file of any of the formats, or a folder with dataset_info.json, whose first entry counts.
 
-    DataError with file:line for a row that is no pair, or whose languages nobody says."""
+    DataError with file:line for a row that is not a pair, or whose languages are unknown."""
     info = path / INFO if path.is_dir() else path
     columns: Mapping[str, Any] = {}
     if info.name == INFO:
@@ -157,12 +159,12 @@ def _pair(
         raise DataError(f"{path}:{line}: not a pair", hint=f"expected {SHAPES}, both sides with text")
     end = str(row.get("end") or "")
     completion = completion.removesuffix(end) if end else completion
-    match = READY_MADE.search(prompt)
+    match = INSTRUCTION.search(prompt)
     source, target = row.get("source"), row.get("target")
     if not (isinstance(source, str) and isinstance(target, str)):
         if not match:
             raise DataError(
-                f"{path}:{line}: not a pair: nothing says its languages",
+                f"{path}:{line}: not a pair: its languages are unknown",
                 hint='columns source and target, or "Translate the input from X to Y:" at the prompt\'s end',
             )
         unknown = [name for name in match.groups() if name not in names]
@@ -174,7 +176,7 @@ def _pair(
 
 
 def _texts(row: Mapping[str, Any], columns: Mapping[str, Any]) -> tuple[Any, Any]:
-    """(prompt, completion) of a row in any format; (None, None) when it is none."""
+    """(prompt, completion) of a row in any format; (None, None) when it has none."""
     if {"prompt", "completion"} <= set(row):
         return row["prompt"], row["completion"]
     messages = row.get(columns.get("messages", "conversations"))
@@ -184,10 +186,10 @@ def _texts(row: Mapping[str, Any], columns: Mapping[str, Any]) -> tuple[Any, Any
         if len(messages) == 2 and tuple(turn.get(role) for turn in messages) == tags:
             return messages[0].get(content), messages[1].get(content)
         return None, None
-    asked = columns.get("prompt", "instruction")
-    if asked in row:
+    instruction = columns.get("prompt", "instruction")
+    if instruction in row:
         # LLaMA-Factory joins instruction and input with a line break.
-        parts = [part for part in (row[asked], row.get(columns.get("query", "input"))) if part]
+        parts = [part for part in (row[instruction], row.get(columns.get("query", "input"))) if part]
         joined = "\n".join(parts) if all(isinstance(part, str) for part in parts) else None
         return joined, row.get(columns.get("response", "output"))
     return row.get("input"), row.get("answer")
@@ -203,8 +205,8 @@ def _first_entry(info: Path) -> Mapping[str, Any]:
     return entry
 
 
-def _own(pair: TrainingPair) -> dict[str, str]:
-    return {name: getattr(pair, name) for name in OWN}
+def _id_and_languages(pair: TrainingPair) -> dict[str, str]:
+    return {"id": pair.id, "source": pair.source, "target": pair.target}
 
 
 def _write_array(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:

@@ -1,4 +1,4 @@
-"""How many pairs each source language gives, and what is replayed beside them.
+"""How many pairs each source language contributes, and the replayed text beside them.
 
 mix         share of a source with n questions
 proportional  n: every question counts the same, whatever its language
@@ -22,9 +22,9 @@ from spillover.core.types import TrainingPair
 
 
 def quotas(available: Mapping[str, int], config: BuildConfig) -> dict[str, int]:
-    """Pairs by source language. With `config.pairs`, so many for each source on the average; without, as many as the
-    mix allows when no question is used twice. ConfigError when a source has fewer than its share,
-    or there are no questions."""
+    """Number of pairs by source language. With `config.pairs`, that many for each source on average; without, as many
+    as the mix allows when no question is used twice. ConfigError when a source has fewer than its share, or when there
+    are no questions."""
     if not any(available.values()):
         raise ConfigError("build.sources: no questions that source and target share", hint=", ".join(available))
     exponent = {"proportional": 1.0, "equal": 0.0}.get(config.mix, 1 / config.temperature)
@@ -34,20 +34,20 @@ def quotas(available: Mapping[str, int], config: BuildConfig) -> dict[str, int]:
     total = most if config.pairs is None else config.pairs * len(available)
     shares = {code: total * weight / whole for code, weight in weights.items()}
     counts = {code: int(share + 1e-9) for code, share in shares.items()}
-    # What rounding down left goes to the largest remainders, the first language first among equals.
+    # Largest remainders: what rounding down left; the first language first among equals.
     for code in sorted(shares, key=lambda code: counts[code] - shares[code])[: total - sum(counts.values())]:
         counts[code] += 1
     short = next((code for code in counts if counts[code] > available[code]), None)
     if short:
         raise ConfigError(
-            f"build.pairs: {counts[short]} wanted from {short}, {available[short]} questions are there",
+            f"build.pairs: {counts[short]} wanted from {short}, which has {available[short]} questions",
             hint=f"--pairs {max(1, most // len(available))} or fewer",
         )
     return counts
 
 
 def replay(texts: Sequence[tuple[str, str]], pairs: int, share: float, rng: np.random.Generator) -> list[TrainingPair]:
-    """Rows of reference-language text, `share` of all rows when `pairs` others are there; [] for none.
+    """Rows of reference-language text, so many that they are `share` of all rows beside `pairs` others; [] for none.
 
     texts: (id, text). Each is used once, or as evenly as the number allows. DataError when there is none to use."""
     usable = [(text_id, text.strip()) for text_id, text in texts if len(text.split()) > 1]
@@ -58,8 +58,8 @@ def replay(texts: Sequence[tuple[str, str]], pairs: int, share: float, rng: np.r
         raise DataError("build.replay: no text of two words or more", hint="leave build.replay out, or give more text")
     code = reference_language()
     rows = []
-    for number, place in enumerate(np.resize(rng.permutation(len(usable)), wanted)):
-        text_id, text = usable[int(place)]
+    for number, index in enumerate(np.resize(rng.permutation(len(usable)), wanted)):
+        text_id, text = usable[int(index)]
         first = len(text.split(maxsplit=1)[0])
         rows.append(TrainingPair(f"{text_id}:{number}:replay", code, code, text[:first], text[first:]))
     return rows

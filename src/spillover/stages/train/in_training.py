@@ -35,7 +35,7 @@ from spillover.core.languages import language, reference_language
 from spillover.core.types import Example, LabelScores, Progress, Prompt, no_progress
 from spillover.models.engine import label_scores, open_engine
 from spillover.models.load import Model
-from spillover.stages.train.adapters import INITIAL, save_adapter
+from spillover.stages.train.adapters import save_adapter
 from spillover.stats.contributions import contributions_of
 from spillover.stats.significance import noninferiority_test
 from spillover.stats.similarity import mexa
@@ -323,7 +323,7 @@ class EvalCallback(transformers.TrainerCallback):  # type: ignore[misc]  # trans
         if args.fsdp or args.deepspeed:
             raise ConfigError("train.eval_every needs the whole model on every device", hint="leave it out here")
         if state.global_step and best_step(state.log_history, self.config) == state.global_step:
-            self._keep(state, model)  # a kill may have come between the checkpoint and the keeping
+            self.keep_adapter(state, model)  # a kill may have come between the checkpoint and the keeping
         if any(row.get("stop") for row in state.log_history):
             raise AlreadyStopped
         self.base_snapshot = self.evaluation(self.base, None, self._evaluations(state))
@@ -345,7 +345,7 @@ class EvalCallback(transformers.TrainerCallback):  # type: ignore[misc]  # trans
 
     def on_save(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> None:
         if best_step(state.log_history, self.config) == state.global_step:
-            self._keep(state, model)
+            self.keep_adapter(state, model)
 
     def _due(self, state: Any) -> bool:
         return bool(state.global_step % (self.config.eval_every or 1) == 0 or state.global_step == state.max_steps)
@@ -359,10 +359,11 @@ class EvalCallback(transformers.TrainerCallback):  # type: ignore[misc]  # trans
         state.log_history.append({"step": state.global_step} | plain(as_row(snapshot)))
         self.track(as_numbers(snapshot))
 
-    def _keep(self, state: Any, model: Any) -> None:
-        """Two are kept: if the newest checkpoint is damaged, the training resumes from the one before."""
+    def keep_adapter(self, state: Any, model: Any) -> None:
+        """Save the adapter of this step as the best so far. Two are kept: if the newest checkpoint is damaged, the
+        training resumes from the one before."""
         if state.is_world_process_zero:
-            save_adapter(model, self.base, self.folder / f"best-{state.global_step}", self.folder.parent / INITIAL)
+            save_adapter(model, self.base, self.folder / f"best-{state.global_step}")
             best = sorted(self.folder.glob("best-*"), key=lambda path: int(path.name.rpartition("-")[2]))
             for old in best[:-2]:
                 shutil.rmtree(old)

@@ -12,8 +12,7 @@ from dataclasses import dataclass
 
 import torch
 
-from spillover.models.batching import WASTE
-from spillover.models.fast.prefix_attention import Segment
+from spillover.models.fast.segments import Segment, group_by_length
 from spillover.stages.train.tokenize import IGNORE, Row
 
 Batch = dict[str, torch.Tensor]
@@ -21,13 +20,13 @@ Batch = dict[str, torch.Tensor]
 
 @dataclass(frozen=True)
 class Part:
-    """What is computed at once. ids, positions: [rows, width], one row where texts are packed. places: [n], the
-    positions, counted over the whole part, whose next token is supervised; targets: [n], those tokens. segments: empty
-    where texts are padded. numbers: which pairs they are."""
+    """What is computed at once. ids, positions: [rows, width], one row where texts are packed. supervised: [n], the
+    indices, counted over the whole part, whose next token is predicted; targets: [n], those tokens. segments: empty
+    where texts are padded. numbers: indices of the pairs."""
 
     ids: torch.Tensor
     positions: torch.Tensor
-    places: torch.Tensor
+    supervised: torch.Tensor
     targets: torch.Tensor
     segments: tuple[Segment, ...]
     numbers: tuple[int, ...]
@@ -46,6 +45,8 @@ def collate(rows: Sequence[Row]) -> Batch:
 
 @dataclass(frozen=True)
 class Text:
+    """One tokenised pair. ids, labels: [tokens], as in `Row`. number: the pair's index."""
+
     ids: torch.Tensor
     labels: torch.Tensor
     number: int
@@ -58,12 +59,12 @@ def texts_of(batch: Batch) -> list[Text]:
     """The batch's texts, longest first."""
     lengths = batch["lengths"].tolist()
     ids, labels = (torch.split(batch[name], lengths) for name in ("input_ids", "labels"))
-    texts = [Text(*own) for own in zip(ids, labels, batch["numbers"].tolist(), strict=True)]
+    texts = [Text(*row) for row in zip(ids, labels, batch["numbers"].tolist(), strict=True)]
     return sorted(texts, key=lambda text: (-len(text), text.number))
 
 
 def fill_parts(lengths: Sequence[int], tokens: int, *, packed: bool) -> list[list[int]]:
-    """Places in `lengths`, which fall, by part: at most `tokens` tokens, padding counted where texts are padded."""
+    """Indices into `lengths`, longest first, by part: at most `tokens` tokens, with padding where texts are padded."""
     parts: list[list[int]] = []
     filled = 0
     for i, length in enumerate(lengths):
@@ -77,32 +78,30 @@ def fill_parts(lengths: Sequence[int], tokens: int, *, packed: bool) -> list[lis
 
 
 def into_parts(texts: Sequence[Text], tokens: int, *, packed: bool, at_least: int = 1) -> Iterator[Part]:
-    """at_least: how many parts there must be; processes whose weights are sharded must compute equally many."""
+    """Parts of at most `tokens` tokens. at_least: how many parts there must be; processes whose weights are sharded
+    must compute equally many."""
     groups = fill_parts([len(text) for text in texts], tokens, packed=packed)
     while len(groups) < min(at_least, len(texts)):
         largest = max(range(len(groups)), key=lambda i: len(groups[i]))
         whole = groups[largest]
         groups[largest : largest + 1] = [whole[: len(whole) // 2], whole[len(whole) // 2 :]]
     for group in groups:
-        own = [texts[i] for i in group]
-        yield pack(own) if packed else pad(own)
+        in_part = [texts[i] for i in group]
+        yield pack(in_part) if packed else pad(in_part)
 
 
 def pack(texts: Sequence[Text]) -> Part:
     """Texts, longest first, as one row."""
-    segments: list[tuple[int, int]] = []
+    segments: list[Segment] = []
     widths: list[int] = []
-    for number, text in enumerate(texts):
-        if not segments or segments[-1][0] - len(text) > WASTE * segments[-1][0]:
-            segments.append((len(text), number))
-        widths.append(segments[-1][0])
-    starts = [0, *torch.tensor(widths).cumsum(0).tolist()]
-    bounds = [first for _, first in segments] + [len(texts)]
-    own = tuple(Segment(starts[first], bounds[i + 1] - first, width) for i, (width, first) in enumerate(segments))
+    for indices in group_by_length([len(text) for text in texts]):
+        width = len(texts[indices.start])
+        segments.append(Segment(sum(widths), len(indices), width))
+        widths += [width] * len(indices)
     ids = torch.cat([_filled(text.ids, width, 0) for text, width in zip(texts, widths, strict=True)])
     labels = torch.cat([_filled(text.labels, width, IGNORE) for text, width in zip(texts, widths, strict=True)])
     positions = torch.cat([torch.arange(width, device=ids.device) for width in widths])
-    return _part(ids[None], labels[None], positions[None], own, texts)
+    return _part(ids[None], labels[None], positions[None], tuple(segments), texts)
 
 
 def pad(texts: Sequence[Text]) -> Part:
@@ -122,9 +121,10 @@ def _part(
     texts: Sequence[Text],
 ) -> Part:
     # A text's first label is never supervised, so that no text is predicted from the one before it.
-    after = labels.reshape(-1)
-    places = (after != IGNORE).nonzero()[:, 0]
-    return Part(ids, positions, places - 1, after[places], segments, tuple(text.number for text in texts))
+    flat = labels.reshape(-1)
+    targets_at = (flat != IGNORE).nonzero()[:, 0]
+    numbers = tuple(text.number for text in texts)
+    return Part(ids, positions, targets_at - 1, flat[targets_at], segments, numbers)
 
 
 def _filled(values: torch.Tensor, width: int, filler: int) -> torch.Tensor:

@@ -27,7 +27,7 @@ from spillover.core.runs import first_process, open_run
 from spillover.core.types import Progress, TrainingPair, no_progress
 from spillover.models.fast.malloc import keep_freed_memory
 from spillover.models.load import Model, attach_adapter
-from spillover.stages.train.adapters import INITIAL, keep_initial, save_adapter, with_adapter
+from spillover.stages.train.adapters import save_adapter, with_adapter
 from spillover.stages.train.checkpoints import last_checkpoint
 from spillover.stages.train.failures import writing
 from spillover.stages.train.in_training import (
@@ -144,10 +144,8 @@ def _tune(
 ) -> float:
     """Train to the end, or until the guard stops it, and write `<folder>/adapter`. One process writes. Returns the
     seconds of training, those of in-training evaluation among them."""
-    first, initial = trainer.is_world_process_zero(), folder / INITIAL
+    first = trainer.is_world_process_zero()
     with writing(folder):
-        if first:
-            keep_initial(trainer.model, config, initial)
         started = time.monotonic()
         with contextlib.suppress(AlreadyStopped):
             trainer.train(resume_from_checkpoint=str(resume) if resume else None)
@@ -155,11 +153,10 @@ def _tune(
         if first and evaluated:
             take_best(trainer.state.log_history, config, folder / CHECKPOINTS, folder / "adapter")
         elif first:
-            save_adapter(trainer.model, base, folder / "adapter", initial)
+            save_adapter(trainer.model, base, folder / "adapter")
     trainer.accelerator.wait_for_everyone()
     if first:
-        for scratch in (folder / CHECKPOINTS, initial):
-            shutil.rmtree(scratch, ignore_errors=True)
+        shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
     return seconds
 
 

@@ -2,29 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 from collections.abc import Sequence
 from typing import TypedDict
 
 import numpy as np
-from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
 
 from spillover.core.config import TrainConfig
 from spillover.core.errors import ConfigError, DataError
-from spillover.core.files import atomic, hash_of
 from spillover.core.types import TrainingPair
 from spillover.models.label_tokens import split_at
-from spillover.models.load import Model, cache_folder
+from spillover.models.load import Model
 
 log = logging.getLogger(__name__)
 
 IGNORE = -100
 NAMED = 5
-# Fewer pairs are tokenised faster than they are looked up.
-KEPT_FROM = 1000
-Tokens = tuple[list[int], int]
 
 
 class Row(TypedDict):
@@ -45,7 +38,7 @@ def tokenize_pairs(base: Model, pairs: Sequence[TrainingPair], config: TrainConf
     limit = min(config.max_tokens, base.context)
     rows: list[Row] = []
     long: list[str] = []
-    for number, (pair, (ids, start)) in enumerate(zip(pairs, _kept_tokens(base, pairs, config), strict=True)):
+    for number, (pair, (ids, start)) in enumerate(zip(pairs, _tokens(base, pairs, config), strict=True)):
         ids = ids + end
         if len(ids) > limit:
             long.append(f"{pair.id} ({len(ids)} tokens)")
@@ -71,30 +64,7 @@ def _tell_of_long(long: list[str], limit: int, choice: str, *, kept: int) -> Non
     )
 
 
-def _kept_tokens(base: Model, pairs: Sequence[TrainingPair], config: TrainConfig) -> list[Tokens]:
-    """The tokens of many pairs, from the cache folder when the same tokenizer made them of the same texts before."""
-    if len(pairs) < KEPT_FROM:
-        return _tokens(base, pairs, config)
-    template = base.tokenizer.chat_template if config.chat_template else None
-    key = hash_of([base.tokenizer.backend_tokenizer.to_str(), template, [(p.prompt, p.completion) for p in pairs]])
-    path = cache_folder() / "tokens" / f"{key}.safetensors"
-    with contextlib.suppress(OSError, SafetensorError):
-        kept = load_file(path)
-        ids = np.split(kept["ids"], np.cumsum(kept["lengths"])[:-1])
-        return [(own.tolist(), int(start)) for own, start in zip(ids, kept["starts"], strict=True)]
-    made = _tokens(base, pairs, config)
-    columns = {
-        "ids": np.concatenate([np.array(ids, dtype=np.int32) for ids, _ in made]),
-        "lengths": np.array([len(ids) for ids, _ in made]),
-        "starts": np.array([start for _, start in made]),
-    }
-    # A cache that cannot be written costs a second next time, and no more.
-    with contextlib.suppress(OSError, SafetensorError), atomic(path) as partial:
-        save_file(columns, partial)
-    return made
-
-
-def _tokens(base: Model, pairs: Sequence[TrainingPair], config: TrainConfig) -> list[Tokens]:
+def _tokens(base: Model, pairs: Sequence[TrainingPair], config: TrainConfig) -> list[tuple[list[int], int]]:
     """(tokens, where the completion starts) of each pair."""
     prompts = [_in_chat(base, pair.prompt) if config.chat_template else pair.prompt for pair in pairs]
     texts = [prompt + pair.completion for prompt, pair in zip(prompts, pairs, strict=True)]

@@ -21,9 +21,10 @@ from transformers.trainer_pt_utils import get_length_grouped_indices
 
 from spillover.core.config import TrainConfig
 from spillover.core.errors import ConfigError
+from spillover.models.fast import sliced_loss
 from spillover.models.fast.lora_kernel import compute_in_base_precision
-from spillover.models.fast.packed_attention import NAME, CannotPack, packed
-from spillover.models.fast.sliced_loss import cannot_slice, summed_loss_at
+from spillover.models.fast.packed_attention import NAME, packed
+from spillover.models.fast.segments import UnsupportedAttention
 from spillover.models.fast.unembedding import logits_at
 from spillover.models.load import Model
 from spillover.stages.train.failures import check_loss
@@ -130,12 +131,12 @@ class CompletionTrainer(transformers.Trainer):  # type: ignore[misc]  # transfor
         if not plain._can_set_attn_implementation():
             return False
         with torch.no_grad():
-            whole = self._summed_loss(self.model, pad(texts))
+            whole = self.summed_loss(self.model, pad(texts))
             plain.set_attn_implementation(NAME)
             try:
-                apart = float((self._summed_loss(self.model, pack(texts)) - whole).abs() / whole.abs())
+                apart = float((self.summed_loss(self.model, pack(texts)) - whole).abs() / whole.abs())
                 reason = "" if apart <= PACKED_TOLERANCE.get(plain.dtype, 3e-2) else f"its loss is {apart:.2g} off"
-            except (CannotPack, TypeError, RuntimeError, ValueError) as error:
+            except (UnsupportedAttention, TypeError, RuntimeError, ValueError) as error:
                 reason = str(error).splitlines()[0][:120]
         if reason:
             slow = (
@@ -175,7 +176,7 @@ class CompletionTrainer(transformers.Trainer):  # type: ignore[misc]  # transfor
     ) -> Any:
         """Summed natural-log loss of a part's completion tokens over `num_items_in_batch`, the tokens of the whole
         batch; its own when None. ModelError names the pairs of a loss that is not a number."""
-        total = self._summed_loss(model, inputs)
+        total = self.summed_loss(model, inputs)
         ids = [self.ids[number] for number in inputs.numbers]
         mean = total.detach() / max(1, len(inputs.targets))
         check_loss(mean, self.vocabulary, ids, Path(self.args.output_dir))
@@ -184,17 +185,17 @@ class CompletionTrainer(transformers.Trainer):  # type: ignore[misc]  # transfor
             loss = loss * self.accelerator.num_processes  # gradients are averaged over processes
         return (loss, {"loss": loss}) if return_outputs else loss
 
-    def _summed_loss(self, model: Any, part: Part) -> torch.Tensor:
+    def summed_loss(self, model: Any, part: Part) -> torch.Tensor:
         plain = self.accelerator.unwrap_model(model)
         plain = plain.get_base_model() if hasattr(plain, "get_base_model") else plain
         options = {"input_ids": part.ids, "use_cache": False}
         if part.segments:
             options["position_ids"] = part.positions
         with packed(part.segments):
-            if cannot_slice(plain) is None:
-                with summed_loss_at(plain, part.places, part.targets):
+            if sliced_loss.unsupported_reason(plain) is None:
+                with sliced_loss.summed_loss_at(plain, part.supervised, part.targets):
                     return model(**options).logits[0]  # type: ignore[no-any-return]
-            with logits_at(plain, part.places):
+            with logits_at(plain, part.supervised):
                 logits = model(**options).logits
         return cross_entropy(logits.reshape(-1, logits.shape[-1]).float(), part.targets, reduction="sum")
 
