@@ -52,8 +52,8 @@ class Summary:
 
 
 def summarise(evaluation: Evaluation, *, calibration: Method = "batch", length: Length = "sum") -> list[Summary]:
-    """A summary for each language of an evaluation. calibration, length: as `calibrate.calibrated` has them."""
-    return [summarise_language(own, calibration=calibration, length=length) for own in evaluation.scores.values()]
+    """A summary for each language of an evaluation. calibration, length: as in `calibration.calibrated`."""
+    return [summarise_language(scores, calibration=calibration, length=length) for scores in evaluation.scores.values()]
 
 
 def summarise_language(scores: LabelScores, *, calibration: Method = "batch", length: Length = "sum") -> Summary:
@@ -123,7 +123,7 @@ def hits(scores: LabelScores) -> NDArray[np.float64]:
 
 
 def calibrated_hits(scores: LabelScores, method: Method = "batch") -> NDArray[np.float64]:
-    """[n]: the same after calibration. NaN when a label has no item: there is then no prior to take out."""
+    """[n]: the same after calibration. NaN when a label has no item: its prior cannot be estimated."""
     if reason_undefined(scores):
         return np.full(len(scores.gold), np.nan)
     return _hits(calibrated(scores, method), scores.gold, TIE)
@@ -137,8 +137,8 @@ def _hits(values: NDArray[np.float64], gold: NDArray[np.int64], tie: float) -> N
 
 
 def macro_f1(scores: LabelScores, values: NDArray[np.floating], tie: float = 0.0) -> float:
-    """Mean F1 over the labels that the task has; a label that is never given and never gold counts as 0. Of labels
-    within `tie` of the best, the first is the answer."""
+    """Mean F1 over the task's labels; a label that is never predicted and never gold counts as 0. Of labels within
+    `tie` of the best, the first is the prediction."""
     from sklearn.metrics import f1_score
 
     if not len(scores.gold):
@@ -159,8 +159,8 @@ def auroc(scores: LabelScores) -> float:
 def auroc_interval(scores: LabelScores, level: float = 0.95) -> tuple[float, float, float]:
     """(area, low, high) by DeLong's variance and Hall's interval. NaN where a label has fewer than two items.
 
-    Where all pairs are ordered right (or all wrong) there is no spread to go by. As many pairs are independent as the
-    rarer label has items, and the bound is the area at which so many in a row are just likely enough.
+    Where all pairs are ordered correctly (or all wrongly) nothing varies. As many pairs are independent as the rarest
+    label has items, and the bound is the area at which so many in a row have probability (1 - level) / 2.
     """
     if reason_undefined(scores):
         return math.nan, math.nan, math.nan
@@ -168,25 +168,25 @@ def auroc_interval(scores: LabelScores, level: float = 0.95) -> tuple[float, flo
     counts = np.bincount(scores.gold)
     if (counts < 2).any():
         return area, math.nan, math.nan
-    found = skewed_mean(area + influence)
-    if found is None:
+    mean = skewed_mean(area + influence)
+    if mean is None:
         bound = ((1 - level) / 2) ** (1 / float(counts.min()))
         perfect, inverted = area > 1 - UNVARIED, area < UNVARIED
         return area, bound if perfect else area, 1 - bound if inverted else area
-    low, high = found.interval(level)
+    low, high = mean.interval(level)
     return area, max(low, 0.0), min(high, 1.0)
 
 
 def expected_calibration_error(scores: LabelScores) -> float:
-    """Mean gap between how sure the model is of its answer, over the labels alone, and how often it is right, in ten
+    """Mean absolute difference between confidence (the prediction's probability over the labels) and accuracy, in ten
     bins of equal width (Guo et al. 2017). In [0, 1], 0 is perfect. NaN without items."""
     if not len(scores.gold):
         return math.nan
-    sure = np.exp(normalised(scores.logprobs)).max(axis=1)
+    confidence = np.exp(normalised(scores.logprobs)).max(axis=1)
     right = hits(scores)
-    bins = np.minimum((sure * ECE_BINS + TIE).astype(int), ECE_BINS - 1)
-    gaps = np.bincount(bins, weights=right - sure, minlength=ECE_BINS)
-    return float(np.abs(gaps).sum() / len(sure))
+    bins = np.minimum((confidence * ECE_BINS + TIE).astype(int), ECE_BINS - 1)
+    gaps = np.bincount(bins, weights=right - confidence, minlength=ECE_BINS)
+    return float(np.abs(gaps).sum() / len(confidence))
 
 
 def measures(scores: LabelScores, method: Method = "batch") -> dict[str, float]:

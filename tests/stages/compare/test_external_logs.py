@@ -92,7 +92,7 @@ def test_what_is_no_log_is_named(tmp_path):
     with pytest.raises(DataError, match=r"samples_x\.jsonl:1: no doc_id"):
         read_logs(broken)
     twice = write_rows(tmp_path / "samples_y.jsonl", [harness_row(0, True, 0)] * 2)
-    with pytest.raises(DataError, match=r"samples_y\.jsonl:2: doc_id 0 stands on line 1"):
+    with pytest.raises(DataError, match=r"samples_y\.jsonl:2: duplicate doc_id 0, first on line 1"):
         read_logs(twice)
     (tmp_path / "z.eval").write_text("no zip")
     with pytest.raises(DataError, match=r"z\.eval: not a readable \.eval log"):

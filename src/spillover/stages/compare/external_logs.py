@@ -3,8 +3,8 @@
 lm-evaluation-harness  samples_<task>_<time>.jsonl, as `--log_samples` writes them; one file, or a folder of them
 inspect_ai             a .json log, or an .eval one (a zip of JSON, its parts packed with zstandard)
 
-Where all items of a harness task have the same choices, these are the labels, with their log-probabilities. Else only
-how right each answer was is known: accuracy can be compared, calibration and AUROC cannot.
+Where all items of a harness task have the same choices, these are the labels, with their log-probabilities. Otherwise
+only each item's score is known: accuracy can be compared, calibration and AUROC cannot.
 """
 
 from __future__ import annotations
@@ -48,13 +48,13 @@ def read_logs(path: Path, *, metric: str | None = None) -> list[Evaluation]:
         return [_inspect(path, metric)]
     files = sorted(path.rglob("samples_*.jsonl")) if path.is_dir() else [path]
     if not files or not all(file.is_file() for file in files):
-        raise DataError(f"{path}: no samples here", hint=HINT)
+        raise DataError(f"{path}: no samples found", hint=HINT)
     tasks: dict[str, dict[str, LabelScores]] = {}
     for file in files:
         match = SAMPLES.match(file.stem)
         task, code = _task_and_language(match["task"] if match else file.stem)
         if code in tasks.setdefault(task, {}):
-            raise DataError(f"{file}: {task} {code} stands in two files", hint="keep the newer one")
+            raise DataError(f"{file}: duplicate {task} {code}", hint="keep the newer one")
         tasks[task][code] = _harness(file, code, metric)
     model = ModelRef(path.name, None, None, hash_files(files))
     return [Evaluation(model, task, "log", model.fingerprint, scores) for task, scores in tasks.items()]
@@ -73,8 +73,8 @@ def _harness(path: Path, code: str, metric: str | None) -> LabelScores:
         name = str(row["doc_id"])
         if name in rows:
             if row.get("filter") != rows[name][1].get("filter"):
-                continue  # the same answer read in another way; the first filter counts
-            raise DataError(f"{path}:{line}: doc_id {name} stands on line {rows[name][0]} already")
+                continue  # the same answer under another filter; the first counts
+            raise DataError(f"{path}:{line}: duplicate doc_id {name}, first on line {rows[name][0]}")
         rows[name] = (line, row)
     labels = _choices([row for _, row in rows.values()]) if metric is None else ()
     if labels:
@@ -85,8 +85,8 @@ def _harness(path: Path, code: str, metric: str | None) -> LabelScores:
 
 def _choices(rows: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
     """The choices that all items share, when they were scored by log-probability; else none."""
-    found = {tuple(_continuations(row)) for row in rows}
-    choices = next(iter(found)) if len(found) == 1 else ()
+    distinct = {tuple(_continuations(row)) for row in rows}
+    choices = next(iter(distinct)) if len(distinct) == 1 else ()
     scored = all(
         isinstance(row.get("filtered_resps"), list) and len(row["filtered_resps"]) == len(choices) for row in rows
     )
@@ -121,10 +121,10 @@ def _harness_labels(
 
 
 def _harness_outcome(path: Path, line: int, row: Mapping[str, Any], metric: str | None) -> float:
-    there = [name for name in row.get("metrics") or HARNESS_METRICS if name in row]
-    name = metric or next((known for known in HARNESS_METRICS if known in there), there[0] if there else "")
+    present = [name for name in row.get("metrics") or HARNESS_METRICS if name in row]
+    name = metric or next((known for known in HARNESS_METRICS if known in present), present[0] if present else "")
     if name not in row:
-        raise DataError(f"{path}:{line}: no score {name!r}", hint=f"it has {', '.join(there) or 'none'}: --metric")
+        raise DataError(f"{path}:{line}: no score {name!r}", hint=f"it has {', '.join(present) or 'none'}: --metric")
     return _in_range(row[name], f"{path}:{line}: {name}")
 
 
@@ -134,13 +134,13 @@ def _inspect(path: Path, metric: str | None) -> Evaluation:
         raise DataError(f"{path}: the run ended with status {header['status']!r}", hint="`inspect eval-retry` ends it")
     task = header.get("eval", {}).get("task")
     if not isinstance(task, str) or not samples:
-        raise DataError(f"{path}: no samples here", hint=HINT)
+        raise DataError(f"{path}: no samples found", hint=HINT)
     values: dict[str, list[float]] = {}
     for sample in samples:
         name = str(sample.get("id"))
         values.setdefault(name, []).append(_inspect_outcome(path, name, sample.get("scores"), metric))
-    # Epochs are the same item again: their mean is the item's outcome.
-    scores = outcome_scores(UNKNOWN_LANGUAGE, list(values), [float(np.mean(found)) for found in values.values()])
+    # Epochs repeat an item: their mean is the item's outcome.
+    scores = outcome_scores(UNKNOWN_LANGUAGE, list(values), [float(np.mean(epochs)) for epochs in values.values()])
     stem, code = _task_and_language(task.rpartition("/")[2])
     model = ModelRef(str(header["eval"].get("model", path.stem)), None, None, hash_files([path]))
     fitted = LabelScores(**(vars(scores) | {"language": code}))
@@ -193,7 +193,7 @@ def _inspect_outcome(path: Path, name: str, scores: Any, metric: str | None) -> 
     return _in_range(chosen.get("value") if isinstance(chosen, dict) else chosen, f"{path}: sample {name}")
 
 
-def _in_range(value: Any, place: str) -> float:
+def _in_range(value: Any, where: str) -> float:
     if isinstance(value, str) and value in INSPECT_VALUES:
         return INSPECT_VALUES[value]
     try:
@@ -201,15 +201,15 @@ def _in_range(value: Any, place: str) -> float:
     except (TypeError, ValueError):
         number = np.nan
     if not 0 <= number <= 1:
-        raise DataError(f"{place}: {value!r} is not a score between 0 and 1", hint="choose another with --metric")
+        raise DataError(f"{where}: {value!r} is not a score between 0 and 1", hint="choose another with --metric")
     return number
 
 
 def outcome_scores(code: str, ids: Sequence[str], outcomes: Sequence[float]) -> LabelScores:
     """Scores of items of which only the outcome is known."""
     n = len(ids)
-    nothing = np.zeros((n, 0))
+    no_labels = np.zeros((n, 0))
     return LabelScores(
-        code, (), tuple(ids), np.zeros(n, np.int64), nothing.astype(np.float32), np.zeros(n, np.int32),
-        nothing.astype(np.int32), outcome=np.array(outcomes, dtype=np.float64),
+        code, (), tuple(ids), np.zeros(n, np.int64), no_labels.astype(np.float32), np.zeros(n, np.int32),
+        no_labels.astype(np.int32), outcome=np.array(outcomes, dtype=np.float64),
     )  # fmt: skip
