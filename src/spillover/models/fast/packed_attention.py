@@ -112,6 +112,7 @@ class KeptWeights(torch.autograd.Function):
         scale: float,
         window: int | None,
     ) -> Tensor:
+        """[1, tokens, heads, size]; query, key and value are [1, heads, tokens, size]."""
         heads, kv, size = query.shape[1], key.shape[1], query.shape[3]
         output = query.new_empty((1, query.shape[2], heads, size))
         kept = []
@@ -129,6 +130,7 @@ class KeptWeights(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        """Gradients of query, key and value, from the attention weights that `forward` kept."""
         need_query, need_key, need_value = ctx.needs_input_grad[:3]
         kept, (shape, kv_shape) = ctx.saved_tensors, ctx.shapes
         out = gradients[0].transpose(1, 2)

@@ -63,6 +63,7 @@ class Segment:
 
     @property
     def stop(self) -> int:
+        """The position after the block's last token."""
         return self.start + self.rows * self.width
 
 
