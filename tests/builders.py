@@ -71,7 +71,13 @@ FAMILIES = {
     "gemma2": (
         transformers.Gemma2Config,
         transformers.Gemma2ForCausalLM,
-        {"sliding_window": 24, "final_logit_softcapping": 5.0, "attn_logit_softcapping": 2.0},
+        # eager: the sdpa that older transformers give it drops the soft cap.
+        {
+            "sliding_window": 24,
+            "final_logit_softcapping": 5.0,
+            "attn_logit_softcapping": 2.0,
+            "attn_implementation": "eager",
+        },
     ),
     "gemma3": (transformers.Gemma3TextConfig, transformers.Gemma3ForCausalLM, {"sliding_window": 24}),
     "gpt_neox": (transformers.GPTNeoXConfig, transformers.GPTNeoXForCausalLM, {}),

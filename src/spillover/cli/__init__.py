@@ -86,7 +86,7 @@ def spillover() -> None:
     """Measure a language model in many languages, tune it on question translations, and prove what changed."""
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
+def main(arguments: Sequence[str] | None = None) -> None:  # noqa: C901  # one clause for each way to end
     """Run the command line and exit. A user's mistake is one message and a hint, never a traceback."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     logging.getLogger("spillover").setLevel(logging.INFO)

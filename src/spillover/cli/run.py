@@ -35,6 +35,7 @@ def run(
 
 
 def run_config(config: Any, out: Path) -> None:
+    """Run all stages with progress bars, then print the comparisons and the path of the page."""
     from spillover.pipeline import run as run_stages
 
     with progress_bars() as progress:

@@ -21,6 +21,7 @@ UNKNOWN = "–"
 
 
 def say(text: str) -> None:
+    """One line on stderr."""
     print(text, file=sys.stderr)
 
 
@@ -101,6 +102,7 @@ def print_wrapped(line: str, *, indent: int) -> None:
 
 
 def print_table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """A table on stdout; on a narrow terminal its last column wraps."""
     from rich.console import Console
     from rich.table import Table
 

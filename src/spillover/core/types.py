@@ -89,6 +89,7 @@ class Prompt:
 
     @property
     def text(self) -> str:
+        """What the model reads, up to where the answer starts."""
         return self.prefix + self.body
 
 

@@ -23,6 +23,7 @@ class LowRank(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, a: Tensor, b: Tensor, scale: float) -> Tensor:
+        """[..., out] in the precision of `x`."""
         flat = x.reshape(-1, x.shape[-1])
         narrow_a, narrow_b = a.to(x.dtype), b.to(x.dtype)
         inner = flat @ narrow_a.T
@@ -33,6 +34,7 @@ class LowRank(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        """Gradients of `x`, `a` and `b`, those of the adapter in its own precision; None for what is frozen."""
         flat, weight, inner, a, b = ctx.saved_tensors
         out = gradients[0].reshape(-1, weight.shape[0])
         by_inner = (out @ b).mul_(ctx.scale)

@@ -25,6 +25,7 @@ class SummedCrossEntropy(torch.autograd.Function):
     def forward(
         ctx: Any, states: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor, softcap: float | None
     ) -> Tensor:
+        """Scalar float32. The gradient of the states is computed here, slice by slice, while its logits exist."""
         rows = max(1, SLICE_LOGITS // weight.shape[0])
         total = torch.zeros((), dtype=torch.float32, device=states.device)
         gradient = torch.empty_like(states) if ctx.needs_input_grad[0] else None
@@ -47,6 +48,7 @@ class SummedCrossEntropy(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        """The gradient of the states that `forward` kept; None for what is frozen."""
         return ctx.gradient * gradients[0].to(ctx.gradient.dtype), None, None, None, None
 
 
