@@ -33,7 +33,7 @@ def merge(
     place = existing_run(out)
     if not adapter_only:
         from spillover.pipeline import gate_prompts
-        from spillover.stages.train.merge import merge_run
+        from spillover.stages.train.merging import merge_run
         from spillover.tasks.benchmark import benchmark_of
 
         with progress_bars() as progress:
