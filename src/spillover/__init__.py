@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from spillover.stages.evaluate.stage import evaluate
     from spillover.stages.report.page import report
     from spillover.stages.train.in_training import in_training_evaluation
-    from spillover.stages.train.merge import merge
+    from spillover.stages.train.merging import merge
     from spillover.stages.train.stage import train
     from spillover.stats.summary import summarise
     from spillover.tasks.benchmark import open_benchmark
@@ -40,7 +40,7 @@ _HOMES = {
     "load_model": "spillover.models.load",
     "load_task": "spillover.tasks.wording",
     "open_benchmark": "spillover.tasks.benchmark",
-    "merge": "spillover.stages.train.merge",
+    "merge": "spillover.stages.train.merging",
     "read_evaluation": "spillover.stages.evaluate.score_tables",
     "report": "spillover.stages.report.page",
     "run": "spillover.pipeline",

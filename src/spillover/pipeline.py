@@ -197,7 +197,7 @@ def _tuned(
 ) -> Model:
     """The merged weights where they are kept, else base plus adapter."""
     from spillover.models.load import load_model
-    from spillover.stages.train.merge import merge_run
+    from spillover.stages.train.merging import merge_run
     from spillover.stages.train.stage import train
 
     tuned = train(

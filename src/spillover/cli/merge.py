@@ -29,11 +29,11 @@ def merge(
     if (adapter_only or private) and not push:
         raise ConfigError("--adapter-only and --private require --push", hint="--push owner/name")
     if not (out / "train" / "adapter").is_dir():
-        raise RunError(f"{out}: no train/adapter here", hint="`spillover train` first")
+        raise RunError(f"{out}: no train/adapter found", hint="`spillover train` first")
     place = existing_run(out)
     if not adapter_only:
         from spillover.pipeline import gate_prompts
-        from spillover.stages.train.merge import merge_run
+        from spillover.stages.train.merging import merge_run
         from spillover.tasks.benchmark import benchmark_of
 
         with progress_bars() as progress:

@@ -22,7 +22,7 @@ def train(
     """A LoRA adapter from pairs: <out>/train/adapter."""
     from spillover.stages.build.pairs import read_pairs
 
-    made = read_pairs(pairs or out / "build" / "pairs.jsonl")
+    training_pairs = read_pairs(pairs or out / "build" / "pairs.jsonl")
     from spillover.core.runs import first_process
     from spillover.models.load import load_model
     from spillover.pipeline import training_evaluation
@@ -30,10 +30,18 @@ def train(
     from spillover.stages.train.stage import train as tune
     from spillover.tasks.benchmark import benchmark_of
 
-    evaluation = training_evaluation(config, benchmark_of(config), trained_languages(made))
+    evaluation = training_evaluation(config, benchmark_of(config), trained_languages(training_pairs))
 
     with progress_bars() as progress:
         base = load_model(**config.model.model_dump())
-        tune(base, made, out=out, config=config.train, seed=config.seed, evaluation=evaluation, progress=progress)
+        tune(
+            base,
+            training_pairs,
+            out=out,
+            config=config.train,
+            seed=config.seed,
+            evaluation=evaluation,
+            progress=progress,
+        )
     if first_process():
         print(f"wrote {out / 'train' / 'adapter'}")

@@ -1,8 +1,8 @@
-"""Items after a shared prefix → batches of one packed row each.
+"""Items after a shared prefix → batches, each a packed row.
 
 1. Sort the items by length and fill batches up to a token budget.
-2. In a batch, items of nearly one length stand side by side as a segment, padded to its longest: no gather, no copy.
-3. Each item's label tokens grow out of its last token as a tree, and positions go on from there.
+2. In a batch, items of nearly one length are side by side as a segment, padded to its longest: no gather, no copy.
+3. Each item's label tokens follow its last token as a tree, and positions continue from there.
 """
 
 from __future__ import annotations
@@ -75,11 +75,11 @@ class Row:
 
 
 def make_plan(prompts: Sequence[Prompt], tokenized: Sequence[TokenizedPrompt], budget: int, *, shared: bool) -> Plan:
-    """One token of each context stays outside the prefix: its logits predict the labels."""
+    """The plan of these prompts. One token of each context stays outside the prefix: its logits predict the labels."""
     length = common_prefix_length([item.context[:-1] for item in tokenized]) if tokenized else 0
     items = tuple(
-        Item(own.context[length:], prompt.answers, own.labels, label_tree(own.labels), len(own.context))
-        for prompt, own in zip(prompts, tokenized, strict=True)
+        Item(tokens.context[length:], prompt.answers, tokens.labels, label_tree(tokens.labels), len(tokens.context))
+        for prompt, tokens in zip(prompts, tokenized, strict=True)
     )
     plan = Plan(tuple(prompts), tokenized[0].context[:length] if tokenized else (), items, shared and length > 0, ())
     return replace(plan, batches=tuple(map(tuple, fill_batches([plan.size(i) for i in range(len(items))], budget))))
@@ -128,7 +128,7 @@ def pack(items: Sequence[Item], prefix: int, device: torch.device) -> Row:
 
 def _visible(group: Sequence[Item], width: int, device: torch.device) -> torch.Tensor | None:
     """bool [rows, 1, width, width]: causal, but a label's token sees the item and its own branch alone. None where no
-    item has a branch: padding on the right changes nothing of what stands before it."""
+    item has a branch: padding on the right changes nothing before it."""
     if not any(item.tree.tokens for item in group):
         return None
     visible = np.repeat(np.tri(width, dtype=bool)[None], len(group), axis=0)

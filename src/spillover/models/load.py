@@ -76,19 +76,19 @@ def load_model(
     """The model, ready to score, in evaluation mode.
 
     name: smollm2-135m, a Hugging Face id, or a folder. dtype "auto" is bfloat16 where the hardware multiplies it, else
-    float32. ModelError says what could not be had, MissingExtra which package is not there.
+    float32. ModelError says what cannot be loaded, MissingExtra which package is not installed.
     """
-    place = _device(device)
-    kind = _dtype(dtype, place)
+    torch_device = _device(device)
+    torch_dtype = _dtype(dtype, torch_device)
     path = str(packaged_folder()) if name == PACKAGED else name
     options: dict[str, Any] = {"revision": revision, "trust_remote_code": trust_remote_code}
     if load_in_4bit:
-        options |= _four_bit(kind)
+        options |= _four_bit(torch_dtype)
     try:
         tokenizer = transformers.AutoTokenizer.from_pretrained(
             path, revision=revision, trust_remote_code=trust_remote_code
         )
-        module = transformers.AutoModelForCausalLM.from_pretrained(path, dtype=kind, **options)
+        module = transformers.AutoModelForCausalLM.from_pretrained(path, dtype=torch_dtype, **options)
     except (OSError, ValueError, RuntimeError, ImportError, KeyError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ModelError(
@@ -97,15 +97,16 @@ def load_model(
         ) from None
     if not tokenizer.is_fast:
         raise ModelError(
-            f"model {name!r}: its tokenizer gives no offsets", hint="convert it to a fast tokenizer (tokenizer.json)"
+            f"model {name!r}: its tokenizer returns no character offsets",
+            hint="convert it to a fast tokenizer (tokenizer.json)",
         )
     if not load_in_4bit:
-        module = module.to(place)
+        module = module.to(torch_device)
     ref = ModelRef(name, revision, None, _fingerprint(path, module))
-    model = Model(ref, module.eval(), tokenizer, place, kind)
-    slow = dtype == "auto" and place.type == "cpu" and kind == torch.float32
+    model = Model(ref, module.eval(), tokenizer, torch_device, torch_dtype)
+    slow = dtype == "auto" and torch_device.type == "cpu" and torch_dtype == torch.float32
     why = ", as this processor does not multiply bfloat16" if slow else ""
-    log.info("loaded %s as %s on %s%s", name, str(kind).removeprefix("torch."), place, why)
+    log.info("loaded %s as %s on %s%s", name, str(torch_dtype).removeprefix("torch."), torch_device, why)
     return attach_adapter(model, adapter) if adapter else model
 
 
@@ -129,7 +130,8 @@ def attach_adapter(model: Model, adapter: str) -> Model:
 
 
 def share_weights(module: Any) -> Any:
-    """A second module over the same tensors. peft puts its layers into the module that it is given; ours must stay."""
+    """A second module over the same tensors. peft puts its layers into the module that it is given;
+    the base must stay as it is."""
     tensors = [*module.parameters(), *module.buffers()]
     return copy.deepcopy(module, {id(tensor): tensor for tensor in tensors})
 
@@ -150,15 +152,15 @@ def _check_base(model: Model, folder: Path) -> None:
 
 def cache_folder() -> Path:
     """Where converted models are kept: $SPILLOVER_CACHE, else the user's cache folder."""
-    own = os.environ.get("SPILLOVER_CACHE")
-    return Path(own) if own else Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "spillover"
+    chosen = os.environ.get("SPILLOVER_CACHE")
+    return Path(chosen) if chosen else Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "spillover"
 
 
 def packaged_folder() -> Path:
     """The packaged model as safetensors; converted from GGUF on first use (about half a minute)."""
     spec = importlib.util.find_spec(PACKAGED_MODULE)  # finds the file without importing the module, which needs C++
-    places = [Path(place) for place in (spec.submodule_search_locations or [])] if spec else []
-    source = next((place / PACKAGED_FILE for place in places if (place / PACKAGED_FILE).is_file()), None)
+    folders = [Path(folder) for folder in (spec.submodule_search_locations or [])] if spec else []
+    source = next((folder / PACKAGED_FILE for folder in folders if (folder / PACKAGED_FILE).is_file()), None)
     if source is None:
         raise MissingExtra(f"the packaged model {PACKAGED!r} is not installed", hint=PACKAGED_HINT)
     folder = cache_folder() / f"{PACKAGED}-{_hash_files([source])}"
@@ -169,7 +171,7 @@ def packaged_folder() -> Path:
 
 
 def _convert_gguf(source: Path, folder: Path) -> None:
-    """Dequantise a GGUF file and save it as float32 safetensors. `folder` appears whole or not at all."""
+    """Dequantise a GGUF file and save it as float32 safetensors. `folder` is written completely or not at all."""
     if importlib.util.find_spec("gguf") is None:
         raise MissingExtra("reading the packaged model needs gguf", hint="pip install 'spillover[demo]'")
     where = {"pretrained_model_name_or_path": str(source.parent), "gguf_file": source.name}
@@ -197,7 +199,8 @@ def _device(name: str) -> torch.device:
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise ModelError(
-            f"device {name!r} is not available: {str(error).splitlines()[0]}", hint="--device auto takes what there is"
+            f"device {name!r} is not available: {str(error).splitlines()[0]}",
+            hint="--device auto takes what is available",
         ) from None
     return device
 
@@ -224,13 +227,16 @@ def _multiplies_bfloat16() -> bool:
     )
 
 
-def _four_bit(kind: torch.dtype) -> dict[str, Any]:
+def _four_bit(compute_dtype: torch.dtype) -> dict[str, Any]:
     if importlib.util.find_spec("bitsandbytes") is None:
         raise MissingExtra(
             "4-bit loading needs bitsandbytes", hint="pip install bitsandbytes, or leave load_in_4bit off"
         )
     config = transformers.BitsAndBytesConfig(
-        load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=kind, bnb_4bit_use_double_quant=True
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_compute_dtype=compute_dtype,
+        bnb_4bit_use_double_quant=True,
     )
     return {"quantization_config": config, "device_map": "auto"}
 
@@ -242,7 +248,7 @@ def _fingerprint(path: str, module: Any) -> str:
         return _hash_weights([folder])
     commit = getattr(module.config, "_commit_hash", None)
     if not commit:
-        raise ModelError(f"model {path!r}: no commit is known for it", hint="give --revision with a commit hash")
+        raise ModelError(f"model {path!r}: its commit is unknown", hint="give --revision with a commit hash")
     return hashlib.sha256(f"{path}@{commit}".encode()).hexdigest()[:16]
 
 

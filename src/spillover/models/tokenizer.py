@@ -31,7 +31,7 @@ class Counter:
 
 
 def load_tokenizer(name: str, *, revision: str | None = None, trust_remote_code: bool = False) -> Counter:
-    """The tokenizer of smollm2-135m, of a Hugging Face model or of a folder. ModelError when it cannot be had."""
+    """The tokenizer of smollm2-135m, of a Hugging Face model or of a folder. ModelError when it cannot be loaded."""
     import transformers
 
     from spillover.core.errors import ModelError

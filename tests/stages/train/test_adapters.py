@@ -12,7 +12,7 @@ from spillover.models.local import LocalEngine
 from spillover.stages.build import build_pairs
 from spillover.stages.train import stage
 from spillover.stages.train.adapters import METHOD_OPTIONS
-from spillover.stages.train.merge import merge
+from spillover.stages.train.merging import merge
 from spillover.stages.train.stage import train
 from spillover.stages.train.trainer import CompletionTrainer
 
@@ -55,4 +55,4 @@ def test_an_adapter_of_each_method_trains_reattaches_and_merges(
         torch.testing.assert_close(again.module(ids).logits, module(ids).logits, atol=1e-4, rtol=1e-3)
     prompts = demo_prompts("sentiment", "de")
     facts = merge(ModelConfig(name=str(tiny_folder), dtype="float32", device="cpu"), adapter, tmp_path / "m", prompts)
-    assert facts["apart"] <= 1e-3 < facts["moved"]
+    assert facts["max_diff_vs_adapter"] <= 1e-3 < facts["max_change_vs_base"]

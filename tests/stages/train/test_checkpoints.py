@@ -7,28 +7,14 @@ import logging
 import pytest
 from safetensors.torch import load_file
 
-from spillover.core.config import BuildConfig, TrainConfig
-from spillover.stages.build import build_pairs
 from spillover.stages.train.checkpoints import last_checkpoint
 from spillover.stages.train.stage import train
 from spillover.stages.train.trainer import CompletionTrainer
 from tests.builders import make_model
-
-CONFIG = TrainConfig(
-    epochs=1.5, batch=4, batch_tokens=250, rank=2, learning_rate=1e-2, validation=0.2, checkpoint_steps=1
-)
+from tests.stages.train.builders import CHECKPOINT_EACH_STEP, adapter_bytes
 
 
-@pytest.fixture(scope="module")
-def pairs():
-    return build_pairs("sentiment", languages=["es"], config=BuildConfig(pairs=16))
-
-
-def adapter(folder):
-    return (folder / "train" / "adapter" / "adapter_model.safetensors").read_bytes()
-
-
-def interrupted_training(pairs, folder, monkeypatch, after):
+def interrupted_training(sixteen_pairs, folder, monkeypatch, after):
     """A run that was interrupted after so many steps."""
     step, steps = CompletionTrainer.training_step, []
 
@@ -40,20 +26,14 @@ def interrupted_training(pairs, folder, monkeypatch, after):
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(CompletionTrainer, "training_step", interrupted)
-        train(make_model(), pairs, out=folder, config=CONFIG)
+        train(make_model(), sixteen_pairs, out=folder, config=CHECKPOINT_EACH_STEP)
     return folder / "train" / "checkpoints"
 
 
-@pytest.fixture(scope="module")
-def whole(pairs, tmp_path_factory):
-    """The adapter of a run that nothing happened to."""
-    folder = tmp_path_factory.mktemp("whole") / "run"
-    train(make_model(), pairs, out=folder, config=CONFIG)
-    return adapter(folder)
-
-
-def test_a_damaged_checkpoint_is_skipped_and_the_result_is_the_same(whole, pairs, tmp_path, monkeypatch, caplog):
-    checkpoints = interrupted_training(pairs, tmp_path / "run", monkeypatch, after=3)
+def test_a_damaged_checkpoint_is_skipped_and_the_result_is_the_same(
+    uninterrupted_adapter, sixteen_pairs, tmp_path, monkeypatch, caplog
+):
+    checkpoints = interrupted_training(sixteen_pairs, tmp_path / "run", monkeypatch, after=3)
     assert last_checkpoint(checkpoints).name == "checkpoint-3"
     names = ["trainer_state.json", "adapter_model.safetensors", "optimizer.pt", "scheduler.pt", "rng_state.pth"]
     for name in names:
@@ -65,14 +45,14 @@ def test_a_damaged_checkpoint_is_skipped_and_the_result_is_the_same(whole, pairs
         assert f"checkpoint-3 is damaged ({name}: broken)" in caplog.text
         if name != names[-1]:
             file.write_bytes(content)
-    train(make_model(), pairs, out=tmp_path / "run", config=CONFIG)
-    assert adapter(tmp_path / "run") == whole
+    train(make_model(), sixteen_pairs, out=tmp_path / "run", config=CHECKPOINT_EACH_STEP)
+    assert adapter_bytes(tmp_path / "run") == uninterrupted_adapter
 
 
-def test_a_checkpoint_with_non_finite_weights_is_skipped(pairs, tmp_path, monkeypatch):
+def test_a_checkpoint_with_non_finite_weights_is_skipped(sixteen_pairs, tmp_path, monkeypatch):
     from safetensors.torch import save_file
 
-    checkpoints = interrupted_training(pairs, tmp_path / "run", monkeypatch, after=2)
+    checkpoints = interrupted_training(sixteen_pairs, tmp_path / "run", monkeypatch, after=2)
     file = checkpoints / "checkpoint-2" / "adapter_model.safetensors"
     save_file({name: tensor * float("nan") for name, tensor in load_file(file).items()}, file)
     assert last_checkpoint(checkpoints).name == "checkpoint-1"

@@ -17,7 +17,7 @@ from spillover.core.runs import open_run
 from spillover.models.load import attach_adapter, load_model
 from spillover.stages.build import build_run
 from spillover.stages.report.model_card import model_card
-from spillover.stages.train.merge import merge_run
+from spillover.stages.train.merging import merge_run
 from spillover.stages.train.push import push
 from spillover.stages.train.stage import train
 from spillover.tasks.benchmark import open_benchmark
@@ -108,11 +108,11 @@ def refuses(status):
     ("error", "message"),
     [
         (LocalTokenNotFoundError("none"), "no token for the hub"),
-        (refuses(401), "the hub knows no such token"),
+        (refuses(401), "the hub does not accept the token"),
         (refuses(403), "the token may not write there"),
-        (refuses(503), "the hub answers 503"),
-        (ConnectionError("name or service not known"), "the hub is not reached"),
-        (HTTPError("name or service not known"), "the hub is not reached"),
+        (refuses(503), "the hub answered 503"),
+        (ConnectionError("name or service not known"), "the hub cannot be reached"),
+        (HTTPError("name or service not known"), "the hub cannot be reached"),
     ],
 )
 def test_a_hub_that_refuses_is_one_line_without_the_token(trained, hub, monkeypatch, error, message):
@@ -126,8 +126,8 @@ def test_a_hub_that_refuses_is_one_line_without_the_token(trained, hub, monkeypa
     assert TOKEN not in str(caught.value)
 
 
-def test_what_cannot_be_pushed_is_said(trained, hub, tmp_path):
-    with pytest.raises(RunError, match="not a repository"):
+def test_missing_weights_and_bad_names_are_refused(trained, hub, tmp_path):
+    with pytest.raises(RunError, match="not a repository name"):
         push(trained[0], "no owner", card="")
-    with pytest.raises(RunError, match="no train/merged here"):
+    with pytest.raises(RunError, match="no train/merged found"):
         push(open_run(tmp_path / "empty"), "me/mine", card="")

@@ -24,6 +24,7 @@ from spillover.stages.build.pairs import write_pairs
 from spillover.stages.train.stage import train
 from spillover.stages.train.trainer import CompletionTrainer
 from tests.builders import make_model, save_model
+from tests.stages.train.builders import adapter_bytes
 
 TINY = TrainConfig(epochs=1, batch=4, batch_tokens=200, rank=2, checkpoint_steps=2, learning_rate=1e-2, validation=0.2)
 
@@ -35,10 +36,6 @@ def pairs():
 
 def weights(folder):
     return load_file(folder / "train" / "adapter" / "adapter_model.safetensors")
-
-
-def adapter_bytes(folder):
-    return (folder / "train" / "adapter" / "adapter_model.safetensors").read_bytes()
 
 
 def test_training_lowers_the_loss_and_leaves_the_base_alone(pairs, tmp_path, demo_prompts):

@@ -1,4 +1,4 @@
-"""The checkpoints of a training run: which of them can be gone on from."""
+"""The checkpoints of a training run: which of them it can resume from."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ log = logging.getLogger(__name__)
 
 
 def last_checkpoint(folder: Path) -> Path | None:
-    """The newest whole checkpoint, None when there is none; each newer one that is damaged is named in a log line.
-    trainer_state.json is written last, so a folder without it was cut short."""
-    found = [path for path in folder.glob("checkpoint-*") if path.name.rpartition("-")[2].isdigit()]
-    for path in sorted(found, key=lambda path: -int(path.name.rpartition("-")[2])):
-        damage = what_is_damaged(path)
-        if damage is None:
+    """The newest intact checkpoint, None when there is none; each newer one that is damaged is named in a log line.
+    trainer_state.json is written last: a folder without it is incomplete."""
+    checkpoints = [path for path in folder.glob("checkpoint-*") if path.name.rpartition("-")[2].isdigit()]
+    for path in sorted(checkpoints, key=lambda path: -int(path.name.rpartition("-")[2])):
+        corruption = find_corruption(path)
+        if corruption is None:
             return path
-        log.warning("%s is damaged (%s): passed over", path, damage)
+        log.warning("%s is damaged (%s): skipped", path, corruption)
     return None
 
 
-def what_is_damaged(checkpoint: Path) -> str | None:
-    """The first file of a checkpoint that cannot be read, and why; None when all can."""
+def find_corruption(checkpoint: Path) -> str | None:
+    """The first file of a checkpoint that cannot be read, and why; None when it is intact."""
     try:
         json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -34,11 +34,11 @@ def what_is_damaged(checkpoint: Path) -> str | None:
     for path in sorted(checkpoint.rglob("*.safetensors")):
         try:
             with safe_open(str(path), framework="np") as file:
-                whole = all(np.isfinite(file.get_tensor(name)).all() for name in file.keys())  # noqa: SIM118
+                finite = all(np.isfinite(file.get_tensor(name)).all() for name in file.keys())  # noqa: SIM118
         except (OSError, SafetensorError):
             return f"{path.name}: broken"
-        if not whole:
-            return f"{path.name}: weights that are no numbers"
+        if not finite:
+            return f"{path.name}: non-finite weights"
     for pattern in ("*.pt", "*.pth"):
         for path in sorted(checkpoint.glob(pattern)):
             try:

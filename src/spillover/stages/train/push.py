@@ -21,16 +21,16 @@ REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
 
 
 def push(run: Run, repository: str, *, card: str, weights: Weights = "merged", private: bool = False) -> str:
-    """Commit `<run>/train/<weights>` with its card to a hub repository, made when it is not there; returns its address.
-    card: its README.md, see `report.card`.
+    """Commit `<run>/train/<weights>` with its card to a hub repository, created if needed; returns its URL. card: its
+    README.md, see `report.model_card`.
 
-    The token is huggingface_hub's own (`hf auth login`, or HF_TOKEN). RunError when the weights are not there or the
-    name is none; ModelError when the hub refuses."""
+    The token is huggingface_hub's own (`hf auth login`, or HF_TOKEN). RunError when the weights do not exist or the
+    repository's name is not valid; ModelError when the hub refuses."""
     folder = run.path / "train" / weights
     if not folder.is_dir():
-        raise RunError(f"{run.path}: no train/{weights} here", hint="`spillover merge` or `spillover train` first")
+        raise RunError(f"{run.path}: no train/{weights} found", hint="`spillover merge` or `spillover train` first")
     if not REPOSITORY.fullmatch(repository):
-        raise RunError(f"--push {repository}: not a repository", hint="owner/name, as on the hub")
+        raise RunError(f"--push {repository}: not a repository name", hint="owner/name, as on the hub")
     files = published(folder, card)
     from huggingface_hub import CommitOperationAdd, HfApi, errors
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalTokenNotFoundError
@@ -52,20 +52,25 @@ def push(run: Run, repository: str, *, card: str, weights: Weights = "merged", p
     except HfHubHTTPError as error:
         status = error.response.status_code if error.response is not None else None
         if status == 401:
-            raise ModelError(f"--push {repository}: the hub knows no such token", hint="`hf auth login`") from None
+            raise ModelError(
+                f"--push {repository}: the hub does not accept the token", hint="`hf auth login`"
+            ) from None
         if status in (403, 404):
             raise ModelError(
                 f"--push {repository}: the token may not write there",
-                hint="a token with write access, or your own name",
+                hint="use a token with write access, or your own account as owner",
             ) from None
-        raise ModelError(f"--push {repository}: the hub answers {status}", hint="again later goes on") from None
+        raise ModelError(f"--push {repository}: the hub answered {status}", hint="retry later") from None
     except (OSError, vars(errors)["HTTPError"]) as error:  # no network, as the hub's own client says it
-        raise ModelError(f"--push {repository}: the hub is not reached ({_first_line(error)})", hint="again") from None
+        raise ModelError(
+            f"--push {repository}: the hub cannot be reached ({_first_line(error)})",
+            hint="check your connection and retry",
+        ) from None
     return str(address)
 
 
 def published(folder: Path, card: str) -> dict[str, str | bytes]:
-    """What is uploaded, by name: a path on disk for weights and tokenizer, bytes for what is written anew."""
+    """The files to upload, by name: a path on disk for weights and tokenizer, bytes for what is rewritten."""
     base = base_name(folder)
     files: dict[str, str | bytes] = {}
     for path in sorted(folder.iterdir()):
@@ -84,10 +89,10 @@ def public_name(name: str) -> str:
 
 
 def base_name(folder: Path) -> str:
-    """The base's name, as the note beside the weights has it."""
+    """The base's name, from the note beside the weights."""
     note = next((path for name in ("spillover.json", "merge.json") if (path := folder / name).is_file()), None)
     if note is None:
-        raise RunError(f"{folder}: nothing says its base", hint="`spillover train` or `spillover merge` writes it")
+        raise RunError(f"{folder}: its base is unknown", hint="`spillover train` or `spillover merge` writes it")
     return str(read_json(note)["base"]["name"])
 
 

@@ -38,7 +38,7 @@ from spillover.stages.train.in_training import (
     outcome,
     take_best,
 )
-from spillover.stages.train.loss_log import Curve
+from spillover.stages.train.loss_log import LossLog
 from spillover.stages.train.packing import collate
 from spillover.stages.train.tokenize import split, tokenize_pairs
 from spillover.stages.train.trainer import CompletionTrainer, training_arguments
@@ -46,7 +46,7 @@ from spillover.stages.train.trainer import CompletionTrainer, training_arguments
 log = logging.getLogger(__name__)
 
 CHECKPOINTS = "checkpoints"
-# Neither changes what is learned.
+# None of these changes what is learned.
 NOT_SETTINGS = {"report_to", "keep_merged", "seed"}
 
 
@@ -62,7 +62,7 @@ def train(
 ) -> Model:
     """The base with an adapter tuned on `pairs`, saved as `<out>/train/adapter`. A killed run is resumed.
 
-    evaluation: of a few items every `config.eval_every` steps; `in_training_evaluation` makes one.
+    evaluation: run every `config.eval_every` steps on a few items; see `in_training_evaluation`.
     ModelError when the base cannot take the adapter, DataError for a pair that is longer than `config.max_tokens`.
     """
     config = config or TrainConfig()
@@ -78,8 +78,8 @@ def train(
         "watch": evaluation and dict(evaluation.settings),
     }
     if not first_process():  # another one writes the folder
-        held = run.manifest()["stages"].get("train", {})
-        if held.get("state") != "done" or held.get("key") != hash_of(settings):
+        recorded_stage = run.manifest()["stages"].get("train", {})
+        if recorded_stage.get("state") != "done" or recorded_stage.get("key") != hash_of(settings):
             _train(base, pairs, folder, config, seed, evaluation, no_progress)
         return attach_adapter(base, str(folder / "adapter"))
     with run.stage("train", settings) as stage:
@@ -110,7 +110,7 @@ def _train(
         eval_dataset=validation or None,
         data_collator=collate,
         # Called in this order, before Trainer's own logging.
-        callbacks=[Curve(folder / "steps.jsonl", progress), *([callback] if callback else [])],
+        callbacks=[LossLog(folder / "steps.jsonl", progress), *([callback] if callback else [])],
         part_tokens=config.batch_tokens,
         ids=[pair.id for pair in pairs],
     )

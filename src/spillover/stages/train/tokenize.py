@@ -17,12 +17,12 @@ from spillover.models.load import Model
 log = logging.getLogger(__name__)
 
 IGNORE = -100
-NAMED = 5
+LISTED = 5
 
 
 class Row(TypedDict):
-    """One pair. labels: the token to predict at each place, IGNORE up to where the completion starts. number: the
-    pair's place in the list that was given."""
+    """One pair. labels: the token to predict at each position, IGNORE up to where the completion starts. number: the
+    pair's index in the list of pairs."""
 
     input_ids: list[int]
     labels: list[int]
@@ -46,22 +46,21 @@ def tokenize_pairs(base: Model, pairs: Sequence[TrainingPair], config: TrainConf
                 ids = ids[:limit]
             else:
                 continue
-        start = max(start, 1)  # nothing stands before the first token that could predict it
+        start = max(start, 1)  # no token precedes the first one to predict it
         rows.append({"input_ids": ids, "labels": [IGNORE] * start + ids[start:], "number": number})
     if long:
-        _tell_of_long(long, limit, config.long_pairs, kept=len(rows))
+        _report_long_pairs(long, limit, config.long_pairs, n_kept=len(rows))
     return rows
 
 
-def _tell_of_long(long: list[str], limit: int, choice: str, *, kept: int) -> None:
-    named = ", ".join(long[:NAMED]) + (f" and {len(long) - NAMED} more" if len(long) > NAMED else "")
-    said = f"{len(long)} training pair{'s' if len(long) > 1 else ''} of more than {limit} tokens: {named}"
-    if choice == "refuse" or not kept:
+def _report_long_pairs(long: list[str], limit: int, rule: str, *, n_kept: int) -> None:
+    listed = ", ".join(long[:LISTED]) + (f" and {len(long) - LISTED} more" if len(long) > LISTED else "")
+    message = f"{len(long)} training pair{'s' if len(long) > 1 else ''} of more than {limit} tokens: {listed}"
+    if rule == "refuse" or not n_kept:
         hint = "--set train.long_pairs=drop or cut, or raise train.max_tokens"
-        raise DataError(said, hint=hint if kept else "raise train.max_tokens")
-    log.warning(
-        "%s; %s", said, "left out" if choice == "drop" else "cut at the end, or left out if only a prompt is left"
-    )
+        raise DataError(message, hint=hint if n_kept else "raise train.max_tokens")
+    outcome = "left out" if rule == "drop" else "cut at the end, or left out if only a prompt remains"
+    log.warning("%s; %s", message, outcome)
 
 
 def _tokens(base: Model, pairs: Sequence[TrainingPair], config: TrainConfig) -> list[tuple[list[int], int]]:

@@ -46,7 +46,7 @@ PACKED_TOLERANCE = {torch.float32: 1e-4, torch.float16: 1e-2, torch.bfloat16: 3e
 def training_arguments(
     base: Model, config: TrainConfig, folder: Path, seed: int, *, validation: int
 ) -> transformers.TrainingArguments:
-    """What Trainer is told. validation: how many rows it evaluates; they make one batch, so that their loss is the mean
+    """Trainer's arguments. validation: how many rows it evaluates; they make one batch, so that their loss is the mean
     over tokens. ConfigError for a batch that cannot be divided among the processes."""
     on_cpu = base.device.type == "cpu"
     world = transformers.TrainingArguments(output_dir=str(folder), use_cpu=on_cpu).world_size
@@ -95,8 +95,8 @@ class LengthGroups(torch.utils.data.Sampler[int]):
 
 
 class CompletionTrainer(transformers.Trainer):  # type: ignore[misc]  # transformers is not typed
-    """Trainer whose loss is the mean cross-entropy of completion tokens, computed in parts. ids: the pairs' names, by
-    their number."""
+    """Trainer whose loss is the mean cross-entropy of completion tokens, computed in parts. ids: of the pairs, by
+    index."""
 
     def __init__(self, *, part_tokens: int, ids: Sequence[str], **arguments: Any) -> None:
         super().__init__(**arguments)
@@ -111,7 +111,7 @@ class CompletionTrainer(transformers.Trainer):  # type: ignore[misc]  # transfor
         self.packed = self._try_packing()
 
     def track(self, numbers: dict[str, float]) -> None:
-        """Give numbers by name to the trackers of `report_to`, at the step at hand."""
+        """Send numbers by name to the trackers of `report_to`, at the current step."""
         # A copy of the control: it must not count as logging the step.
         self.callback_handler.on_log(self.args, self.state, replace(self.control), numbers)
 
@@ -123,7 +123,7 @@ class CompletionTrainer(transformers.Trainer):  # type: ignore[misc]  # transfor
 
     def _try_packing(self) -> bool:
         """Whether the model's attention can be packed: its loss on two short texts in one row must be that of the same
-        texts padded. What cannot be packed is padded, and a line says so."""
+        texts padded. Otherwise texts are padded, with a log line."""
         plain = self.model.get_base_model()
         rows = sorted(self.train_dataset, key=lambda row: len(row["input_ids"]))[:2]
         texts = texts_of(self._prepare_inputs(self.data_collator(rows)))
@@ -131,18 +131,17 @@ class CompletionTrainer(transformers.Trainer):  # type: ignore[misc]  # transfor
         if not plain._can_set_attn_implementation():
             return False
         with torch.no_grad():
-            whole = self.summed_loss(self.model, pad(texts))
+            padded = self.summed_loss(self.model, pad(texts))
             plain.set_attn_implementation(NAME)
             try:
-                apart = float((self.summed_loss(self.model, pack(texts)) - whole).abs() / whole.abs())
-                reason = "" if apart <= PACKED_TOLERANCE.get(plain.dtype, 3e-2) else f"its loss is {apart:.2g} off"
-            except (UnsupportedAttention, TypeError, RuntimeError, ValueError) as error:
-                reason = str(error).splitlines()[0][:120]
+                error = float((self.summed_loss(self.model, pack(texts)) - padded).abs() / padded.abs())
+                reason = "" if error <= PACKED_TOLERANCE.get(plain.dtype, 3e-2) else f"its loss differs by {error:.2g}"
+            except (UnsupportedAttention, TypeError, RuntimeError, ValueError) as failure:
+                reason = str(failure).splitlines()[0][:120]
         if reason:
-            slow = (
-                plain.device.type == "cpu" and max(len(row["input_ids"]) for row in self.train_dataset) <= PLAIN_TOKENS
-            )
-            plain.set_attn_implementation("eager" if slow and before == "sdpa" else before)
+            longest = max(len(row["input_ids"]) for row in self.train_dataset)
+            fused_is_slow = plain.device.type == "cpu" and longest <= PLAIN_TOKENS
+            plain.set_attn_implementation("eager" if fused_is_slow and before == "sdpa" else before)
             log.info("texts are padded, not packed: %s", reason)
         return not reason
 
@@ -153,7 +152,7 @@ class CompletionTrainer(transformers.Trainer):  # type: ignore[misc]  # transfor
         total = torch.zeros((), device=self.args.device)
         for number, part in enumerate(parts):
             last = number == len(parts) - 1
-            # DeepSpeed steps when it is told that gradients are whole; the others by their own context.
+            # DeepSpeed steps when gradients are marked as complete; the others by the context below.
             self.accelerator.gradient_state._set_sync_gradients(last)
             with contextlib.nullcontext() if last else self.accelerator.no_sync(model):
                 with self.compute_loss_context_manager():
@@ -175,7 +174,7 @@ class CompletionTrainer(transformers.Trainer):  # type: ignore[misc]  # transfor
         self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
         """Summed natural-log loss of a part's completion tokens over `num_items_in_batch`, the tokens of the whole
-        batch; its own when None. ModelError names the pairs of a loss that is not a number."""
+        batch; its own when None. ModelError names the pairs of a non-finite loss."""
         total = self.summed_loss(model, inputs)
         ids = [self.ids[number] for number in inputs.numbers]
         mean = total.detach() / max(1, len(inputs.targets))
@@ -186,6 +185,7 @@ class CompletionTrainer(transformers.Trainer):  # type: ignore[misc]  # transfor
         return (loss, {"loss": loss}) if return_outputs else loss
 
     def summed_loss(self, model: Any, part: Part) -> torch.Tensor:
+        """The summed natural-log loss of a part's completion tokens, by the fast paths that this model supports."""
         plain = self.accelerator.unwrap_model(model)
         plain = plain.get_base_model() if hasattr(plain, "get_base_model") else plain
         options = {"input_ids": part.ids, "use_cache": False}

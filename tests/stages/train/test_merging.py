@@ -14,7 +14,7 @@ from spillover.core.errors import ModelError
 from spillover.models.load import attach_adapter, load_model
 from spillover.models.local import LocalEngine
 from spillover.stages.build import build_pairs
-from spillover.stages.train.merge import merge
+from spillover.stages.train.merging import merge
 from spillover.stages.train.stage import train
 
 
@@ -33,15 +33,17 @@ def scores(model, prompts):
     return np.concatenate([batch.logprobs for batch in engine.score(engine.plan(prompts))])
 
 
-def test_merged_weights_say_what_base_plus_adapter_says(trained, tmp_path, demo_prompts):
+def test_merged_weights_score_as_base_plus_adapter(trained, tmp_path, demo_prompts):
     config, adapter = trained
     prompts = demo_prompts("sentiment", "de", "native")
     facts = merge(config, adapter, tmp_path / "merged", prompts)
     base = load_model(config.name, dtype="float32")
     tuned, merged = attach_adapter(base, str(adapter)), load_model(str(tmp_path / "merged"), dtype="float32")
     np.testing.assert_allclose(scores(merged, prompts), scores(tuned, prompts), atol=1e-4)
-    assert np.abs(scores(merged, prompts) - scores(base, prompts)).max() == pytest.approx(facts["moved"], abs=1e-3)
-    assert facts["apart"] <= 1e-3 < facts["moved"]
+    assert np.abs(scores(merged, prompts) - scores(base, prompts)).max() == pytest.approx(
+        facts["max_change_vs_base"], abs=1e-3
+    )
+    assert facts["max_diff_vs_adapter"] <= 1e-3 < facts["max_change_vs_base"]
     files = {path.name for path in (tmp_path / "merged").iterdir()}
     assert {"config.json", "model.safetensors", "tokenizer.json", "merge.json"} <= files
     assert not any(name.endswith((".bin", ".pt", ".pkl")) for name in files)

@@ -1,4 +1,4 @@
-"""Fold an adapter into full weights, and prove that nothing else changed.
+"""Fold an adapter into full weights, and verify that nothing else changed.
 
 The gate: on real prompts, label log-probabilities of the merged weights equal those of base plus adapter, and differ
 from the base's. Weights that fail it are not written.
@@ -7,7 +7,7 @@ from the base's. Weights that fail it are not written.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,26 +31,31 @@ def merge(
 ) -> dict[str, float]:
     """Write the base of `config` with `adapter` folded in to the folder `out`; return what the gate measured.
 
-    prompts: a few real ones, of one language. Measured: `apart`, the largest difference of a label's log-probability
-    between merged and base plus adapter (at most 1e-3), and `moved`, the largest between merged and base.
+    prompts: a few real ones, of one language. Measured: `max_diff_vs_adapter`, the largest difference of a label's
+    log-probability between merged and base plus adapter (at most 1e-3), and `max_change_vs_base`, the largest between
+    merged and base. ModelError when the gate fails; nothing is written then.
     """
     base = load_model(**config.model_dump() | {"adapter": None, "dtype": dtype})
-    untouched = _scores(base, prompts)
+    base_scores = _scores(base, prompts)
     tuned = attach_adapter(base, str(adapter))
-    with_adapter = _scores(tuned, prompts)
+    adapter_scores = _scores(tuned, prompts)
     merged: Any = tuned.module
     merged = merged.merge_and_unload()
-    after = _scores(Model(tuned.ref, merged, tuned.tokenizer, tuned.device, tuned.dtype), prompts)
-    apart = float(np.abs(after - with_adapter).max())
-    moved = float(np.abs(after - untouched).max())
-    if not apart <= TOLERANCE:
+    merged_scores = _scores(replace(tuned, module=merged), prompts)
+    max_diff_vs_adapter = float(np.abs(merged_scores - adapter_scores).max())
+    max_change_vs_base = float(np.abs(merged_scores - base_scores).max())
+    if not max_diff_vs_adapter <= TOLERANCE:
         raise ModelError(
-            f"merged weights differ from base plus adapter by {apart:.2g} in a label's log-probability",
+            f"merged weights differ from base plus adapter by {max_diff_vs_adapter:.2g} in a label's log-probability",
             hint="merge in float32, and not onto a 4-bit base",
         )
-    if not moved > 0:
+    if not max_change_vs_base > 0:
         raise ModelError(f"adapter {adapter}: it changes nothing", hint="train longer, or with a higher learning rate")
-    facts = {"apart": apart, "moved": moved, "prompts": len(prompts)}
+    facts = {
+        "max_diff_vs_adapter": max_diff_vs_adapter,
+        "max_change_vs_base": max_change_vs_base,
+        "prompts": len(prompts),
+    }
     with atomic_folder(out) as partial:
         merged.save_pretrained(partial)
         tuned.tokenizer.save_pretrained(partial)
