@@ -102,6 +102,7 @@ class AttentionWithKeptWeights(torch.autograd.Function):
         scale: float,
         window: int | None,
     ) -> Tensor:
+        """[1, tokens, heads, head]: each segment's attention within itself."""
         heads, kv_heads, size = query.shape[1], key.shape[1], query.shape[3]
         output = query.new_empty((1, query.shape[2], heads, size))
         kept = []
@@ -117,6 +118,7 @@ class AttentionWithKeptWeights(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        """Gradients of query, key and value, from the weights that the forward pass kept."""
         need_query, need_key, need_value = ctx.needs_input_grad[:3]
         kept, (shape, kv_shape) = ctx.saved_tensors, ctx.shapes
         out = gradients[0].transpose(1, 2)
