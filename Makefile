@@ -30,7 +30,7 @@ test-slow: install  ## simulations: coverage, false alarms, planted effects
 
 # Each processor has kernels of its own, and their sums differ in the last digit. No result may hang on it: the numeric
 # tests, once with each setting of OpenBLAS, ATen, oneDNN, NumPy and the number of threads. SETTINGS="..." for a few.
-NUMERIC := tests/stats tests/models tests/stages
+NUMERIC := tests/stats tests/models tests/stages/evaluate tests/stages/compare tests/stages/probe
 SETTINGS := OPENBLAS_CORETYPE=Haswell OPENBLAS_CORETYPE=SkylakeX OPENBLAS_CORETYPE=Zen ATEN_CPU_CAPABILITY=default \
   ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 NPY_DISABLE_CPU_FEATURES=X86_V4 OMP_NUM_THREADS=1 OMP_NUM_THREADS=2
 
