@@ -101,7 +101,7 @@ grid: {{build.arm: [translate, copy], train.seed: [0, 1]}}
     assert code == 0, error
     assert json.loads(output)[0]["contrasts"]
     assert "tabular" in call("compare", folders[0], "--draws", "20", "--latex")[1]
-    assert "is found" in call("compare", "--plan", folders[0])[1]
+    assert "minimum detectable change" in call("compare", "--plan", folders[0])[1]
 
 
 def test_the_lens_shows_words_by_layer_for_one_text(place, call):
