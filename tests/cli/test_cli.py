@@ -152,7 +152,7 @@ def test_results_as_json(place, tmp_path, call):
         (("compare", "run"), 3, "not a run folder"),
         (("compare",), 2, "give a run folder"),
         (("compare", "a.jsonl"), 2, "is a log: give two"),
-        (("compare", "a.jsonl", "b.jsonl"), 3, "no samples here"),
+        (("compare", "a.jsonl", "b.jsonl"), 3, "no samples found"),
         (("compare", "--plan"), 2, "--plan wants"),
         (("compare", "--plan", "--items", "9", "--accuracy", "87,91"), 2, "between 0 and 1"),
         (("compare", "run", "--margin", "2"), 2, "compare.margin"),
