@@ -39,16 +39,16 @@ def main() -> None:
     options = parser.parse_args()
     folder = options.keep or Path(tempfile.mkdtemp()) / "run"
     run = make_run(folder, options.items, np.random.default_rng(0))
-    code = f"from spillover.stages.report.page import report; report({str(run.path)!r})"
+    code = f"from spillover.stages.report import report; report({str(run.path)!r})"
     subprocess.run([sys.executable, "-c", code], check=True)
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     page = run.path / "report.html"
-    turned = page.read_text(encoding="utf-8").count('["') // 2
+    flipped = page.read_text(encoding="utf-8").count('"newly_correct":')
     print(f"{len(known_languages())} languages x {options.items} items x 2 models")
     print(f"page        {page.stat().st_size / 1e6:.2f} MB")
     seconds = used.ru_utime + used.ru_stime
     print(f"built in    {seconds:.1f} s of processor, imports and all; peak {used.ru_maxrss >> 10} MiB")
-    print(f"turned      about {turned} items on the page")
+    print(f"flipped     {flipped} predictions on the page")
     open_page(page)
     if not options.keep:
         shutil.rmtree(folder.parent)

@@ -15,8 +15,8 @@ import pytest
 from spillover.cli import main
 from spillover.core.config import load_config
 from spillover.stages.audit.findings import read_findings
-from spillover.stages.report.page import report
-from spillover.stages.report.training import EVALUATION, training_figures
+from spillover.stages.report import report
+from spillover.stages.report.figures.training import EVALUATION, training_figures
 
 TABLES = ["languages", "groups", "items"]
 

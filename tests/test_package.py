@@ -30,13 +30,13 @@ def test_help_loads_no_torch():
 
 
 def test_compare_and_report_load_no_torch():
-    code = "import spillover.stages.compare.stage, spillover.stages.report.page, spillover.stages.audit.stage, spillover.stages.build, sys\nprint('torch' in sys.modules)"
+    code = "import spillover.stages.compare.stage, spillover.stages.report, spillover.stages.audit.stage, spillover.stages.build, sys\nprint('torch' in sys.modules)"
     assert fresh(code) == "False"
 
 
 def test_public_names_are_functions_whatever_was_imported_before():
     code = (
-        "import spillover.stages.evaluate.score_tables, spillover.stages.compare.stage, spillover.stages.report.page, spillover.stages.audit.stage\n"
+        "import spillover.stages.evaluate.score_tables, spillover.stages.compare.stage, spillover.stages.report, spillover.stages.audit.stage\n"
         "import spillover as sp\nprint(all(callable(getattr(sp, name)) for name in sp.__all__))"
     )
     assert fresh(code) == "True"
@@ -65,7 +65,7 @@ BLOCK = "import sys\nfor name in ('torch', 'transformers', 'peft', 'accelerate')
 
 
 def test_without_torch_the_core_audits_compares_and_reports():
-    code = "import spillover.stages.compare.stage, spillover.stages.report.page\nimport spillover as sp\nprint(sp.audit('nli'), sp.build_pairs('sentiment', languages=['de'])[0].source)"
+    code = "import spillover.stages.compare.stage, spillover.stages.report\nimport spillover as sp\nprint(sp.audit('nli'), sp.build_pairs('sentiment', languages=['de'])[0].source)"
     assert fresh(BLOCK + code) == "[] de"
 
 

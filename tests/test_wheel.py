@@ -100,7 +100,7 @@ def test_the_wheel_audits(environment, tmp_path):
 def test_the_wheel_lists_compares_and_reports(environment, tmp_path):
     plan = ("compare", "--plan", "--items", "100", "--accuracy", "0.8,0.9")
     assert "points" in output_of(environment, "spillover", *plan, cwd=tmp_path)
-    imports = "import spillover.stages.compare.stage, spillover.stages.report.page, spillover.stages.build.pairs"
+    imports = "import spillover.stages.compare.stage, spillover.stages.report, spillover.stages.build.pairs"
     output_of(environment, "python", "-c", imports, cwd=tmp_path)
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from spillover.stages.compare import compare
     from spillover.stages.evaluate.score_tables import read_evaluation
     from spillover.stages.evaluate.stage import evaluate
-    from spillover.stages.report.page import report
+    from spillover.stages.report import report
     from spillover.stages.train.in_training import in_training_evaluation
     from spillover.stages.train.merging import merge
     from spillover.stages.train.stage import train
@@ -42,7 +42,7 @@ _HOMES = {
     "open_benchmark": "spillover.tasks.benchmark",
     "merge": "spillover.stages.train.merging",
     "read_evaluation": "spillover.stages.evaluate.score_tables",
-    "report": "spillover.stages.report.page",
+    "report": "spillover.stages.report",
     "run": "spillover.pipeline",
     "summarise": "spillover.stats.summary",
     "train": "spillover.stages.train.stage",

@@ -24,7 +24,7 @@ from spillover.stages.build.stage import build_run, source_languages
 from spillover.stages.compare import compare_run
 from spillover.stages.compare.result import Comparison
 from spillover.stages.compare.stage import training_languages
-from spillover.stages.report.page import report
+from spillover.stages.report import report
 from spillover.tasks.benchmark import Benchmark, benchmark_of, training_benchmark
 from spillover.tasks.wording import load_task
 

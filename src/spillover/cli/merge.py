@@ -40,8 +40,8 @@ def merge(
             folder = merge_run(place, config.model, gate_prompts(benchmark_of(config), config.evaluate), progress)
         print(f"wrote {folder}")
     if push:
+        from spillover.core.model_names import Weights
         from spillover.stages.report.model_card import model_card
-        from spillover.stages.train.push import Weights
         from spillover.stages.train.push import push as publish
 
         weights: Weights = "adapter" if adapter_only else "merged"

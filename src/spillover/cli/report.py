@@ -9,7 +9,7 @@ import typer
 
 
 def report(
-    folders: Annotated[list[Path], typer.Argument(help="Run folder; more come onto the page of the first.")],
+    folders: Annotated[list[Path], typer.Argument(help="Run folder; further ones are added to the page of the first.")],
     title: Annotated[str | None, typer.Option(help="Heading of the page.")] = None,
     out: Annotated[Path | None, typer.Option("--out", help="The page's file (default: <run>/report.html).")] = None,
     figures: Annotated[
@@ -18,27 +18,27 @@ def report(
     model_card: Annotated[
         bool, typer.Option("--model-card", help="Also model-card.md, as the Hugging Face hub reads it.")
     ] = False,
-    licence: Annotated[str | None, typer.Option(help="Of the model card, as in apache-2.0.")] = None,
+    licence: Annotated[str | None, typer.Option(help="Licence in the model card, as in apache-2.0.")] = None,
     latex: Annotated[bool, typer.Option("--latex", help="Also <run>/tables.tex, a table for each task.")] = False,
 ) -> None:
     """One HTML page from a run folder: <run>/report.html. Loads no model."""
     from spillover.core.errors import ConfigError
-    from spillover.stages.report.figures import check_formats, write_figures
-    from spillover.stages.report.page import report as write
+    from spillover.stages.report.stage import parse_formats, write_figures
+    from spillover.stages.report.stage import report as write_page
 
     if licence and not model_card:
         raise ConfigError("--licence requires --model-card")
-    formats = check_formats(figures.split(",")) if figures else []
+    formats = parse_formats(figures) if figures else []
     first = folders[0]
-    print(f"wrote {write(*folders, title=title, out=out)}")
+    print(f"wrote {write_page(*folders, title=title, out=out)}")
     if formats:
-        written = write_figures(first, formats, *folders[1:])
+        written = write_figures(*folders, formats=formats)
         print(f"wrote {len(written)} files into {first / 'figures'}")
     if model_card:
         from spillover.stages.report.model_card import write_card
 
         print(f"wrote {write_card(first, licence=licence)}")
     if latex:
-        from spillover.stages.report.latex_tables import write_latex
+        from spillover.stages.report.stage import write_latex
 
         print(f"wrote {write_latex(first)}")

@@ -19,7 +19,7 @@ def sweep(
     from spillover.core.runs import existing_run
     from spillover.pipeline import run as run_stages
     from spillover.stages.compare.stage import compare_run
-    from spillover.stages.report.page import report
+    from spillover.stages.report import report
     from spillover.sweep import load_grid
 
     points = load_grid(config)

@@ -54,6 +54,7 @@ EXTRAS = {
     "transformers": "models",
     "peft": "models",
     "accelerate": "models",
+    "huggingface_hub": "models",
     "gguf": "demo",
     "lingua": "audit",
     "datasets": "hub",

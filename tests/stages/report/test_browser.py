@@ -10,8 +10,8 @@ import shutil
 
 import pytest
 
-from spillover.stages.report.page import report
-from tests.stages.report.runs import make_run
+from spillover.stages.report import report
+from tests.stages.report.builders import make_run
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 EVIL = "</script><script>hacked = 1</script><img src=x onerror='hacked = 2'>\"'\u202eevil\u2066 {code} {i} ${{hacked = 3}} "
@@ -31,9 +31,9 @@ def browser():
         pytest.skip("no Chromium here, or no playwright to drive it: apt-get install chromium, pip install playwright")
     with sync_playwright() as driver:
         # Its own sandbox needs what containers forbid, and the page is our own.
-        found = driver.chromium.launch(executable_path=program, args=["--no-sandbox"])
-        yield found
-        found.close()
+        chromium = driver.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        yield chromium
+        chromium.close()
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +70,7 @@ def overflow(page):
     return page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
 
 
-def test_it_opens_from_disk_without_a_request_or_a_complaint_and_draws_every_chart(wide, address):
+def test_it_opens_from_disk_without_a_request_or_a_console_message_and_draws_every_chart(wide, address):
     page, requests, messages = wide
     assert requests == [address]
     assert messages == []
@@ -90,7 +90,7 @@ def test_hostile_text_is_shown_and_runs_nothing(page):
     shown = page.locator(".item .text").first.text_content()
     assert shown.count("x<b>y</b> ") == 10_000, "an item of 100 kB is there whole"
     assert page.locator(".item .text b").count() == 0
-    # What a text turns round, it turns round for itself alone.
+    # The direction of a text ends with it.
     assert page.locator(".item .text").first.evaluate("node => getComputedStyle(node).unicodeBidi") in (
         "isolate",
         "plaintext",
@@ -106,9 +106,9 @@ def test_the_policy_lets_no_other_script_run(page):
     assert page.evaluate(tried) == "refused"
 
 
-def test_a_click_on_a_heading_sorts_by_number_and_another_turns_it_round(page):
+def test_a_click_on_a_heading_sorts_by_number_and_another_reverses_the_order(page):
     heading = page.locator("#table-1 th", has_text="Change").first
-    values = "rows => rows.map((row) => Number(row.cells[7].dataset.v))"
+    values = "rows => rows.map((row) => Number(row.cells[3].dataset.v))"
     heading.locator("button").click()
     assert heading.get_attribute("aria-sort") == "ascending"
     up = page.locator("#table-1 tbody tr").evaluate_all(values)
@@ -117,7 +117,19 @@ def test_a_click_on_a_heading_sorts_by_number_and_another_turns_it_round(page):
     assert page.locator("#table-1 tbody tr").evaluate_all(values) == up[::-1]
 
 
-def test_languages_are_filtered_by_script_family_and_seen_and_go_out_as_csv(page):
+def test_the_table_of_components_sorts_by_the_headings_under_its_groups(page):
+    headings = page.locator("#components-1 thead tr:last-child th")
+    assert headings.all_inner_texts()[:2] == ["Before", "After"]
+    values = "rows => rows.map((row) => Number(row.cells[6].dataset.v))"
+    headings.nth(5).locator("button").click()
+    assert headings.nth(5).get_attribute("aria-sort") == "ascending"
+    sorted_values = page.locator("#components-1 tbody tr").evaluate_all(values)
+    assert sorted_values == sorted(sorted_values)
+    page.locator("#components-1 thead th", has_text="Language").locator("button").click()
+    assert page.locator("#components-1 tbody th").all_inner_texts() == ["English", "German", "Russian", "Thai"]
+
+
+def test_languages_are_filtered_by_script_family_and_seen_and_downloaded_as_csv(page):
     def shown():
         return page.locator("#table-1 tbody tr:visible th").all_inner_texts()
 
@@ -126,6 +138,7 @@ def test_languages_are_filtered_by_script_family_and_seen_and_go_out_as_csv(page
     assert set(shown()) == {"English", "German"}
     bar.get_by_label("Seen").select_option("trained on")
     assert shown() == ["German"]
+    assert page.locator("#components-1 tbody tr:visible th").all_inner_texts() == ["German"]
     bar.get_by_label("Seen").select_option("")
     bar.get_by_label("Script").select_option("")
     bar.get_by_label("Family").select_option("Slavic")
@@ -153,22 +166,22 @@ def test_the_slider_takes_the_scatter_to_another_layer(page):
 
 
 def test_items_are_searched_filtered_and_paged(page):
-    place = page.locator(".items")
-    count = place.locator("output")
+    items = page.locator(".items")
+    count = items.locator("output")
     total = int(count.inner_text().split(" of ")[1].split()[0])
     assert total > 8
-    place.get_by_text("Later").click()
+    items.get_by_text("Next").click()
     assert count.inner_text().startswith("9 to ")
-    place.get_by_label("Language").select_option("Thai")
-    assert set(place.locator(".about > span:nth-child(2)").all_inner_texts()) == {"Thai"}
-    place.get_by_label("Turned").select_option("right → wrong")
-    assert set(place.locator(".turn").all_inner_texts()) <= {"right → wrong"}
-    place.get_by_label("Turned").select_option("")
-    place.get_by_role("searchbox").fill("plain th")
+    items.get_by_label("Language").select_option("Thai")
+    assert set(items.locator(".about > span:nth-child(2)").all_inner_texts()) == {"Thai"}
+    items.get_by_label("Flip").select_option("newly wrong")
+    assert set(items.locator(".flip").all_inner_texts()) <= {"newly wrong"}
+    items.get_by_label("Flip").select_option("")
+    items.get_by_role("searchbox").fill("plain th")
     page.wait_for_timeout(400)
-    assert all(text.startswith("Plain th") for text in place.locator(".text").all_inner_texts())
-    assert place.locator(".shares").first.inner_text().count("→") == 2
-    place.get_by_role("searchbox").fill("")
+    assert all(text.startswith("Plain th") for text in items.locator(".text").all_inner_texts())
+    assert items.locator(".shares").first.inner_text().count("→") == 2
+    items.get_by_role("searchbox").fill("")
 
 
 def test_a_table_stands_behind_each_chart(page):

@@ -1,18 +1,17 @@
-"""The model card as the hub's own reader has it, and the tables for a paper."""
+"""The model card as the hub's own reader has it."""
 
 from __future__ import annotations
 
-import re
+import sys
 
 import pytest
 from huggingface_hub import ModelCard
 
-from spillover.core.errors import RunError
+from spillover.core.errors import MissingExtra, RunError
 from spillover.core.files import write_json
 from spillover.core.runs import open_run
-from spillover.stages.report.latex_tables import write_latex
 from spillover.stages.report.model_card import write_card
-from tests.stages.report.runs import make_run
+from tests.stages.report.builders import make_run
 
 
 @pytest.fixture(scope="module")
@@ -28,9 +27,9 @@ def test_the_hub_reads_base_languages_licence_and_results(run):
     assert card.data.license == "apache-2.0"
     assert card.data.library_name == "peft"
     assert card.data.language == ["en", "de", "ru", "th"]
-    found = {(row.dataset_config, row.metric_type): row.metric_value for row in card.data.eval_results}
-    assert set(found) >= {("unseen", "accuracy"), ("unseen", "auroc"), ("th", "accuracy")}
-    assert all(0 <= value <= 1 for value in found.values())
+    results = {(row.dataset_config, row.metric_type): row.metric_value for row in card.data.eval_results}
+    assert set(results) >= {("unseen", "accuracy"), ("unseen", "auroc"), ("th", "accuracy")}
+    assert all(0 <= value <= 1 for value in results.values())
     assert "Claim: training on German improves sentiment" in card.text or "No" in card.text
     assert "| German (trained on) | 24 |" in card.text
 
@@ -56,7 +55,14 @@ def test_a_run_without_weights_and_scores_has_no_card(tmp_path):
     assert not (run.path / "model-card.md").exists()
 
 
-def test_the_tables_for_latex_have_a_row_per_language(run):
-    text = write_latex(run.path).read_text(encoding="utf-8")
-    assert text.count(r"\begin{tabular}") == text.count(r"\end{tabular}") == 1
-    assert re.search(r"^German\* & 24 & ", text, flags=re.MULTILINE)
+def test_a_norwegian_code_stays_text(tmp_path):
+    run = make_run(tmp_path / "run", model="someone/base", codes=("en", "no"), seen=["no"])
+    text = write_card(run.path).read_text(encoding="utf-8")
+    assert "- 'no'" in text
+    assert ModelCard(text).data.language == ["no", "en"] or ModelCard(text).data.language == ["en", "no"]
+
+
+def test_without_the_hub_package_the_extra_to_install_is_named(run, monkeypatch):
+    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
+    with pytest.raises(MissingExtra, match="huggingface_hub"):
+        write_card(run.path)

@@ -83,11 +83,11 @@ def test_the_adapter_on_the_hub_loads_and_says_what_it_is(trained, hub, caplog):
     assert not any(str(Path(config.name).parent) in text for text in texts.values())
     card = texts["README.md"]
     assert "library_name: peft" in card
-    assert '- "es"' in card
+    assert "\n- es\n" in card
     assert "Languages of the pairs: Spanish" in card
     assert "- Pairs: 8 (hash " in card
     assert "rank 2" in card
-    assert "nobody has shown that it is better" in card
+    assert "no evidence that it is better" in card
     assert "base_model:" not in card, "a folder is no repository"
     assert TOKEN not in caplog.text + "".join(texts.values()) + (run.path / "log.jsonl").read_text()
     assert (hub.parent / "private").read_text() == "True"

@@ -1,0 +1,7 @@
+"""The report: one HTML page from run folders, figures and tables as files, and a model card. Loads no torch."""
+
+from __future__ import annotations
+
+from spillover.stages.report.stage import report
+
+__all__ = ["report"]

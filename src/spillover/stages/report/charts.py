@@ -1,26 +1,26 @@
-"""What all charts share: colours, the figure and the table behind it, and how a chart becomes SVG or part of the page.
+"""What all charts share: colours, channels, heatmaps, the figure, and how a chart becomes SVG or part of the page.
 
-Colours are Okabe and Ito's; none of them says anything alone: marks differ in shape or dash too, for print in grey.
+Colours are Okabe and Ito's; none of them carries a meaning alone: marks differ in shape or dash too, for print in grey.
 """
 
 from __future__ import annotations
 
-import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from spillover.core.languages import language, reference_language
 
 if TYPE_CHECKING:
     import altair as alt
     import pandas as pd
 
-from spillover.core.files import read_table
-from spillover.core.runs import Run
-
 BLUE, ORANGE, GREEN, PURPLE, GREY = "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#7a7a7a"
 FADED = "#d9d9d9"
+SOLID, DASHED = [1, 0], [5, 3]
+SHAPES = ["circle", "square", "cross", "diamond", "triangle-up", "triangle-down", "triangle-right", "triangle-left"]
 # Texts stay black here: the page sets them to its own ink, light or dark.
 CONFIG = {
     "view": {"stroke": None},
@@ -28,13 +28,14 @@ CONFIG = {
     "header": {"labelFontWeight": "bold"},
     "font": 'system-ui, "Noto Sans", sans-serif',
 }
-DIGITS = 4
+TABLE_DIGITS = 4
+CHART_DIGITS = 6
 
 
 @dataclass(frozen=True)
 class Figure:
-    """One figure. `name` is fit for a file. table: the numbers that are drawn, under headings for a reader. still: what
-    a file shows where the page's chart moves."""
+    """One figure. name: fit for a file. table: the numbers that are drawn, under headings for a reader. still: what a
+    file shows where the page's chart moves."""
 
     name: str
     chart: alt.TopLevelMixin
@@ -48,85 +49,133 @@ def slug(name: str) -> str:
     return re.sub(r"[^\w.-]+", "-", name).strip(".-") or "unnamed"
 
 
+def reference_name() -> str:
+    """The name of the reference language, in which the counterparts are."""
+    return language(reference_language()).name
+
+
+def with_names(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with a column `name`: the language of each row, "all" where the row is about all of them."""
+    return table.assign(name=[language(code).name if code else "all" for code in table["language"]])
+
+
 def columns(table: pd.DataFrame, headings: Mapping[str, str]) -> pd.DataFrame:
     """These columns of a table, where it has them, under these headings."""
     kept = {name: heading for name, heading in headings.items() if name in table}
     return table[list(kept)].rename(columns=kept)
 
 
+def by_category(channel: Any, field: str, styles: Mapping[str, Any], **options: Any) -> Any:
+    """A colour, shape or dash channel of a column of categories: the style of each, in the order of the legend."""
+    import altair as alt
+
+    scale = alt.Scale(domain=list(styles), range=list(styles.values()))
+    return channel(f"{field}:N", title=None, scale=scale, **options)
+
+
+def line_at(value: float, dash: Sequence[int] = DASHED, **options: Any) -> alt.Chart:
+    """A vertical line: at 0 the line of no change."""
+    import altair as alt
+
+    once = alt.Chart(alt.Data(values=[{}]))
+    return once.mark_rule(color=GREY, strokeDash=list(dash), strokeWidth=1.5).encode(x=alt.XDatum(value, **options))
+
+
+def layer_ticks(rows: pd.DataFrame) -> list[int]:
+    """About six layers, for an axis."""
+    last = int(rows["layer"].max())
+    return list(range(0, last + 1, max(1, last // 5)))
+
+
+def language_cells(rows: pd.DataFrame, order: Sequence[str]) -> alt.Chart:
+    """Where the cells of a heatmap lie: a column per layer, a row per language in this order."""
+    import altair as alt
+
+    axis = alt.Axis(labelAngle=0, values=layer_ticks(rows))
+    return alt.Chart().encode(
+        x=alt.X("layer:O", title="layer", axis=axis), y=alt.Y("name:N", sort=list(order), title=None)
+    )
+
+
+def shown_cells(base: alt.Chart, color: Any, shown: str) -> list[alt.Chart | alt.LayerChart]:
+    """The layers of a heatmap: coloured where the column `shown` is true; elsewhere grey with a cross, since in print
+    a pale colour is grey too."""
+    import altair as alt
+
+    faded = alt.layer(base.mark_rect(color=FADED), base.mark_text(text="×", fontSize=8, color=GREY))
+    return [
+        faded.transform_filter(f"!datum.{shown}"),
+        base.mark_rect().encode(color=color).transform_filter(f"datum.{shown}"),
+    ]
+
+
+def change_cells(base: alt.Chart, rows: pd.DataFrame, title: str, shown: str) -> alt.LayerChart:
+    """A heatmap of the column `change`, orange up and blue down; a minus in each cell that fell, for print."""
+    import altair as alt
+
+    scale, most = diverging(rows["change"])
+    contrast = alt.condition(f"abs(datum.change) > {0.5 * most}", alt.value("white"), alt.value("black"))
+    fell = base.mark_text(text="−", fontSize=11).encode(color=contrast)
+    fell = fell.transform_filter(f"datum.change < 0 && datum.{shown}")
+    cells = shown_cells(base, alt.Color("change:Q", title=title, scale=scale), shown)
+    return alt.layer(*cells, fell, data=rows)
+
+
+def diverging(values: pd.Series[float]) -> tuple[alt.Scale, float]:
+    """(a colour scale with 0 in its middle, its largest absolute value)."""
+    import altair as alt
+
+    most = max(float(values.abs().max(skipna=True) or 0), 1e-9)
+    return alt.Scale(scheme="blueorange", domain=[-most, most], domainMid=0), most
+
+
+def by_model(rows: pd.DataFrame) -> Any:
+    """A panel per model, the base first."""
+    import altair as alt
+
+    names = list(dict.fromkeys(rows["model"]))
+    return alt.Column("model:N", title=None, sort=["base", *[name for name in names if name != "base"]])
+
+
 def svg(chart: alt.TopLevelMixin, *, background: str | None = "white") -> str:
     """A chart as SVG text."""
     import vl_convert
 
-    return str(vl_convert.vegalite_to_svg(styled(chart, background=background)))
+    return str(vl_convert.vegalite_to_svg(specification(chart, background=background)))
 
 
-def styled(chart: alt.TopLevelMixin, *, background: str | None = "white") -> str:
-    """A chart as Vega-Lite text, in the style of all."""
-    return json.dumps(specification(chart, background=background))
-
-
-def specification(chart: alt.TopLevelMixin, *, background: str | None = "white") -> dict[str, Any]:
-    """A chart as a Vega-Lite mapping, in the style of all; no background for the page, which has its own."""
+def specification(
+    chart: alt.TopLevelMixin, *, background: str | None = "white", by_column: bool = False
+) -> dict[str, Any]:
+    """A chart as a Vega-Lite mapping with its data inside, in the style of all; no background for the page, which has
+    its own. by_column: a data set is a list for each column, which page.js makes into rows: half the bytes, since a row
+    repeats every name."""
     import altair as alt
 
-    # The data belongs into the page, however many rows: there is no other file to load it from.
-    with alt.data_transformers.enable("default", max_rows=None):
-        found: dict[str, Any] = chart.to_dict(validate=False)
-    return found | {"config": CONFIG, "background": background}
+    alt.data_transformers.register("by_column", lambda table: {"values": column_values(table)})
+    alt.data_transformers.register("by_row", lambda table: {"values": _rows(column_values(table))})
+    with alt.data_transformers.enable("by_column" if by_column else "by_row"):
+        spec: dict[str, Any] = chart.to_dict(validate=False)
+    return spec | {"config": CONFIG, "background": background}
+
+
+def column_values(table: pd.DataFrame) -> dict[str, list[Any]]:
+    """The values of each column, numbers with six digits, what is undefined as null."""
+    return {str(name): [_rounded(value, CHART_DIGITS) for value in table[name]] for name in table}
+
+
+def _rows(values: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
+    return [dict(zip(values, row, strict=True)) for row in zip(*values.values(), strict=True)]
 
 
 def table_values(table: pd.DataFrame) -> dict[str, Any]:
     """A table as columns and rows, numbers with four digits, what is undefined as null."""
-    rows = [[_short(value) for value in row] for row in table.itertuples(index=False)]
+    rows = [[_rounded(value, TABLE_DIGITS) for value in row] for row in table.itertuples(index=False)]
     return {"columns": [str(name) for name in table.columns], "rows": rows}
 
 
-def packed(chart: dict[str, Any]) -> dict[str, Any]:
-    """A chart whose data sets are columns, texts as numbers of words: a third of the bytes. page.js takes it apart."""
-    return chart | {"datasets": {name: _columns(rows) for name, rows in chart.get("datasets", {}).items()}}
-
-
-def _columns(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for name in dict.fromkeys(name for row in rows for name in row):
-        values = [row.get(name) for row in rows]
-        if all(isinstance(value, str) for value in values):
-            words = {word: place for place, word in enumerate(dict.fromkeys(values))}
-            found[name] = {"words": list(words), "at": [words[value] for value in values]}
-        else:
-            # Six digits are enough to draw.
-            found[name] = [float(f"{value:.6g}") if isinstance(value, float) else value for value in values]
-    return found
-
-
-def _short(value: Any) -> Any:
+def _rounded(value: Any, digits: int) -> Any:
     value = value.item() if hasattr(value, "item") else value
     if isinstance(value, float):
-        return float(f"{value:.{DIGITS}g}") if math.isfinite(value) else None
+        return float(f"{value:.{digits}g}") if math.isfinite(value) else None
     return value if isinstance(value, (int, str, bool)) or value is None else str(value)
-
-
-def minus(base: alt.Chart, column: str, most: float) -> alt.Chart:
-    """A minus in each cell whose `column` is below 0, so that rise and fall differ in print too."""
-    import altair as alt
-
-    color = alt.condition(f"abs(datum.{column}) > {0.5 * most}", alt.value("white"), alt.value("black"))
-    return base.mark_text(text="−", fontSize=11).encode(color=color).transform_filter(f"datum.{column} < 0")
-
-
-def faded(base: alt.Chart) -> alt.LayerChart:
-    """Cells that say nothing: grey with a cross, since in print a pale colour is grey too."""
-    import altair as alt
-
-    return alt.layer(base.mark_rect(color=FADED), base.mark_text(text="×", fontSize=8, color=GREY))
-
-
-def of_all_models(run: Run, name: str, needed: tuple[str, ...] = ()) -> pd.DataFrame | None:
-    """A table of every probed model, one under the other, with a column `model`; None where there is none. DataError
-    names a file that is damaged or lacks a column."""
-    import pandas as pd
-
-    paths = sorted((run.path / "probe").glob(f"*/{name}.parquet"))
-    found = [read_table(path, needed).assign(model=path.parent.name) for path in paths]
-    return pd.concat(found, ignore_index=True) if found else None

@@ -6,6 +6,7 @@ hold none, and then the page says so.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,70 +18,78 @@ from spillover.stages.evaluate.score_tables import read_texts
 from spillover.stats.calibration import normalised
 from spillover.stats.summary import hits
 
-# All texts of one page, in bytes. Above it the longest are cut, all at one length, and the page says at which.
-MOST_BYTES = 2_500_000
-RIGHT, WRONG = 1, 0
+# All texts of one page, in bytes. Above it the longest are shortened, all to one length, and the page says to which.
+MAX_TEXT_BYTES = 2_500_000
+MIN_LENGTH = 80
 
 
-def changed_items(before: tuple[Path, Evaluation], after: tuple[Path, Evaluation]) -> dict[str, Any]:
-    """{task, labels, reference, cut, has_texts, texts, rows}: a row is [language, example id, flipped (1 newly correct,
-    0 newly wrong), gold, shares before, shares after, text]; shares are per mille. `texts`: the same items in the
-    reference language by id."""
-    rows: list[list[Any]] = []
+def flipped_items(before: tuple[Path, Evaluation], after: tuple[Path, Evaluation]) -> dict[str, Any]:
+    """What page.js shows: labels, reference (its code), has_texts, longest (characters of a shortened text, else None),
+    counterparts (the same items in the reference language, by id) and rows, one for each flipped prediction. Each side
+    is (its folder, its evaluation)."""
+    rows: list[dict[str, Any]] = []
     labels: tuple[str, ...] = ()
     # After: the folder whose tables were written last, with the same items.
     texts = {code: read_texts(after[0] / f"{code}.parquet") for code in after[1].scores}
     for code, new in after[1].scores.items():
         old = before[1].scores.get(code)
-        if old is None or not len(old.labels):
-            continue
-        labels = new.labels
-        rows += _turned(old, new, texts[code])
+        if old is not None and len(old.labels):
+            labels = new.labels
+            rows += _flips(old, new, texts[code])
     reference = reference_language()
-    wanted = {row[1] for row in rows if row[0] != reference}
-    counterparts = {key: text for key, text in texts.get(reference, {}).items() if key in wanted}
-    cut = _cut([row[-1] for row in rows if row[-1]] + list(counterparts.values()), MOST_BYTES)
-    for row in rows:
-        row[-1] = _shortened(row[-1], cut)
+    ids = {row["id"] for row in rows if row["language"] != reference}
+    counterparts = {key: text for key, text in texts.get(reference, {}).items() if key in ids}
+    longest = longest_text([row["text"] for row in rows] + list(counterparts.values()), MAX_TEXT_BYTES)
     return {
-        "task": after[1].task,
         "labels": list(labels),
         "reference": reference,
         "has_texts": any(texts.values()),
-        "cut": cut,
-        "texts": {key: _shortened(text, cut) for key, text in counterparts.items()},
-        "rows": rows,
+        "longest": longest,
+        "counterparts": {key: _shortened(text, longest) for key, text in counterparts.items()},
+        "rows": [row | {"text": _shortened(row["text"], longest)} for row in rows],
     }
 
 
-def _turned(old: LabelScores, new: LabelScores, texts: dict[str, str]) -> list[list[Any]]:
-    place = {example_id: i for i, example_id in enumerate(old.example_ids)}
-    old_right, new_right = hits(old) == 1, hits(new) == 1
-    shares = [np.rint(1000 * np.exp(normalised(side.logprobs))).astype(int) for side in (old, new)]
+def _flips(old: LabelScores, new: LabelScores, texts: Mapping[str, str]) -> list[dict[str, Any]]:
+    """A row for each item that is correct on one side alone: language, id, newly_correct, gold (index of the label),
+    text, and the labels' probabilities `before` and `after`, per mille."""
+    positions = {example_id: i for i, example_id in enumerate(old.example_ids)}
+    old_correct, new_correct = hits(old) == 1, hits(new) == 1
+    old_shares, new_shares = (
+        np.rint(1000 * np.exp(normalised(scores.logprobs))).astype(int) for scores in (old, new)
+    )  # fmt: skip
     rows = []
     for i, example_id in enumerate(new.example_ids):
-        j = place.get(example_id)
-        if j is None or old_right[j] == new_right[i]:
+        j = positions.get(example_id)
+        if j is None or old_correct[j] == new_correct[i]:
             continue
-        row = [new.language, example_id, RIGHT if new_right[i] else WRONG, int(new.gold[i])]
-        rows.append([*row, shares[0][j].tolist(), shares[1][i].tolist(), texts.get(example_id, "")])
+        rows.append(
+            {
+                "language": new.language,
+                "id": example_id,
+                "newly_correct": bool(new_correct[i]),
+                "gold": int(new.gold[i]),
+                "before": old_shares[j].tolist(),
+                "after": new_shares[i].tolist(),
+                "text": texts.get(example_id, ""),
+            }
+        )
     return rows
 
 
-def _cut(texts: list[str], most: int) -> int | None:
-    """The length at which texts are cut so that all together take at most so many bytes; None when they fit whole."""
+def longest_text(texts: Sequence[str], most_bytes: int) -> int | None:
+    """The length in characters to which texts are shortened so that all together take at most so many bytes; None when
+    they fit whole."""
     sizes = np.sort([len(text.encode()) for text in texts])
-    if sizes.sum() <= most:
+    if sizes.sum() <= most_bytes:
         return None
-    # Bytes are at least characters, so that a cut by characters of the same count could be too long by the script's
-    # width; the mean width is taken off.
-    width = sizes.sum() / max(1, sum(map(len, texts)))
-    before = np.concatenate([[0], np.cumsum(sizes)[:-1]])
-    room = (most - before) / np.arange(len(sizes), 0, -1)
-    return max(80, int(room[sizes > room][0] / width))
+    bytes_per_character = sizes.sum() / max(1, sum(map(len, texts)))
+    shorter = np.concatenate([[0], np.cumsum(sizes)[:-1]])
+    available = (most_bytes - shorter) / np.arange(len(sizes), 0, -1)
+    return max(MIN_LENGTH, int(available[sizes > available][0] / bytes_per_character))
 
 
-def _shortened(text: str, cut: int | None) -> str:
-    if cut is None or len(text) <= cut:
+def _shortened(text: str, longest: int | None) -> str:
+    if longest is None or len(text) <= longest:
         return text
-    return f"{text[:cut]} … ({len(text) - cut:,} more characters)"
+    return f"{text[:longest]} … ({len(text) - longest:,} more characters)"

@@ -1,4 +1,4 @@
-"""Several runs on one page: what each was trained on and what came of it, and transfer from the ones to the others."""
+"""Several runs on one page: what each was trained on, its result, and transfer from the ones to the others."""
 
 from __future__ import annotations
 
@@ -10,67 +10,56 @@ from spillover.core.files import as_data_error
 from spillover.core.languages import language
 from spillover.core.runs import Run
 from spillover.stages.compare.comparison_files import FOLDER as COMPARE
-from spillover.stages.compare.comparison_files import read_comparisons
-from spillover.stages.compare.result import Comparison
+from spillover.stages.compare.result import Comparison, Topic
 from spillover.stages.compare.stage import training_languages
-from spillover.stages.report.change_charts import transfer_figure
 from spillover.stages.report.charts import Figure
+from spillover.stages.report.figures.change import transfer_figure
+from spillover.stages.report.run_tables import run_comparisons
 
-NAMED = 5
+MAX_NAMES = 5
 
 
 def runs_table(runs: Sequence[Run]) -> list[dict[str, Any]]:
-    """A row per run and task: name, what it was trained on, arm, seed, the answer and the change; a run that was not
-    compared has a row without them."""
+    """A row per run and task: name, trained_on, arm, seed, task, answer, change; a run that was not compared has a row
+    without the last three."""
     rows: list[dict[str, Any]] = []
     for run in runs:
-        about = {"name": run.manifest().get("name") or run.path.name, "trained": trained_on(run)}
-        about |= {"arm": _built(run).get("arm", ""), "seed": _seed(run), "task": "", "answer": "", "why": ""}
-        found = comparisons(run)
-        rows += [about | _outcome(one) for one in found] if found else [about]
+        manifest = run.manifest()
+        seed = manifest["stages"].get("train", {}).get("settings", {}).get("seed", manifest.get("seed", ""))
+        name = manifest.get("name") or run.path.name
+        row = {"name": name, "trained_on": trained_on(run), "arm": arm_of(run), "seed": seed}
+        comparisons = run_comparisons(run)
+        rows += [row | _outcome(comparison) for comparison in comparisons]
+        if not comparisons:
+            rows.append(row | {"task": "", "answer": "", "change": ""})
     return rows
 
 
 def transfer_figures(runs: Sequence[Run]) -> list[Figure]:
     """One for each task that two or more runs were compared on."""
-    named: dict[str, list[tuple[str, Comparison]]] = {}
+    by_task: dict[str, dict[str, Comparison]] = {}
     for run in runs:
-        for found in comparisons(run):
-            label = trained_on(run) or "nothing recorded"
-            arm = _built(run).get("arm", "")
-            label += f" ({arm})" if arm not in ("", REAL_ARM) else ""
-            own = named.setdefault(found.task, [])
-            own.append((label if label not in dict(own) else f"{label}, {run.path.name}", found))
-    figures = []
-    for rows in named.values():
-        if len(rows) > 1:
-            with as_data_error(runs[0].path / COMPARE / "languages.parquet"):
-                figures.append(transfer_figure(rows))
-    return figures
-
-
-def comparisons(run: Run) -> list[Comparison]:
-    """Those of the run; none where it was not compared."""
-    folder = run.path / COMPARE
-    return read_comparisons(folder) if (folder / "verdict.json").exists() else []
+        label = trained_on(run) or "not recorded"
+        label += f" ({arm_of(run)})" if arm_of(run) not in ("", REAL_ARM) else ""
+        for comparison in run_comparisons(run):
+            labelled = by_task.setdefault(comparison.task, {})
+            labelled[label if label not in labelled else f"{label}, {run.path.name}"] = comparison
+    with as_data_error(runs[0].path / COMPARE / "languages.parquet"):
+        return [transfer_figure(list(labelled.items())) for labelled in by_task.values() if len(labelled) > 1]
 
 
 def trained_on(run: Run) -> str:
     """The languages of its training pairs by name."""
     names = [language(code).name for code in training_languages(run)]
-    return ", ".join(names) if len(names) <= NAMED else f"{len(names)} languages"
+    return ", ".join(names) if len(names) <= MAX_NAMES else f"{len(names)} languages"
 
 
-def _outcome(found: Comparison) -> dict[str, Any]:
-    numbers = next((one.numbers for one in found.verdict if one.about == "headline"), {})
-    why = list(numbers.get("why", [""]))
-    return {"task": found.task, "answer": numbers.get("answer", ""), "why": why[0]}
+def arm_of(run: Run) -> str:
+    """The arm that its training pairs are; "" where none were built."""
+    return str(run.manifest()["stages"].get("build", {}).get("facts", {}).get("arm", ""))
 
 
-def _built(run: Run) -> dict[str, Any]:
-    return dict(run.manifest()["stages"].get("build", {}).get("facts", {}))
-
-
-def _seed(run: Run) -> Any:
-    manifest = run.manifest()
-    return manifest["stages"].get("train", {}).get("settings", {}).get("seed", manifest.get("seed", ""))
+def _outcome(comparison: Comparison) -> dict[str, Any]:
+    numbers = next((sentence.numbers for sentence in comparison.about(Topic.HEADLINE)), {})
+    reasons = list(numbers.get("why", ()))
+    return {"task": comparison.task, "answer": numbers.get("answer", ""), "change": reasons[0] if reasons else ""}

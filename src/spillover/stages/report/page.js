@@ -12,18 +12,13 @@
   const narrow = () => document.documentElement.clientWidth < 640;
 
   // Charts. On a narrow screen panels stand below each other, or only the first is drawn.
-  const unpacked = (chart) => {
-    for (const [name, columns] of Object.entries(chart.datasets || {})) {
-      const rows = [];
-      for (const [column, values] of Object.entries(columns)) {
-        const all = Array.isArray(values) ? values : values.at.map((place) => values.words[place]);
-        all.forEach((value, i) => { (rows[i] ||= {})[column] = value; });
-      }
-      chart.datasets[name] = rows;
-    }
-    return chart;
+  const rowsOf = (columns) => {
+    if (Array.isArray(columns)) return columns;
+    const names = Object.keys(columns);
+    return columns[names[0]].map((_, i) => Object.fromEntries(names.map((name) => [name, columns[name][i]])));
   };
   const fitted = (spec) => {
+    for (const name of Object.keys(spec.datasets || {})) spec.datasets[name] = rowsOf(spec.datasets[name]);
     if (!narrow()) return spec;
     spec.config = { ...spec.config, legend: { orient: "bottom", columns: 2, titleLimit: 300 } };
     if (spec.hconcat && spec.usermeta && spec.usermeta.narrow === "first") {
@@ -50,17 +45,17 @@
   };
   const draw = async (plot) => {
     if (plot.dataset.drawn) return;
-    plot.dataset.drawn = "begun";
-    const spec = fitted(unpacked(data(`data-${plot.dataset.chart}`).chart));
+    plot.dataset.drawn = "started";
+    const spec = fitted(data(`data-${plot.dataset.chart}`).chart);
     try {
       const theme = matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light";
       await window.vegaEmbed(plot, spec, { ...options, downloadFileName: plot.dataset.chart, tooltip: { theme } });
-      // An image has nothing to operate; a chart with a slider does.
+      // The role `img` allows no controls; a chart with a slider has one.
       if (plot.querySelector("input")) plot.setAttribute("role", "group");
       plot.dataset.drawn = "done";
     } catch (error) {
       plot.dataset.drawn = "failed";
-      plot.textContent = `This chart could not be drawn (${error.message}); its numbers are below.`;
+      plot.textContent = `This chart could not be drawn (${error.message}). Its numbers are below.`;
       console.error(error);
     }
   };
@@ -73,40 +68,44 @@
     document.documentElement.dataset.ready = "yes";
   };
 
-  // The table behind a chart, made when it is asked for.
-  const table = ({ columns, rows }) => {
+  // The table behind a chart, built when it is opened.
+  const numbersTable = ({ columns, rows }) => {
     const wide = make("div", null, { class: "wide", tabindex: "0" });
-    const whole = wide.appendChild(make("table", null, { class: "sortable" }));
-    const head = whole.appendChild(make("thead")).appendChild(make("tr"));
+    const table = wide.appendChild(make("table", null, { class: "sortable" }));
+    const head = table.appendChild(make("thead")).appendChild(make("tr"));
     for (const name of columns) head.appendChild(make("th", name, { scope: "col" }));
-    const body = whole.appendChild(make("tbody"));
-    for (const row of rows) {
-      const line = body.appendChild(make("tr"));
-      for (const value of row) {
-        const cell = line.appendChild(make("td", value === null ? "–" : value === true ? "yes" : value === false ? "no" : value, { dir: "auto" }));
+    const body = table.appendChild(make("tbody"));
+    for (const values of rows) {
+      const row = body.appendChild(make("tr"));
+      for (const value of values) {
+        const cell = row.appendChild(make("td", value === null ? "–" : value === true ? "yes" : value === false ? "no" : value, { dir: "auto" }));
         if (typeof value === "number") cell.dataset.v = value;
       }
     }
-    sortable(whole);
+    sortable(table);
     return wide;
   };
   for (const details of document.querySelectorAll("details[data-table]")) {
     details.addEventListener("toggle", () => {
-      if (details.open && !details.querySelector("table")) details.appendChild(table(data(`data-${details.dataset.table}`).table));
+      if (details.open && !details.querySelector("table")) details.appendChild(numbersTable(data(`data-${details.dataset.table}`).table));
     });
   }
 
-  // Sorting: numbers by the value in data-v, undefined ones last; else by text.
-  function sortable(whole) {
-    [...whole.tHead.rows[0].cells].forEach((head, place) => {
+  // Sorting: numbers by the value in data-v, undefined ones last; else by text. A heading stands in the last row of the
+  // head, or spans all of them, and then comes first.
+  function sortable(table) {
+    const headRows = [...table.tHead.rows];
+    const spanning = headRows.slice(0, -1).flatMap((row) => [...row.cells]).filter((head) => head.rowSpan > 1);
+    const heads = [...spanning, ...headRows.at(-1).cells];
+    heads.forEach((head, column) => {
       const button = make("button", head.textContent, { type: "button" });
       head.replaceChildren(button);
       button.addEventListener("click", () => {
-        const down = head.getAttribute("aria-sort") === "ascending";
-        for (const other of whole.tHead.rows[0].cells) other.removeAttribute("aria-sort");
-        head.setAttribute("aria-sort", down ? "descending" : "ascending");
-        const value = (row) => {
-          const cell = row.cells[place];
+        const descending = head.getAttribute("aria-sort") === "ascending";
+        for (const other of heads) other.removeAttribute("aria-sort");
+        head.setAttribute("aria-sort", descending ? "descending" : "ascending");
+        const key = (row) => {
+          const cell = row.cells[column];
           if (cell.dataset.v === undefined) return cell.textContent;
           const number = Number(cell.dataset.v);
           return Number.isNaN(number) ? null : number;
@@ -114,15 +113,15 @@
         const compare = (a, b) => {
           if (a === null || b === null) return (a === null) - (b === null);
           const order = typeof a === "number" && typeof b === "number" ? a - b : String(a).localeCompare(String(b));
-          return down ? -order : order;
+          return descending ? -order : order;
         };
-        const rows = [...whole.tBodies[0].rows].map((row) => [value(row), row]);
-        rows.sort((a, b) => compare(a[0], b[0]));
-        whole.tBodies[0].append(...rows.map(([, row]) => row));
+        const rows = [...table.tBodies[0].rows].map((row) => ({ row, key: key(row) }));
+        rows.sort((a, b) => compare(a.key, b.key));
+        table.tBodies[0].append(...rows.map(({ row }) => row));
       });
     });
   }
-  for (const whole of document.querySelectorAll("table.sortable")) sortable(whole);
+  for (const table of document.querySelectorAll("table.sortable")) sortable(table);
 
   const choice = (name, values, changed) => {
     const label = make("label", `${name} `);
@@ -133,23 +132,22 @@
     return [label, select];
   };
 
-  // Filters of the table of languages.
+  // Filters of the tables of languages, which have a row for each language.
   for (const bar of document.querySelectorAll("[data-filters]")) {
-    const rows = [...byId(bar.dataset.filters).tBodies[0].rows];
-    const chosen = {};
+    const tables = bar.dataset.filters.split(" ").map((id) => [...byId(id).tBodies[0].rows]);
+    const filters = {};
     const count = make("output", "");
     const show = () => {
-      let shown = 0;
-      for (const row of rows) {
-        row.hidden = !Object.entries(chosen).every(([name, select]) => !select.value || row.dataset[name] === select.value);
-        shown += !row.hidden;
+      for (const row of tables.flat()) {
+        row.hidden = !Object.entries(filters).every(([name, select]) => !select.value || row.dataset[name] === select.value);
       }
-      count.textContent = `${shown} of ${rows.length} languages`;
+      const rows = tables[0];
+      count.textContent = `${rows.filter((row) => !row.hidden).length} of ${rows.length} languages`;
     };
     for (const [name, title] of [["script", "Script"], ["family", "Family"], ["seen", "Seen"]]) {
-      const values = [...new Set(rows.map((row) => row.dataset[name]).filter(Boolean))].sort();
+      const values = [...new Set(tables[0].map((row) => row.dataset[name]).filter(Boolean))].sort();
       const [label, select] = choice(title, values, show);
-      chosen[name] = select;
+      filters[name] = select;
       bar.appendChild(label);
     }
     bar.appendChild(count);
@@ -158,84 +156,85 @@
   }
 
   // Flipped predictions.
-  const PAGE = 8;
-  const share = (thousandths) => `${(thousandths / 10).toFixed(1)} %`;
-  const itemNode = (found, [code, id, flipped, gold, before, after, text]) => {
+  const PAGE = 8, CORRECT = "newly correct", WRONG = "newly wrong";
+  const flipOf = (row) => (row.newly_correct ? CORRECT : WRONG);
+  const percent = (thousandths) => `${(thousandths / 10).toFixed(1)} %`;
+  const itemNode = (flips, row) => {
     const node = make("article", null, { class: "item" });
     const about = node.appendChild(make("div", null, { class: "about" }));
     about.append(
-      make("span", flipped ? "wrong → right" : "right → wrong", { class: "turn" }),
-      make("span", found.names[code] || code), make("bdi", id), make("span", "right answer: "),
+      make("span", flipOf(row), { class: "flip" }),
+      make("span", flips.names[row.language] || row.language), make("bdi", row.id), make("span", "gold label: "),
     );
-    about.lastChild.appendChild(make("bdi", found.labels[gold]));
-    if (text) node.appendChild(make("div", text, { class: "text", lang: code, dir: "auto", tabindex: "0" }));
-    const counterpart = code === found.reference ? "" : found.texts[id];
+    about.lastChild.appendChild(make("bdi", flips.labels[row.gold]));
+    if (row.text) node.appendChild(make("div", row.text, { class: "text", lang: row.language, dir: "auto", tabindex: "0" }));
+    const counterpart = row.language === flips.reference ? "" : flips.counterparts[row.id];
     if (counterpart) {
-      const details = node.appendChild(make("details", null, { class: "same" }));
-      details.appendChild(make("summary", `The same item in ${found.names[found.reference] || found.reference}`, { class: "soft" }));
-      details.appendChild(make("div", counterpart, { class: "counterpart", lang: found.reference, dir: "auto" }));
+      const details = node.appendChild(make("details"));
+      details.appendChild(make("summary", `${flips.names[flips.reference] || flips.reference} counterpart`, { class: "soft" }));
+      details.appendChild(make("div", counterpart, { class: "counterpart", lang: flips.reference, dir: "auto" }));
     }
     const shares = node.appendChild(make("div", null, { class: "shares" }));
-    found.labels.forEach((label, i) => {
-      const one = shares.appendChild(make("span", null, i === gold ? { class: "gold" } : {}));
-      one.append(make("bdi", label), `: ${share(before[i])} → ${share(after[i])}`);
+    flips.labels.forEach((label, i) => {
+      const share = shares.appendChild(make("span", null, i === row.gold ? { class: "gold" } : {}));
+      share.append(make("bdi", label), `: ${percent(row.before[i])} → ${percent(row.after[i])}`);
     });
     return node;
   };
-  for (const place of document.querySelectorAll("[data-items]")) {
-    const found = data(place.dataset.items);
+  for (const container of document.querySelectorAll("[data-items]")) {
+    const flips = data(container.dataset.items);
     const controls = make("div", null, { class: "controls" });
     const list = make("div");
-    let matching = found.rows, from = 0;
+    let matching = flips.rows, from = 0;
     const count = make("output", "");
-    const back = make("button", "Earlier", { type: "button" }), on = make("button", "Later", { type: "button" });
+    const previous = make("button", "Previous", { type: "button" }), next = make("button", "Next", { type: "button" });
     const show = () => {
-      list.replaceChildren(...matching.slice(from, from + PAGE).map((row) => itemNode(found, row)));
+      list.replaceChildren(...matching.slice(from, from + PAGE).map((row) => itemNode(flips, row)));
       const last = Math.min(from + PAGE, matching.length);
       count.textContent = matching.length ? `${from + 1} to ${last} of ${matching.length} items` : "no such item";
-      back.disabled = from === 0;
-      on.disabled = last === matching.length;
+      previous.disabled = from === 0;
+      next.disabled = last === matching.length;
     };
     const search = make("input", null, { type: "search", placeholder: "text, id", "aria-label": "Search items" });
     const filter = () => {
       const words = search.value.trim().toLowerCase();
-      matching = found.rows.filter(([code, id, flipped, , , , text]) =>
-        (!languages.value || names.get(languages.value) === code) &&
-        (!turns.value || (turns.value === "wrong → right") === (flipped === 1)) &&
-        (!words || text.toLowerCase().includes(words) || id.toLowerCase().includes(words) || (found.texts[id] || "").toLowerCase().includes(words)));
+      matching = flips.rows.filter((row) =>
+        (!languages.value || codes.get(languages.value) === row.language) &&
+        (!kinds.value || kinds.value === flipOf(row)) &&
+        (!words || [row.text, row.id, flips.counterparts[row.id] || ""].some((text) => text.toLowerCase().includes(words))));
       from = 0;
       show();
     };
-    const names = new Map([...new Set(found.rows.map((row) => row[0]))].map((code) => [found.names[code] || code, code]));
-    const [languageLabel, languages] = choice("Language", names.keys(), filter);
-    const [turnLabel, turns] = choice("Turned", ["wrong → right", "right → wrong"], filter);
+    const codes = new Map([...new Set(flips.rows.map((row) => row.language))].map((code) => [flips.names[code] || code, code]));
+    const [languageLabel, languages] = choice("Language", codes.keys(), filter);
+    const [kindLabel, kinds] = choice("Flip", [CORRECT, WRONG], filter);
     let waiting;
     search.addEventListener("input", () => { clearTimeout(waiting); waiting = setTimeout(filter, 120); });
-    back.addEventListener("click", () => { from -= PAGE; show(); });
-    on.addEventListener("click", () => { from += PAGE; show(); });
-    controls.append(search, languageLabel, turnLabel, count, back, on);
-    place.replaceChildren(controls, list);
+    previous.addEventListener("click", () => { from -= PAGE; show(); });
+    next.addEventListener("click", () => { from += PAGE; show(); });
+    controls.append(search, languageLabel, kindLabel, count, previous, next);
+    container.replaceChildren(controls, list);
     show();
   }
 
-  // Letters that no font here has would be boxes: say so. They are compared with a code point that is no character.
-  const lacking = () => {
+  // Letters that no font here has are drawn as boxes. They are compared with code points that are no characters.
+  const languagesWithoutFont = () => {
     const canvas = make("canvas", null, { width: 24, height: 24 });
-    const pen = canvas.getContext("2d", { willReadFrequently: true });
-    pen.font = '18px system-ui, "Noto Sans", sans-serif';
-    const draw = (char) => {
-      pen.clearRect(0, 0, 24, 24);
-      pen.fillText(char, 2, 19);
-      return pen.getImageData(0, 0, 24, 24).data.join();
+    const context = canvas.getContext("2d", { willReadFrequently: true });
+    context.font = '18px system-ui, "Noto Sans", sans-serif';
+    const pixels = (char) => {
+      context.clearRect(0, 0, 24, 24);
+      context.fillText(char, 2, 19);
+      return context.getImageData(0, 0, 24, 24).data.join();
     };
-    const box = draw("\uffff"), other = draw("\u{10fffe}");
-    // Boxes with the code inside differ from each other: then nothing is known.
+    const box = pixels("\uffff"), other = pixels("\u{10fffe}");
+    // Boxes with the code inside differ from each other: then they cannot be recognised.
     if (box !== other && !/[1-9]/.test(box)) return [];
     const boxes = new Set([box, other].filter((drawn) => /[1-9]/.test(drawn)));
-    return data("samples").filter(({ text }) => [...text].some((char) => /\p{L}/u.test(char) && boxes.has(draw(char)))).map(({ language }) => language);
+    return data("samples").filter(({ text }) => [...text].some((char) => /\p{L}/u.test(char) && boxes.has(pixels(char)))).map(({ language }) => language);
   };
   try {
-    const names = [...new Set(lacking())];
+    const names = [...new Set(languagesWithoutFont())];
     if (names.length && byId("fonts")) {
       byId("fonts").textContent = `This device has no font for ${names.join(", ")}: their text shows as boxes. Noto fonts show it.`;
       byId("fonts").hidden = false;

@@ -9,13 +9,13 @@ import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from spillover.core.errors import ModelError, RunError
 from spillover.core.files import plain, read_json
+from spillover.core.model_names import Weights, base_name, public_name
 from spillover.core.runs import Run
 
-Weights = Literal["merged", "adapter"]
 CARD = "README.md"
 REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
 
@@ -81,19 +81,6 @@ def published(folder: Path, card: str) -> dict[str, str | bytes]:
                 files[path.name] = text.encode()
     files[CARD] = card.encode()
     return files
-
-
-def public_name(name: str) -> str:
-    """A model's name without the path of this machine."""
-    return Path(name).name if Path(name).exists() or Path(name).is_absolute() else name
-
-
-def base_name(folder: Path) -> str:
-    """The base's name, from the note beside the weights."""
-    note = next((path for name in ("spillover.json", "merge.json") if (path := folder / name).is_file()), None)
-    if note is None:
-        raise RunError(f"{folder}: its base is unknown", hint="`spillover train` or `spillover merge` writes it")
-    return str(read_json(note)["base"]["name"])
 
 
 def _without_paths(value: Any, base: str) -> Any:

@@ -19,17 +19,27 @@ CODES = ("en", "de", "ru", "th")
 LAYERS = range(3)
 
 
-def make_run(path, *, text="A text of {code}, item {i}", model="a model", name="my run", labels=("no", "yes"), n=24):
+def make_run(
+    path,
+    *,
+    text="A text of {code}, item {i}",
+    model="a model",
+    name="my run",
+    labels=("no", "yes"),
+    n=24,
+    codes=CODES,
+    seen=("de",),
+):
     """Evaluated, compared, probed, trained and audited; every third text is `text`."""
     run = open_run(path)
     run.update(name=name)
     rng = np.random.default_rng(0)
-    sides = [evaluation(rng, model, labels, share, key, n) for share, key in ((0.4, "old"), (0.7, "new"))]
+    sides = [evaluation(rng, model, labels, share, key, n, codes) for share, key in ((0.4, "old"), (0.7, "new"))]
     for side, folder in zip(sides, ("base", "tuned"), strict=True):
         for code, scores in side.scores.items():
             texts = [text.format(code=code, i=i) if i % 3 == 0 else f"Plain {code} {i}" for i in range(n)]
             write_scores(run.path / "evaluate" / folder / side.task / f"{code}.parquet", scores, facts_of(side), texts)
-    compare_run(run, seen=["de"], config=CompareConfig(draws=50))
+    compare_run(run, seen=list(seen), config=CompareConfig(draws=50))
     probe(run.path / "probe" / "base")
     probe(run.path / "probe" / "tuned", gain=0.3)
     steps = [{"step": i, "loss": 3 / i} for i in range(1, 6)]
@@ -45,9 +55,9 @@ def make_run(path, *, text="A text of {code}, item {i}", model="a model", name="
     return run
 
 
-def evaluation(rng, model, labels, share, key, n):
+def evaluation(rng, model, labels, share, key, n, codes):
     scores = {}
-    for code in CODES:
+    for code in codes:
         right, gold = random_hits(rng, share, n), np.arange(n) % 2
         logprobs = np.full((n, 2), -2.0)
         logprobs[np.arange(n), np.where(right, gold, 1 - gold)] = -1 - np.arange(n) / n / 10

@@ -1,4 +1,4 @@
-"""The page's section on training, from train/steps.jsonl alone: loss and in-training evaluation."""
+"""The training, from train/steps.jsonl alone: its loss and its in-training evaluation."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from spillover.core.files import as_data_error, read_jsonl
 from spillover.core.languages import language
-from spillover.stages.report.charts import BLUE, GREY, ORANGE, Figure, columns
+from spillover.stages.report.charts import BLUE, GREY, ORANGE, SOLID, Figure, by_category, columns
 
 if TYPE_CHECKING:
     import altair as alt
@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
 MEASURES = {"auroc": "AUROC", "calibrated_accuracy": "calibrated accuracy", "mexa": "MEXA"}
 GROUPS = {"seen": "trained on", "unseen": "unseen"}
-
-
 EVALUATION = (
     "In-training evaluation on a few items of the task; step 0 is the base. MEXA is the share of items whose nearest "
     "neighbour is their own translation. Below the limit the loss is more than the guard allows; training stops only "
@@ -34,22 +32,22 @@ def training_figures(path: Path) -> list[Figure]:
 
     steps = read_steps(path)
     with as_data_error(path):
-        curve = [
+        losses = [
             {"step": row["step"], "loss": row[key], "kind": kind}
             for key, kind in (("loss", "training"), ("eval_loss", "validation"))
             for row in steps
             if key in row
         ]
         figures = []
-        if curve:
-            rows = pd.DataFrame(curve)
-            heads = {"step": "Step", "kind": "Loss of", "loss": "Loss (nats a token)"}
-            figures.append(Figure("training-loss", loss_chart(rows), LOSS, columns(rows, heads)))
+        if losses:
+            rows = pd.DataFrame(losses)
+            headings = {"step": "Step", "kind": "Loss of", "loss": "Loss (nats a token)"}
+            figures.append(Figure("training-loss", loss_chart(rows), LOSS, columns(rows, headings)))
         if snapshots := [row for row in steps if "watch" in row]:
             rows = evaluation_table(snapshots)
-            heads = {"step": "Step", "measure": "Measure", "group": "Languages", "value": "Value"}
+            headings = {"step": "Step", "measure": "Measure", "group": "Languages", "value": "Value"}
             chart = evaluation_chart(rows, limit_of(snapshots))
-            figures.append(Figure("training-watch", chart, EVALUATION, columns(rows, heads)))
+            figures.append(Figure("training-evaluation", chart, EVALUATION, columns(rows, headings)))
         return figures
 
 
@@ -58,7 +56,7 @@ def read_steps(path: Path) -> list[dict[str, Any]]:
     return [row for _, row in read_jsonl(path)] if path.exists() else []
 
 
-def stopped(steps: Sequence[dict[str, Any]]) -> str | None:
+def stop_reason(steps: Sequence[dict[str, Any]]) -> str | None:
     """Why the guard ended the training; None when it did not."""
     return next((f"Step {row['step']}: {row['stop']}" for row in steps if row.get("stop")), None)
 
@@ -67,14 +65,18 @@ def loss_chart(table: pd.DataFrame) -> alt.LayerChart:
     """Training and validation loss by step."""
     import altair as alt
 
-    shown = [name for name in ("training", "validation") if (table["kind"] == name).any()]
-    color = alt.Color("kind:N", title=None, scale=alt.Scale(domain=shown, range=[BLUE, ORANGE]))
-    shape = alt.Shape("kind:N", title=None, scale=alt.Scale(domain=shown, range=["circle", "square"]))
+    present = [kind for kind in ("training", "validation") if (table["kind"] == kind).any()]
     # Points of a line share its colour alone, so that the two kinds of losses differ in dash as well.
-    dash = alt.StrokeDash("kind:N", title=None, scale=alt.Scale(domain=shown, range=[[1, 0], [5, 2]]))
-    x = alt.X("step:Q", title="step")
+    color, shape, dash = (
+        by_category(channel, "kind", dict(zip(present, styles, strict=False)))
+        for channel, styles in (
+            (alt.Color, (BLUE, ORANGE)),
+            (alt.Shape, ("circle", "square")),
+            (alt.StrokeDash, (SOLID, [5, 2])),
+        )
+    )
     y = alt.Y("loss:Q", title="loss per completion token (nats)", scale=alt.Scale(zero=False))
-    base = alt.Chart().encode(x=x, y=y, color=color)
+    base = alt.Chart().encode(x=alt.X("step:Q", title="step"), y=y, color=color)
     line = base.mark_line(strokeWidth=1.5).encode(strokeDash=dash)
     dots = base.mark_point(filled=True, size=40, opacity=1).encode(shape=shape)
     return alt.layer(line, dots, data=table).properties(width=420, height=190)
@@ -109,23 +111,21 @@ def evaluation_chart(table: pd.DataFrame, limit: float | None) -> alt.HConcatCha
     """A small chart per measure: a line per group of languages over the steps, and the guard's limit in AUROC's."""
     import altair as alt
 
-    names = list(dict.fromkeys(table["group"]))
-    reference = next((name for name in names if name not in GROUPS.values()), "")
-    colours = {reference: GREY, "trained on": ORANGE, "unseen": BLUE}
-    dashes = {reference: [2, 2], "trained on": [1, 0], "unseen": [6, 2]}
-    domain = [name for name in colours if name in names]
-    color = alt.Color("group:N", title=None, scale=alt.Scale(domain=domain, range=[colours[name] for name in domain]))
-    dash = alt.StrokeDash(
-        "group:N", title=None, scale=alt.Scale(domain=domain, range=[dashes[name] for name in domain])
-    )
+    groups = list(dict.fromkeys(table["group"]))
+    reference = next((name for name in groups if name not in GROUPS.values()), "")
+    colors = {reference: GREY, "trained on": ORANGE, "unseen": BLUE}
+    dashes = {reference: [2, 2], "trained on": SOLID, "unseen": [6, 2]}
+    present = [name for name in colors if name in groups]
+    color = by_category(alt.Color, "group", {name: colors[name] for name in present})
+    dash = by_category(alt.StrokeDash, "group", {name: dashes[name] for name in present})
     charts: list[alt.Chart | alt.LayerChart] = []
     for name in MEASURES.values():
         rows = table[table["measure"] == name]
         if not len(rows):
             continue
-        lines = alt.Chart(rows).mark_line(point=True, strokeWidth=2)
         x = alt.X("step:Q", title="step", axis=alt.Axis(tickMinStep=1))
         y = alt.Y("value:Q", title=name, scale=alt.Scale(zero=False))
+        lines = alt.Chart(rows).mark_line(point=True, strokeWidth=2)
         chart: alt.Chart | alt.LayerChart = lines.encode(x=x, y=y, color=color, strokeDash=dash)
         if limit is not None and name == MEASURES["auroc"]:
             once = alt.Chart(alt.Data(values=[{}]))

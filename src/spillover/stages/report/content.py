@@ -1,0 +1,170 @@
+"""Everything that the page shows, gathered from run folders. A stage that is missing leaves its part out."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from spillover.core.files import as_data_error
+from spillover.core.languages import language
+from spillover.core.runs import Run
+from spillover.core.types import Evaluation, Finding
+from spillover.stages.audit.findings import read_findings
+from spillover.stages.compare.comparison_files import FOLDER as COMPARE
+from spillover.stages.compare.language_groups import group_title
+from spillover.stages.compare.result import Comparison, Topic
+from spillover.stages.report.charts import Figure
+from spillover.stages.report.figures.alignment import alignment_figures
+from spillover.stages.report.figures.change import comparison_figures
+from spillover.stages.report.figures.language_identity import language_identity_figures
+from spillover.stages.report.figures.lens import lens_figures
+from spillover.stages.report.figures.pca import pca_figures
+from spillover.stages.report.figures.training import read_steps, stop_reason, training_figures
+from spillover.stages.report.flips import flipped_items
+from spillover.stages.report.multi_run import runs_table, transfer_figures
+from spillover.stages.report.page import figure_block
+from spillover.stages.report.provenance import WordingRow, config_text, missing_parts, stage_rows, wordings
+from spillover.stages.report.run_tables import (
+    chance,
+    compared_sides,
+    read_all_evaluations,
+    read_compare_table,
+    read_probe_tables,
+    run_comparisons,
+)
+from spillover.stages.report.score_summaries import summaries, summary_tables
+from spillover.stages.report.warnings import run_facts, warnings
+from spillover.stats.summary import Summary
+
+LENS_COLUMNS = ("answer_clears", "answer_low", "answer_high", "rank", "shared_tokens")
+QUESTION_COLUMNS = (
+    "turned", "move", "n_turned", "n_others", "share_turned", "share_others", "effect", "p", "holm_p", "reason",
+)  # fmt: skip
+
+
+def page_content(runs: Sequence[Run]) -> dict[str, Any]:
+    """The values of the template: those of the first run, and a part on all of them."""
+    run = runs[0]
+    comparisons, evaluations = run_comparisons(run), read_all_evaluations(run)
+    by_folder = summaries(evaluations)
+    findings = _findings(run)
+    wording = wordings(_used_languages(comparisons, evaluations))
+    several = len(runs) > 1
+    return {
+        "manifest": run.manifest(),
+        "facts": run_facts(run, list(evaluations.values()), comparisons),
+        "tasks": [_task_part(run, one, evaluations, by_folder, findings, wording) for one in comparisons],
+        "evaluations": summary_tables(evaluations, by_folder),
+        "findings": findings,
+        "training": _training(run),
+        "inside": [figure_block(figure) for figure in probe_figures(run)],
+        "last_layer": _last_layer(run),
+        "questions": _records(read_compare_table(run, "questions", QUESTION_COLUMNS)),
+        "wording": wording,
+        "runs": runs_table(runs) if several else [],
+        "transfer": [figure_block(figure) for figure in transfer_figures(runs)] if several else [],
+        "stages": stage_rows(run.manifest()),
+        "missing": missing_parts(run, comparisons),
+        "config": config_text(run),
+        "folder": run.path.name,
+        "samples": [
+            {"language": language(row.language).name, "text": row.label_words}
+            for rows in wording.values()
+            for row in rows
+        ],
+    }
+
+
+def task_figures(run: Run, comparison: Comparison) -> dict[str, Figure]:
+    """The figures of one task by subject. DataError names the folder whose tables are of another shape."""
+    with as_data_error(run.path / COMPARE):
+        return comparison_figures(comparison, chance(run, comparison.task))
+
+
+def probe_figures(run: Run) -> list[Figure]:
+    """The figures of the probe's tables, and of those that compare made of them, in the order of the page."""
+    return [*lens_figures(run), *pca_figures(run), *alignment_figures(run), *language_identity_figures(run)]
+
+
+def run_figures(run: Run) -> list[Figure]:
+    """Every figure that the run's tables allow, in the order of the page."""
+    figures = [figure for one in run_comparisons(run) for figure in task_figures(run, one).values()]
+    return [*figures, *training_figures(run.path / "train" / "steps.jsonl"), *probe_figures(run)]
+
+
+def _findings(run: Run) -> list[Finding] | None:
+    """The audit's findings; None where it was not run."""
+    path = run.path / "audit" / "findings.json"
+    if not path.exists():
+        return None
+    with as_data_error(path):
+        return list(read_findings(path))
+
+
+def _used_languages(
+    comparisons: Sequence[Comparison], evaluations: Mapping[Path, Evaluation]
+) -> dict[str, list[str]]:  # fmt: skip
+    """The languages that were compared or evaluated, by task."""
+    used: dict[str, dict[str, None]] = {}
+    for comparison in comparisons:
+        used.setdefault(comparison.task, {}).update(dict.fromkeys(comparison.languages["language"]))
+    for evaluation in evaluations.values():
+        used.setdefault(evaluation.task, {}).update(dict.fromkeys(evaluation.scores))
+    return {task: list(codes) for task, codes in used.items()}
+
+
+def _task_part(
+    run: Run,
+    comparison: Comparison,
+    evaluations: Mapping[Path, Evaluation],
+    by_folder: Mapping[Path, Sequence[Summary]],
+    findings: Sequence[Finding] | None,
+    wording: Mapping[str, Sequence[WordingRow]],
+) -> dict[str, Any]:
+    """What the page shows of one task."""
+    task, languages = comparison.task, comparison.languages
+    sides = compared_sides(run, evaluations, task)
+    after = by_folder[sides[-1][0]] if sides else []
+    figures = task_figures(run, comparison)
+    headlines = comparison.about(Topic.HEADLINE)
+    shown_elsewhere = (Topic.HEADLINE, Topic.EXPLANATION)
+    return {
+        "task": task,
+        "level": f"{100 * comparison.level:g}",
+        "headline": headlines[0].numbers if headlines else None,
+        "sentences": [sentence.text for sentence in comparison.verdict if sentence.about not in shown_elsewhere],
+        "explanation": [sentence.text for sentence in comparison.about(Topic.EXPLANATION)],
+        "warnings": warnings(comparison, after, findings, wording.get(task, ())),
+        "figures": dict.fromkeys(("components", "placebo", "seeds"))
+        | {subject: figure_block(figure, with_svg=subject == "change") for subject, figure in figures.items()},
+        "languages": _records(languages),
+        "groups": [row | {"group": group_title(row["group"], row["kind"])} for row in _records(comparison.groups)],
+        "csv": base64.b64encode(languages.to_csv(index=False).encode()).decode(),
+        "flips": _flips(sides, list(languages["language"])) if sides else None,
+    }
+
+
+def _flips(sides: Sequence[tuple[Path, Evaluation]], codes: Sequence[str]) -> dict[str, Any]:
+    before, after = sides
+    return flipped_items(before, after) | {"names": {code: language(code).name for code in codes}}
+
+
+def _training(run: Run) -> dict[str, Any] | None:
+    path = run.path / "train" / "steps.jsonl"
+    if not path.exists():
+        return None
+    facts = run.manifest()["stages"].get("train", {}).get("facts", {})
+    figures = [figure_block(figure) for figure in training_figures(path)]
+    return {"figures": figures, "stop_reason": stop_reason(read_steps(path)), "best": facts.get("best")}
+
+
+def _last_layer(run: Run) -> list[dict[str, Any]]:
+    """The lens of the last layer: a row per model, language and target set."""
+    lens = read_probe_tables(run, "lens", LENS_COLUMNS)
+    return [] if lens is None else _records(lens[lens["layer"] == lens["layer"].max()])
+
+
+def _records(table: Any) -> list[dict[str, Any]]:
+    return [] if table is None else list(table.to_dict("records"))

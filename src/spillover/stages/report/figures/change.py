@@ -1,0 +1,290 @@
+"""The change in a comparison: by language, its two components, the real arm against others, seeds, transfer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from spillover.core.languages import reference_language
+from spillover.stages.compare.result import Comparison, Outcome
+from spillover.stages.report.charts import (
+    BLUE,
+    FADED,
+    GREEN,
+    GREY,
+    ORANGE,
+    Figure,
+    by_category,
+    columns,
+    diverging,
+    line_at,
+    reference_name,
+    slug,
+    with_names,
+)
+
+if TYPE_CHECKING:
+    import altair as alt
+    import pandas as pd
+
+DOTTED = [2, 3]
+COMPONENTS = {"prior_repair": "label-bias component", "calibrated_accuracy": "calibrated component"}
+METRICS = {"accuracy": "accuracy", "calibrated_accuracy": "calibrated accuracy"}
+GROUPS = {"all": "all languages", "seen": "trained on", "unseen": "unseen"}
+ENDS = ("delta", "low", "high")
+
+
+def comparison_figures(comparison: Comparison, chance: float | None) -> dict[str, Figure]:
+    """The figures of one task by subject: change, components, placebo, seeds; those that its tables allow. chance:
+    accuracy of a guess, None where it is not known."""
+    figures = {
+        "change": change_figure(comparison, chance),
+        "components": components_figure(comparison),
+        "placebo": contrast_figure(comparison),
+        "seeds": seeds_figure(comparison),
+    }
+    return {subject: figure for subject, figure in figures.items() if figure is not None}
+
+
+def change_figure(comparison: Comparison, chance: float | None) -> Figure:
+    """A dot and its interval per language, sorted by the change in accuracy, with a zero line; beside it accuracy
+    before and after, with the line of chance. Trained-on, unseen and the reference language look different."""
+    import altair as alt
+
+    rows = _by_change(comparison)
+    chart = alt.hconcat(_changes(rows), _before_after(rows, chance), spacing=14)
+    chance_line = f" Dotted: chance, {100 * chance:.0f} %." if chance else ""
+    caption = (
+        f"Change in accuracy by language, with its {100 * comparison.level:g} % interval (paired by item); beside it "
+        f"accuracy before (hollow) and after (filled).{chance_line} An interval that crosses the dashed line at 0 "
+        "shows no change. Intervals are not corrected for the number of languages; the table below has Holm's p."
+    )
+    headings = {
+        "name": "Language", "kind": "Kind", "before": "Accuracy before (%)", "after": "After (%)",
+        "delta": "Change (points)", "low": "Low", "high": "High", "p": "Holm p",
+    }  # fmt: skip
+    chart = chart.properties(usermeta={"narrow": "first"})
+    return Figure(f"change-{slug(comparison.task)}", chart, caption, columns(rows, headings))
+
+
+def _by_change(comparison: Comparison) -> pd.DataFrame:
+    """name, kind, before, after, delta, low, high (in percent or points) and p of each language, the largest change
+    first."""
+    table = comparison.languages
+    reference = reference_language()
+    kinds = [
+        "trained on" if seen else reference_name() if code == reference else "unseen"
+        for code, seen in zip(table["language"], table["seen"], strict=True)
+    ]
+    values = {name: 100 * table[f"accuracy_{name}"] for name in ("before", "after", *ENDS)}
+    rows = with_names(table[["language"]]).assign(kind=kinds, p=table["holm_p"], **values)
+    return rows.sort_values("delta", ascending=False, kind="stable")
+
+
+def _changes(rows: pd.DataFrame) -> alt.LayerChart:
+    import altair as alt
+
+    colors = {"trained on": ORANGE, "unseen": BLUE, reference_name(): GREEN}
+    shapes = {"trained on": "diamond", "unseen": "circle", reference_name(): "square"}
+    present = [kind for kind in colors if (rows["kind"] == kind).any()]
+    legend = alt.Legend(orient="top", symbolSize=90)
+    color = by_category(alt.Color, "kind", {kind: colors[kind] for kind in present}, legend=legend)
+    shape = by_category(alt.Shape, "kind", {kind: shapes[kind] for kind in present}, legend=legend)
+    tip = [alt.Tooltip("name:N", title="language"), alt.Tooltip("delta:Q", title="change (points)", format="+.1f")]
+    tip += [alt.Tooltip("low:Q", format="+.1f"), alt.Tooltip("high:Q", format="+.1f")]
+    base = alt.Chart().encode(y=_language_rows(rows["name"]), color=color, tooltip=tip)
+    size = alt.condition("datum.kind == 'trained on'", alt.value(130), alt.value(75))
+    bars = base.mark_rule(strokeWidth=2).encode(
+        x=alt.X("low:Q", title="change in accuracy (points)"), x2="high:Q"
+    )  # fmt: skip
+    dots = base.mark_point(filled=True, opacity=1).encode(x="delta:Q", shape=shape, size=size)
+    return alt.layer(line_at(0), bars, dots, data=rows).properties(width=255, height=alt.Step(18))
+
+
+def _before_after(rows: pd.DataFrame, chance: float | None) -> alt.LayerChart:
+    import altair as alt
+
+    lowest = min(40.0, float(rows[["before", "after"]].min().min()))
+    scale = alt.Scale(domain=[10 * (lowest // 10), 100], nice=False, zero=False)
+    x = alt.X("before:Q", title="accuracy (%), before and after", scale=scale)
+    tip = [alt.Tooltip("name:N", title="language"), *(alt.Tooltip(f"{n}:Q", format=".1f") for n in ("before", "after"))]
+    base = alt.Chart().encode(y=_language_rows(rows["name"], axis=None), tooltip=tip)
+    lines = base.mark_rule(color=GREY, strokeWidth=1.5).encode(x=x, x2="after:Q")
+    before = base.mark_point(filled=False, size=40, color=GREY, opacity=1, strokeWidth=1.5).encode(x=x)
+    after = base.mark_point(filled=True, size=45, color=GREY, opacity=1).encode(x="after:Q")
+    chance_line = [line_at(100 * chance, DOTTED, scale=scale)] if chance else []
+    return alt.layer(*chance_line, lines, before, after, data=rows).properties(width=170, height=alt.Step(18))
+
+
+def _language_rows(order: Any, **options: Any) -> alt.Y:
+    import altair as alt
+
+    return alt.Y("name:N", sort=list(order), title=None, **options)
+
+
+def components_figure(comparison: Comparison) -> Figure | None:
+    """The two components of each change, and the change in AUROC, which no label bias moves; None where neither is
+    defined."""
+    import altair as alt
+    import pandas as pd
+
+    table = with_names(comparison.languages)
+    if not table["calibrated_accuracy_delta"].notna().any():
+        return None
+    order = list(_by_change(comparison)["name"])
+    rows = pd.concat(
+        [
+            table[["name"]].assign(component=label, **{end: 100 * table[f"{metric}_{end}"] for end in ENDS})
+            for metric, label in COMPONENTS.items()
+        ],
+        ignore_index=True,
+    ).dropna(subset=["delta"])
+    labels = list(COMPONENTS.values())
+    base = alt.Chart().encode(
+        y=_language_rows(order), yOffset=alt.YOffset("component:N", sort=labels),
+        color=by_category(alt.Color, "component", dict(zip(labels, (ORANGE, BLUE), strict=True)), legend=_on_top()),
+    )  # fmt: skip
+    shape = by_category(alt.Shape, "component", dict(zip(labels, ("square", "circle"), strict=True)), legend=_on_top())
+    bars = base.mark_rule(strokeWidth=1.5).encode(x=alt.X("low:Q", title="component (points)"), x2="high:Q")
+    dots = base.mark_point(filled=True, size=45, opacity=1).encode(x="delta:Q", shape=shape)
+    left = alt.layer(line_at(0), bars, dots, data=rows).properties(width=330, height=_row_height(22))
+    areas = table[["name"]].assign(**{end: table[f"auroc_{end}"] for end in ENDS})
+    base = alt.Chart().encode(y=_language_rows(order, axis=None))
+    bars = base.mark_rule(strokeWidth=1.5, color=GREEN).encode(x=alt.X("low:Q", title="change in AUROC"), x2="high:Q")
+    dots = base.mark_point(filled=True, size=45, opacity=1, color=GREEN, shape="diamond").encode(x="delta:Q")
+    right = alt.layer(line_at(0), bars, dots, data=areas).properties(width=240, height=_row_height(22))
+    caption = (
+        "The two components of each change: the label-bias component, which calibration alone would give, and the "
+        "calibrated component, the change in calibrated accuracy; they add up to the change. Right: the change in "
+        "AUROC, which no label bias moves. Where accuracy rises and AUROC does not, accuracy misleads."
+    )
+    chart = alt.hconcat(left, right, spacing=14).properties(usermeta={"narrow": "first"})
+    return Figure(f"components-{slug(comparison.task)}", chart, caption, _components_table(table, order))
+
+
+def _components_table(table: pd.DataFrame, order: Sequence[str]) -> pd.DataFrame:
+    """Both components and the change in AUROC of each language that has them."""
+    headings: dict[str, str] = {}
+    for metric, label in COMPONENTS.items():
+        label = label[0].upper() + label[1:]
+        headings |= {f"{metric}_delta": f"{label} (points)"}
+        headings |= {f"{metric}_{end}": f"{label}, {end}" for end in ENDS[1:]}
+    rows = table.assign(**{name: 100 * table[name] for name in headings}).set_index("name").loc[list(order)]
+    rows = rows.dropna(subset=["calibrated_accuracy_delta"]).reset_index()
+    headings = {"name": "Language"} | headings
+    headings |= {"auroc_delta": "AUROC change", "auroc_low": "AUROC low", "auroc_high": "AUROC high"}
+    return columns(rows, headings)
+
+
+def _on_top() -> alt.Legend:
+    import altair as alt
+
+    return alt.Legend(orient="top")
+
+
+def _row_height(pixels: int) -> Any:
+    """So many pixels for each row, however many marks stand in it beside each other."""
+    return {"step": pixels, "for": "position"}
+
+
+def contrast_figure(comparison: Comparison) -> Figure | None:
+    """The change of the real arm less that of each other arm, over groups of languages; None for one run alone."""
+    import altair as alt
+
+    if comparison.contrasts is None:
+        return None
+    rows = comparison.contrasts
+    rows = rows[rows["kind"].isin(("all", "training")) & rows["metric"].isin(list(METRICS))]
+    rows = rows.assign(
+        metric=rows["metric"].map(METRICS), group=rows["group"].map(GROUPS), arm="against " + rows["against"],
+        **{end: 100 * rows[end] for end in ENDS},
+    )  # fmt: skip
+    labels = list(METRICS.values())
+    base = alt.Chart().encode(
+        y=alt.Y("group:N", title=None, sort=list(GROUPS.values())), yOffset=alt.YOffset("metric:N", sort=labels),
+        color=by_category(alt.Color, "metric", dict(zip(labels, (ORANGE, BLUE), strict=True))),
+    )  # fmt: skip
+    shape = by_category(alt.Shape, "metric", dict(zip(labels, ("square", "circle"), strict=True)))
+    bars = base.mark_rule(strokeWidth=2).encode(x=alt.X("low:Q", title="real arm less the other (points)"), x2="high:Q")
+    dots = base.mark_point(filled=True, size=60, opacity=1).encode(x="delta:Q", shape=shape)
+    drawn = rows[["arm", "group", "metric", *ENDS]]
+    layered = alt.layer(line_at(0), bars, dots, data=drawn).properties(width=270, height=_row_height(30))
+    chart = layered.facet(facet=alt.Facet("arm:N", title=None, sort=list(dict.fromkeys(rows["arm"]))), columns=2)
+    caption = (
+        "The change of the real arm less the change of each other arm, paired by item. Only an interval to the right "
+        "of 0 says that what the real arm was trained on did more than the other."
+    )
+    headings = {
+        "against": "Against", "group": "Languages", "metric": "Metric", "delta": "Difference (points)", "low": "Low",
+        "high": "High", "holm_p": "Holm p", "verdict": "Verdict",
+    }  # fmt: skip
+    return Figure(f"placebo-{slug(comparison.task)}", chart, caption, columns(rows, headings))
+
+
+def seeds_figure(comparison: Comparison) -> Figure | None:
+    """Each seed's change as a tick, and the estimate over all with its interval; None without several seeds."""
+    import altair as alt
+
+    if comparison.seeds is None:
+        return None
+    table = comparison.seeds
+    rows = table[(table["metric"] == "accuracy") & table["kind"].isin(("all", "training"))]
+    rows = rows.assign(group=rows["group"].map(GROUPS), **{end: 100 * rows[end] for end in ENDS})
+    drawn = rows[["arm", "group", *ENDS, "deltas"]].explode("deltas")
+    drawn = drawn.assign(seed=100 * drawn["deltas"].astype(float)).drop(columns="deltas")
+    base = alt.Chart().encode(y=alt.Y("group:N", title=None, sort=list(GROUPS.values())))
+    bars = base.mark_rule(strokeWidth=2, color=BLUE).encode(x=alt.X("low:Q", title="change (points)"), x2="high:Q")
+    dots = base.mark_point(filled=True, size=80, opacity=1, color=BLUE, shape="diamond").encode(x="delta:Q")
+    ticks = base.mark_tick(color=ORANGE, thickness=2, size=16).encode(x="seed:Q")
+    layered = alt.layer(line_at(0), bars, ticks, dots, data=drawn).properties(width=270, height=alt.Step(26))
+    chart = layered.facet(facet=alt.Facet("arm:N", title=None), columns=2)
+    caption = (
+        "Change in accuracy of each seed (ticks), and the estimate over all seeds, whose interval covers the items' "
+        "error and the spread between seeds."
+    )
+    headings = {
+        "arm": "Arm", "group": "Languages", "seeds": "Seeds", "delta": "Change (points)", "low": "Low", "high": "High",
+        "seed_deviation": "Standard deviation between seeds (share)", "verdict": "Verdict",
+    }  # fmt: skip
+    return Figure(f"seeds-{slug(comparison.task)}", chart, caption, columns(rows, headings))
+
+
+def transfer_figure(runs: Sequence[tuple[str, Comparison]]) -> Figure:
+    """A row per run by what it was trained on, a column per language it was evaluated on: the change in accuracy. Grey
+    where the test finds none; framed: trained on. runs: (label, comparison), all of one task."""
+    import altair as alt
+    import pandas as pd
+
+    task = runs[0][1].task
+    tables = [
+        comparison.languages[["language", "seen", "verdict", "holm_p"]].assign(
+            run=label, change=100 * comparison.languages["accuracy_delta"]
+        )
+        for label, comparison in runs
+    ]
+    rows = with_names(pd.concat(tables, ignore_index=True))
+    rows = rows.assign(
+        significant=rows["verdict"].isin((Outcome.IMPROVED.value, Outcome.WORSE.value)),
+        text=rows["change"].map("{:+.0f}".format),
+    )
+    y = alt.Y("run:N", title="trained on", sort=[label for label, _ in runs], axis=alt.Axis(labelLimit=220))
+    x = alt.X("name:N", title="evaluated on", sort=list(dict.fromkeys(rows["name"])), axis=alt.Axis(labelAngle=-60))
+    base = alt.Chart().encode(x=x, y=y)
+    scale, _ = diverging(rows["change"])
+    cells = base.mark_rect().encode(color=alt.Color("change:Q", title="change (points)", scale=scale))
+    chart = alt.layer(
+        base.mark_rect(color=FADED).transform_filter("!datum.significant"),
+        cells.transform_filter("datum.significant"),
+        base.mark_rect(fill=None, stroke=GREY, strokeWidth=2).transform_filter("datum.seen"),
+        base.mark_text(fontSize=9, color="black").encode(text="text:N"),
+        data=rows[["run", "name", "change", "significant", "seen", "text"]],
+    ).properties(width=alt.Step(27), height=alt.Step(24))
+    caption = (
+        f"Transfer on {task}: change in accuracy (points) by what a run was trained on and where it was evaluated. "
+        "Grey: the test finds no change (Holm over the run's languages). Framed: trained on."
+    )
+    headings = {
+        "run": "Trained on", "name": "Evaluated on", "change": "Change (points)", "holm_p": "Holm p",
+        "verdict": "Verdict",
+    }  # fmt: skip
+    return Figure(f"transfer-{slug(task)}", chart, caption, columns(rows, headings))
