@@ -6,7 +6,9 @@ import pytest
 
 from spillover.core.config import load_config
 from spillover.core.errors import ConfigError
-from spillover.sweep import load_grid
+from spillover.pipeline import Result
+from spillover.sweep import load_grid, sweep
+from tests.builders import save_model, small_data
 
 
 def grid_file(tmp_path, text):
@@ -38,3 +40,36 @@ def test_the_example_grid_is_whole(name):
 def test_the_hard_tuning_recipe_is_the_one_described():
     config = load_config(Path(__file__).parents[1] / "examples" / "hard-tuning.yaml")
     assert (config.train.rank, config.train.targets, config.train.learning_rate) == (32, "all-linear", 1e-3)
+
+
+def test_a_sweep_runs_every_point_compares_the_first_with_the_others_and_resumes(tmp_path):
+    save_model(tmp_path / "model")
+    small_data(tmp_path / "data")
+    grid = tmp_path / "grid.yaml"
+    grid.write_text(
+        f"""name: arms
+data: {tmp_path / "data"}
+model: {{name: {tmp_path / "model"}, dtype: float32, device: cpu}}
+build: {{sources: [de]}}
+train: {{epochs: 1, batch: 2, validation: 0.0, keep_merged: false}}
+probe: {{items: 3, random_weights: false}}
+compare: {{draws: 20}}
+grid: {{build.arm: [translate, copy]}}
+"""
+    )
+    result = sweep(grid, tmp_path / "runs")
+    assert [run.path.name for run in result.runs] == [config.name for config in load_grid(grid)]
+    assert [comparison.task for comparison in result.comparisons] == ["sentiment"]
+    assert set(result.comparisons[0].contrasts["against"]) == {"copy"}
+    assert result.page == tmp_path / "runs" / "report.html"
+    weights = result.runs[0].path / "train" / "adapter" / "adapter_model.safetensors"
+    trained = weights.stat().st_mtime_ns
+    sweep(grid, tmp_path / "runs")
+    assert weights.stat().st_mtime_ns == trained
+
+
+def test_a_sweep_of_one_run_compares_nothing(tmp_path, monkeypatch):
+    path = grid_file(tmp_path, "grid: {train.rank: [8]}\n")
+    monkeypatch.setattr("spillover.sweep.run", lambda config, out, **_: Result(out, out / "report.html", ()))
+    result = sweep(path, tmp_path)
+    assert (len(result.runs), result.comparisons, result.page) == (1, (), None)

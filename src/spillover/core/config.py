@@ -11,12 +11,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from spillover.core.errors import ConfigError, DataError
-from spillover.core.files import read_yaml, resources
+from spillover.core.files import read_yaml
 
 log = logging.getLogger(__name__)
 
@@ -37,15 +37,6 @@ class Section(BaseModel):
     """Unknown keys are errors, and nothing changes after it was checked. Each key's docstring is its help text."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
-
-
-REAL_ARM: Final = "translate"  # the arm of `build` that is no placebo
-
-
-def on_hub(name: str) -> tuple[str, str | None]:
-    """(a model's name on the hub, its licence where it is known): a short name of ours stands for one there."""
-    known = read_yaml(resources() / "models.yaml").get(name)
-    return (known["hub"], known["licence"]) if known else (name, None)
 
 
 class ModelConfig(Section):
@@ -133,7 +124,7 @@ class BuildConfig(Section):
     """Target language; null: the reference language."""
     pairs: Count | None = None
     """Pairs per source language, on average; null: all."""
-    arm: Literal["translate", "shuffled", "copy", "template", "off-domain", "labelled"] = REAL_ARM
+    arm: Literal["translate", "shuffled", "copy", "template", "off-domain", "labelled"] = "translate"
     """translate, or a placebo arm."""
     off_domain: str | None = None
     """The other task of the off-domain arm."""

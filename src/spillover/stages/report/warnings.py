@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from spillover.core.config import REAL_ARM
 from spillover.core.languages import language
 from spillover.core.runs import Run
 from spillover.core.types import Evaluation, Finding
+from spillover.stages.build.arms import REAL_ARM
 from spillover.stages.compare.format import area_span, points
 from spillover.stages.compare.result import Comparison, Outcome
 from spillover.stages.compare.stage import training_languages
