@@ -159,7 +159,7 @@ def test_results_as_json(place, tmp_path, call):
         (("build", "--arm", "off-domain", "--out", "run"), 2, "build.off_domain"),
         (("report", "run"), 3, "not a run folder"),
         (("run", "nothing.yaml"), 2, "nothing.yaml"),
-        (("run",), 2, "config file"),
+        (("run",), 2, "CONFIG"),
         (("import", "paper", "."), 3, "not a checkout"),
         (("audit", "--fail-on", "panic", "--out", "run"), 2, "'panic'"),
         (("audit", "--set", "audit.birds=1", "--out", "run"), 2, "audit.birds"),
@@ -325,6 +325,6 @@ def test_the_options_of_config_keys_show_choices_and_defaults_and_set_still_reac
     output = call("evaluate", "--help")[1]
     assert "--rule <exact|paper>" in output
     assert "[default: smollm2-135m]" in " ".join(output.split())
-    assert "Items per language; default: all." in " ".join(output.split())
+    assert "Items per language. [default: all]" in " ".join(output.split())
     code, _, error = call("evaluate", "--out", tmp_path / "run", "--set", "evaluate.labels=birds")
     assert (code, "birds" in error) == (2, True), "an option that is not given leaves --set alone"

@@ -15,21 +15,24 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
-from typer._click import Command, Context
-from typer._click.utils import PacifyFlushWrapper
 from typer.core import TyperGroup
 
 from spillover.cli.options import PLAIN
 from spillover.cli.terminal import say
 from spillover.core.errors import RunError, SpilloverError, missing_extra
 
+if TYPE_CHECKING:
+    from typer._click import Command, Context
+
 INTERRUPTED = 130
 BROKEN_PIPE = 141
-# What a full disk or a folder that is not ours gives: no bug here.
+# A full disk, or a folder that may not be written: no bug here.
 UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
+# click's, or of newer versions typer's own: a wrong option, argument or verb.
+USAGE_ERROR: type[Any] = typer.BadParameter.__bases__[0]
 
 # Verb → its module in this folder, in the order of the help. A module is imported when its verb is called.
 VERBS = {
@@ -86,7 +89,7 @@ def spillover() -> None:
     """Measure a language model in many languages, tune it on question translations, and prove what changed."""
 
 
-def main(arguments: Sequence[str] | None = None) -> None:  # noqa: C901  # one clause for each way to end
+def main(arguments: Sequence[str] | None = None) -> None:  # one clause for each way to end
     """Run the command line and exit. A user's mistake is one message and a hint, never a traceback."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     logging.getLogger("spillover").setLevel(logging.INFO)
@@ -95,38 +98,41 @@ def main(arguments: Sequence[str] | None = None) -> None:  # noqa: C901  # one c
     try:
         code = app(args=list(arguments) if arguments is not None else None, standalone_mode=False)
         sys.stdout.flush()
-        if code == INTERRUPTED:  # what typer makes of Ctrl-C
-            raise KeyboardInterrupt
-    except SpilloverError as error:
-        say(f"error: {error.message}")
-        if error.hint:
-            say(f"  try: {error.hint}")
-        sys.exit(error.exit_code)
-    except ImportError as error:
-        missing = missing_extra(error)
-        if missing is None:
-            raise
-        say(f"error: {missing.message}\n  try: {missing.hint}")
-        sys.exit(missing.exit_code)
-    except BrokenPipeError:
-        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123  # what is left goes nowhere
-        sys.exit(BROKEN_PIPE)
-    except SystemExit as end:
-        # `| head`: whoever reads has enough. typer makes that 1; a shell's convention is 128 and the signal's number.
-        sys.exit(BROKEN_PIPE if isinstance(sys.stdout, PacifyFlushWrapper) else end.code)
-    except OSError as error:
-        if error.errno not in UNWRITABLE:
-            raise
-        say(f"error: {error.filename or 'the disk'}: {error.strerror}")
-        say("  try: make room or allow writing, then rerun the same command to resume")
-        sys.exit(RunError.exit_code)
-    except (KeyboardInterrupt, typer.Abort):
+    except BaseException as error:  # noqa: BLE001  # a bug is raised again
+        code = exit_code(error)
+    if code == INTERRUPTED:
         say("interrupted; rerun the same command to resume")
-        sys.exit(INTERRUPTED)
-    except Exception as error:
-        if hasattr(error, "format_message") and hasattr(error, "exit_code"):
-            say(f"error: {error.format_message()}")
-            say("  try: spillover --help")
-            sys.exit(error.exit_code)
-        raise
-    sys.exit(0)
+    sys.exit(code or 0)
+
+
+def exit_code(error: BaseException) -> Any:
+    """The exit code for what ended a verb; a person's mistake is said, with a hint. What is a bug is raised again."""
+    if isinstance(error, ImportError):
+        error = missing_extra(error) or error
+    if isinstance(error, SpilloverError):
+        return _fail(error.message, error.hint, error.exit_code)
+    if isinstance(error, USAGE_ERROR):
+        message = error.format_message()
+        if message.startswith("Usage:"):  # called without arguments
+            say(message)
+            return error.exit_code
+        return _fail(message, "spillover --help", error.exit_code)
+    # `| head`: the reader of stdout is gone. click exits with 1; a shell's convention is 128 + the signal's number.
+    if isinstance(error, SystemExit):
+        return BROKEN_PIPE if isinstance(error.__context__, BrokenPipeError) else error.code
+    if isinstance(error, BrokenPipeError):
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123  # what is left goes nowhere
+        return BROKEN_PIPE
+    if isinstance(error, OSError) and error.errno in UNWRITABLE:
+        hint = "make room or allow writing, then rerun the same command to resume"
+        return _fail(f"{error.filename or 'the disk'}: {error.strerror}", hint, RunError.exit_code)
+    if isinstance(error, (KeyboardInterrupt, typer.Abort)):
+        return INTERRUPTED
+    raise error
+
+
+def _fail(message: str, hint: str | None, code: int) -> int:
+    say(f"error: {message}")
+    if hint:
+        say(f"  try: {hint}")
+    return code

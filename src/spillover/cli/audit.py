@@ -15,6 +15,7 @@ from spillover.cli.config_options import config_options
 from spillover.cli.options import Json
 from spillover.cli.terminal import print_list, print_table, progress_bars
 from spillover.core.config import RunConfig
+from spillover.core.types import Severity
 
 if TYPE_CHECKING:
     from spillover.core.types import Finding
@@ -49,23 +50,20 @@ def audit(
     fix: Annotated[
         Path | None, typer.Option(help="Write a repaired copy here; only what is certain is repaired.")
     ] = None,
-    fail_on: Annotated[str, typer.Option(help="Exit code 3 from this severity on: error, warning or note.")] = "error",
+    fail_on: Annotated[Severity, typer.Option(help="Exit code 3 with findings of this severity, or worse.")] = "error",
     as_json: Json = False,
 ) -> None:
-    """What in the data cannot be trusted, row by row. Exit code 3 with findings at or above --fail-on."""
+    """Find what in the data cannot be trusted, row by row. Exit code 3 with findings at or above --fail-on."""
     from spillover.core.runs import open_run
     from spillover.stages.audit import audit_run
-    from spillover.stages.audit.findings import SEVERITIES, reaches
+    from spillover.stages.audit.findings import reaches
     from spillover.stages.audit.repaired_copy import REPAIRS, check_target, write_repaired_copy
     from spillover.tasks.benchmark import open_benchmark
     from spillover.tasks.importers.hub import read_source
     from spillover.tasks.wording import bundled_tasks, load_task
 
-    severity = next((known for known in SEVERITIES if known == fail_on), None)
-    if severity is None:
-        raise typer.BadParameter(f"--fail-on {fail_on!r} is not one of {', '.join(SEVERITIES)}")
     if from_paper and from_hub:
-        raise typer.BadParameter("--from-paper and --from-hub do not go together")
+        raise typer.BadParameter("--from-paper and --from-hub are mutually exclusive")
     source = read_source(from_hub) if from_hub else None
     tasks = [task] if task else list(bundled_tasks()) if from_paper else [source.task if source else DEFAULT_TASK]
     for name in tasks:
@@ -87,13 +85,13 @@ def audit(
             _print_repairs(repairs)
             print(f"wrote {fix} ({_number(len(repairs), 'repair')}, each in {fix / REPAIRS})")
         print(f"wrote {path}")
-    if reaches(findings, severity):
+    if reaches(findings, fail_on):
         sys.exit(3)
 
 
 @contextmanager
 def _folder(data: str, checkout: Path | None, source: Source | None) -> Iterator[str]:
-    """The data folder to audit; what comes from elsewhere is imported into one that vanishes."""
+    """The data folder to audit; external data is imported into a temporary one."""
     if checkout is None and source is None:
         yield data
         return
@@ -111,7 +109,7 @@ def _folder(data: str, checkout: Path | None, source: Source | None) -> Iterator
 
 
 def _models(model: str | None, encoder: str | None) -> dict[str, Any]:
-    """What the audit asks of models, loaded only when asked for."""
+    """The tokenizer and the encoder for the checks that need them."""
     models: dict[str, Any] = {}
     if model:
         from spillover.models.tokenizer import load_tokenizer

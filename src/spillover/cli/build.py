@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -19,7 +19,7 @@ def build(
     out: Out,
     config: RunConfig,
     format_: Annotated[
-        str | None, typer.Option("--format", help="Write them for another trainer too: trl or llama-factory.")
+        Literal["trl", "llama-factory"] | None, typer.Option("--format", help="Write them for another trainer too.")
     ] = None,
     end_of_text: Annotated[
         str, typer.Option(help="With llama-factory: the model's end-of-text token, as in <|im_end|>.")

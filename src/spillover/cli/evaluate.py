@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from spillover.cli.config_options import MODEL, config_options
-from spillover.cli.options import Json
+from spillover.cli.options import Json, Name, OptionalOut
 from spillover.cli.terminal import UNKNOWN, by_reason, print_list, print_table, progress_bars
 from spillover.core.config import RunConfig
 
@@ -26,11 +27,9 @@ LENGTHS = {"sum": "summed log-probability", "token": "mean per token", "byte": "
 )  # fmt: skip
 def evaluate(
     config: RunConfig,
-    out: Annotated[Path | None, typer.Option("--out", help="Run folder; made when it does not exist.")] = None,
-    name: Annotated[str | None, typer.Option(help="Name in the run (default: base, or tuned with an adapter).")] = None,
-    scores: Annotated[
-        Path | None, typer.Option(help="Summarise a folder of scores that is there, without a model.")
-    ] = None,
+    out: OptionalOut = None,
+    name: Name = None,
+    scores: Annotated[Path | None, typer.Option(help="Summarise a folder of scores, without a model.")] = None,
     as_json: Json = False,
 ) -> None:
     """The log-probability of every label for every item: <out>/evaluate/<name>/<task>.
@@ -46,7 +45,7 @@ def evaluate(
         _show(read_evaluation(scores), rules, as_json)
         return
     if out is None:
-        raise typer.BadParameter("give --out RUN, or --scores FOLDER to summarise what is there")
+        raise typer.BadParameter("give --out RUN, or --scores FOLDER to summarise scores")
 
     from spillover.models.load import load_model
     from spillover.stages.evaluate.stage import evaluate as score
@@ -85,7 +84,7 @@ def _print_summaries(summaries: Sequence[Any], rules: Mapping[str, str]) -> None
             _percent(row.calibrated_accuracy),
             _percent(row.macro_f1),
             _percent(row.calibrated_macro_f1),
-            f"{row.auroc:.3f}{'?' if row.at_chance else ' '}" if row.auroc == row.auroc else UNKNOWN,
+            f"{row.auroc:.3f}{'?' if row.at_chance else ' '}" if not math.isnan(row.auroc) else UNKNOWN,
             f"{row.ece:.2f}",
             str(row.ties),
             *(f"{100 * row.predicted[label]:.0f} ({100 * row.gold[label]:.0f})" for label in labels),
@@ -97,14 +96,14 @@ def _print_summaries(summaries: Sequence[Any], rules: Mapping[str, str]) -> None
         f"acc, F1: accuracy and macro-F1, %; cal: with {rules['calibration']} calibration; labels by "
         f"{LENGTHS[rules['length']]}\n{', '.join(labels)}: % of answers given (% of gold)"
     )
-    if any(row.at_chance and row.auroc == row.auroc for row in summaries):
+    if any(row.at_chance and not math.isnan(row.auroc) for row in summaries):
         print("? the 95 % interval of AUROC covers 0.5: at chance")
     reasons = by_reason({row.language: row.reason for row in summaries})
     print_list(f"undefined in {codes}: {reason}" for reason, codes in reasons.items())
 
 
 def _percent(share: float) -> str:
-    return UNKNOWN if share != share else f"{100 * share:.1f}"
+    return UNKNOWN if math.isnan(share) else f"{100 * share:.1f}"
 
 
 def _short(label: str) -> str:

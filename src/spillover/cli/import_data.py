@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from spillover.cli.options import PLAIN, Lang
+from spillover.cli.options import PLAIN
 
 app = typer.Typer(**PLAIN, no_args_is_help=True, help="Import external datasets.")
 
@@ -31,9 +31,9 @@ def import_paper(
 @app.command("hub")
 def import_hub(
     name: Annotated[str, typer.Argument(help="A data set of `spillover ls datasets`, or your own row as a YAML file.")],
-    out: Annotated[Path | None, typer.Option("--out", help="Data folder to write (default: data/<name>).")] = None,
-    lang: Lang = "all",
-    limit: Annotated[int | None, typer.Option(help="First rows of each file (default: all).")] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Data folder to write. [default: data/<name>]")] = None,
+    lang: Annotated[str, typer.Option("--lang", help="Languages: all, or codes as in zh,de.")] = "all",
+    limit: Annotated[int | None, typer.Option(help="First rows of each file. [default: all]")] = None,
 ) -> None:
     """A Hugging Face data set in our format."""
     from spillover.tasks.importers.hub import import_dataset, needed, read_source

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 
 def ls(
-    what: Annotated[str, typer.Argument(help="tasks, languages, models, runs, datasets or checks.")],
+    what: Annotated[
+        Literal["tasks", "languages", "models", "runs", "datasets", "checks"], typer.Argument(help="What to list.")
+    ],
     folder: Annotated[Path, typer.Option(help="Folder of the runs.")] = Path("runs"),
 ) -> None:
     """List tasks, languages, models, runs, datasets or checks."""
@@ -22,8 +24,6 @@ def ls(
         "datasets": _dataset_lines,
         "checks": _check_lines,
     }
-    if what not in lines:
-        raise typer.BadParameter(f"{what!r} is not one of {', '.join(lines)}")
     for line in lines[what]():
         print(line)
 

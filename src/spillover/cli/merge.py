@@ -30,14 +30,14 @@ def merge(
         raise ConfigError("--adapter-only and --private require --push", hint="--push owner/name")
     if not (out / "train" / "adapter").is_dir():
         raise RunError(f"{out}: no train/adapter found", hint="`spillover train` first")
-    place = existing_run(out)
+    run = existing_run(out)
     if not adapter_only:
         from spillover.pipeline import gate_prompts
         from spillover.stages.train.merging import merge_run
         from spillover.tasks.benchmark import benchmark_of
 
         with progress_bars() as progress:
-            folder = merge_run(place, config.model, gate_prompts(benchmark_of(config), config.evaluate), progress)
+            folder = merge_run(run, config.model, gate_prompts(benchmark_of(config), config.evaluate), progress)
         print(f"wrote {folder}")
     if push:
         from spillover.core.model_names import Weights
@@ -45,5 +45,5 @@ def merge(
         from spillover.stages.train.push import push as publish
 
         weights: Weights = "adapter" if adapter_only else "merged"
-        card = model_card(place, weights, push.rpartition("/")[2])
-        print(f"pushed {publish(place, push, card=card, weights=weights, private=private)}")
+        card = model_card(run, weights, push.rpartition("/")[2])
+        print(f"pushed {publish(run, push, card=card, weights=weights, private=private)}")

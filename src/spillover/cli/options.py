@@ -10,6 +10,8 @@ import typer
 # No colours, no completion of the shell, and no locals in a traceback.
 PLAIN: dict[str, Any] = {"pretty_exceptions_enable": False, "add_completion": False, "rich_markup_mode": None}
 
-Out = Annotated[Path, typer.Option("--out", help="Run folder; made when it does not exist.")]
+OUT = typer.Option("--out", help="Run folder; made when it does not exist.")
+Out = Annotated[Path, OUT]
+OptionalOut = Annotated[Path | None, OUT]
+Name = Annotated[str | None, typer.Option(help="Name in the run. [default: base, or tuned with an adapter]")]
 Json = Annotated[bool, typer.Option("--json", help="Results as JSON.")]
-Lang = Annotated[str, typer.Option("--lang", help="all, or codes as in zh,de.")]

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from spillover.cli.config_options import MODEL, config_options
-from spillover.cli.options import PLAIN, Json
+from spillover.cli.options import PLAIN, Json, Name, OptionalOut
 from spillover.cli.terminal import progress_bars
 from spillover.core.config import RunConfig
 
@@ -18,27 +17,23 @@ app = typer.Typer(**PLAIN, invoke_without_command=True)
 
 @app.callback()
 @config_options(
-    *MODEL, "languages", "probe.items", "probe.rule", "probe.pairs", "probe.random_weights", "seed",
+    *MODEL, "languages", "probe.items", "probe.layers", "probe.rule", "probe.pairs", "probe.random_weights", "seed",
 )  # fmt: skip
 def probe(
     context: typer.Context,
     config: RunConfig,
-    out: Annotated[Path | None, typer.Option("--out", help="Run folder; made when it does not exist.")] = None,
-    name: Annotated[str | None, typer.Option(help="Name in the run (default: base, or tuned with an adapter).")] = None,
-    task: Annotated[str | None, typer.Option(help="Default: from the run's evaluation.")] = None,
-    data: Annotated[str | None, typer.Option(help="Default: from the run's evaluation.")] = None,
-    layers: Annotated[
-        str | None, typer.Option(help="Layers whose states are kept: 0,8,16 (0 is the embedding; default: all).")
-    ] = None,
+    out: OptionalOut = None,
+    name: Name = None,
+    task: Annotated[str | None, typer.Option(help="A task. [default: the run's evaluation's]")] = None,
+    data: Annotated[str | None, typer.Option(help="A data folder. [default: the run's evaluation's]")] = None,
 ) -> None:
     """Lens, PCA, alignment and language identity by layer, beside their nulls: <out>/probe/<name>.
 
     Looks at the items that `spillover evaluate` scored in the run, with its label set and shots; with --task and
-    --data, at items of your own. `spillover probe lens --text TEXT` shows every layer's top tokens for one text.
+    --data, at your own items. `spillover probe lens --text TEXT` shows every layer's top tokens for one text.
     """
     if context.invoked_subcommand is not None:
         return
-    from spillover.core.config import check_config
     from spillover.core.errors import ConfigError
     from spillover.core.runs import open_run
     from spillover.stages.probe.selection import task_and_data
@@ -47,10 +42,6 @@ def probe(
     if out is None:
         raise ConfigError("--out is missing", hint="spillover probe --out RUN, or spillover probe lens --text TEXT")
     name = name or ("tuned" if config.model.adapter else "base")
-    if layers is not None:
-        values = config.model_dump()
-        values["probe"]["layers"] = _numbers(layers)
-        config = check_config(values, source="options", problems=[])
     run = open_run(out)
     task, data = task_and_data(run, name, task, data)
     benchmark = open_benchmark(task, data=data, languages=config.languages, seed=config.seed, where="--lang")
@@ -83,27 +74,27 @@ def lens(
         progress("load the model", 0, 1)
         loaded = load_model(**config.model.model_dump())
         progress("load the model", 1, 1)
-        found = top_tokens(loaded, text, places=tokens, top=top)
+        predictions = top_tokens(loaded, text, places=tokens, top=top)
     if as_json:
-        print(json.dumps(found, ensure_ascii=False))
+        print(json.dumps(predictions, ensure_ascii=False))
     else:
-        _print_heatmap(found)
+        _print_heatmap(predictions)
 
 
-def _print_heatmap(found: dict[str, Any]) -> None:
-    """Layers downwards, the text's tokens across; the surer a layer is, the darker the cell."""
+def _print_heatmap(predictions: dict[str, Any]) -> None:
+    """Layers downwards, the text's tokens across; the more probable, the brighter the cell."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     console = Console(highlight=False)
-    width = max(6, (console.width - 7) // len(found["tokens"]) - 1)
+    width = max(6, (console.width - 7) // len(predictions["tokens"]) - 1)
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), show_header=True)
     table.add_column("layer", justify="right", width=5, no_wrap=True)
-    for token in found["tokens"]:
+    for token in predictions["tokens"]:
         table.add_column(Text(_shown(token), style="bold"), width=width, no_wrap=True, overflow="ellipsis")
-    for row in reversed(found["layers"]):
-        cells = [_cell(place[0]["token"], place[0]["probability"], width) for place in row["places"]]
+    for row in reversed(predictions["layers"]):
+        cells = [_cell(position[0]["token"], position[0]["probability"], width) for position in row["places"]]
         table.add_row(str(row["layer"]), *cells)
     console.print(table)
     console.print("Each cell: the layer's next token after the one above, and its probability in %.")
@@ -124,10 +115,5 @@ def _cell(token: str, probability: float, width: int) -> Any:
 
 def _shown(token: str) -> str:
     """A token with its whitespace visible."""
-    seen = {" ": "·", "\n": "↵", "\t": "→"}
-    return "".join(seen.get(char, char if char.isprintable() else f"⟨{ord(char):02X}⟩") for char in token)
-
-
-def _numbers(text: str) -> list[Any]:
-    """`0,8,16` as numbers; what is none is left for the config to name."""
-    return [int(word) if word.strip().isdigit() else word for word in text.split(",")]
+    visible = {" ": "·", "\n": "↵", "\t": "→"}
+    return "".join(visible.get(char, char if char.isprintable() else f"⟨{ord(char):02X}⟩") for char in token)

@@ -11,7 +11,7 @@ import typer
 def report(
     folders: Annotated[list[Path], typer.Argument(help="Run folder; further ones are added to the page of the first.")],
     title: Annotated[str | None, typer.Option(help="Heading of the page.")] = None,
-    out: Annotated[Path | None, typer.Option("--out", help="The page's file (default: <run>/report.html).")] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="The page's file. [default: <run>/report.html]")] = None,
     figures: Annotated[
         str | None, typer.Option(help="Also the figures as files: svg,pdf,png,html.", metavar="FORMATS")
     ] = None,

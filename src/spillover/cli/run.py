@@ -3,38 +3,41 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from spillover.cli.compare import print_comparison
-from spillover.cli.config_options import SET_HELP
+from spillover.cli.config_options import config_options
 from spillover.cli.terminal import progress_bars
+from spillover.core.config import RunConfig, config_keys
 
 
+def print_config_keys(asked: bool) -> None:
+    """Every config key with its values, default and meaning; then the verb ends."""
+    if asked:
+        for key in config_keys():
+            print(f"{key.name}: {key.default}\n    {key.kind}. {key.description}")
+        raise typer.Exit
+
+
+@config_options("limit")
 def run(
-    config: Annotated[Path | None, typer.Argument(help="A YAML file.")] = None,
-    out: Annotated[Path | None, typer.Option("--out", help="Run folder (default: runs/<name>).")] = None,
-    set_: Annotated[list[str] | None, typer.Option("--set", help=SET_HELP)] = None,
-    limit: Annotated[int | None, typer.Option(help="Items per language (default: the config's).")] = None,
+    config: RunConfig,
+    file: Annotated[Path, typer.Argument(metavar="CONFIG", help="A YAML file, as examples/paper.yaml.")],
+    out: Annotated[Path | None, typer.Option("--out", help="Run folder. [default: runs/<name>]")] = None,
     help_config: Annotated[
-        bool, typer.Option("--help-config", help="List every key with its default, range and meaning.")
+        bool,
+        typer.Option(
+            "--help-config", help="List every key of a config and exit.", callback=print_config_keys, is_eager=True
+        ),
     ] = False,
 ) -> None:
     """Run all stages of a config; resumes if interrupted."""
-    from spillover.core.config import config_keys, load_config
-
-    if help_config:
-        for key in config_keys():
-            print(f"{key.name}: {key.default}\n    {key.kind}. {key.description}")
-        return
-    if config is None:
-        raise typer.BadParameter("give a config file, as in: spillover run examples/paper.yaml")
-    checked = load_config(config, set_ or (), limit=limit)
-    run_config(checked, out or Path("runs") / checked.name)
+    run_config(config, out or Path("runs") / config.name)
 
 
-def run_config(config: Any, out: Path) -> None:
+def run_config(config: RunConfig, out: Path) -> None:
     """Run all stages with progress bars, then print the comparisons and the path of the page."""
     from spillover.pipeline import run as run_stages
 

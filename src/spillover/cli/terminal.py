@@ -47,13 +47,13 @@ def progress_bars() -> Iterator[Progress]:
         TextColumn("left"), TimeRemainingColumn(),
     )  # fmt: skip
     bars: dict[str, TaskID] = {}
-    told: dict[str, float] = {}
+    last_line: dict[str, float] = {}
     root = logging.getLogger()
-    held = root.handlers[:]
+    handlers = root.handlers[:]
     root.handlers = [RichHandler(console=console, show_path=False, show_level=False, show_time=False)]
-    _hush_libraries()
+    _silence_warnings()
     try:
-        # Without a terminal rich draws nothing until the end, when every bar would stand below its own last line.
+        # Without a terminal rich draws nothing until the end, and then each bar below its own last line.
         with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
 
             def progress(activity: str, done: int, total: int) -> None:
@@ -63,31 +63,31 @@ def progress_bars() -> Iterator[Progress]:
                     bar.reset(bars[activity])
                 bar.update(bars[activity], completed=done, total=total)
                 now = time.monotonic()
-                if not console.is_terminal and (done == total or now - told.setdefault(activity, now) >= QUIET):
-                    told[activity] = now
+                if not console.is_terminal and (done == total or now - last_line.setdefault(activity, now) >= QUIET):
+                    last_line[activity] = now
                     console.print(f"{activity}: {done}/{total}", highlight=False)
 
             yield progress
     finally:
-        root.handlers = held
+        root.handlers = handlers
 
 
-def _hush_libraries() -> None:
-    """Deprecation notes between two libraries are no business of the person at the terminal."""
+def _silence_warnings() -> None:
+    """Deprecation warnings of one library about another are not for the person at the terminal."""
     import warnings
 
     warnings.filterwarnings("ignore", category=FutureWarning, module=r"(transformers|peft|torch)\b.*")
 
 
 def by_reason(reasons: Mapping[str, str]) -> dict[str, str]:
-    """{language: reason or ""} → {reason: "de fr"}: what is said once for all the languages it is true of."""
-    found: dict[str, list[str]] = {}
+    """{language: reason or ""} → {reason: "de fr"}: each reason once, with the languages that it holds for."""
+    languages: dict[str, list[str]] = {}
     for code, reason in reasons.items():
         if reason:
-            found.setdefault(reason, []).append(code)
+            languages.setdefault(reason, []).append(code)
     return {
         reason: "all languages" if 1 < len(codes) == len(reasons) else " ".join(codes)
-        for reason, codes in found.items()
+        for reason, codes in languages.items()
     }
 
 
@@ -98,7 +98,7 @@ def print_list(lines: Iterable[str]) -> None:
 
 
 def print_wrapped(line: str, *, indent: int) -> None:
-    """A line that goes on, indented, where the terminal ends."""
+    """A line, wrapped where the terminal ends, with `indent` spaces before what follows."""
     width = shutil.get_terminal_size().columns
     print(textwrap.fill(line, width, subsequent_indent=" " * indent, break_on_hyphens=False))
 
@@ -112,7 +112,7 @@ def print_table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]
     if title:
         console.print(title, style="italic", markup=False)
     table = Table(box=None, pad_edge=False, padding=(0, 1))
-    # On a narrow terminal the last column goes on in further lines, and no other loses a digit.
+    # On a narrow terminal the last column wraps, and no other loses a digit.
     for i, name in enumerate(header[:-1]):
         width = max(len(cells[i]) for cells in (header, *rows))
         table.add_column(name, justify="left" if i == 0 else "right", no_wrap=True, min_width=width)

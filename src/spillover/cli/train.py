@@ -17,7 +17,7 @@ from spillover.core.config import RunConfig
 def train(
     out: Out,
     config: RunConfig,
-    pairs: Annotated[Path | None, typer.Option(help="pairs.jsonl (default: <out>/build/pairs.jsonl).")] = None,
+    pairs: Annotated[Path | None, typer.Option(help="Training pairs. [default: <out>/build/pairs.jsonl]")] = None,
 ) -> None:
     """A LoRA adapter from pairs: <out>/train/adapter."""
     from spillover.stages.build.pairs import read_pairs
@@ -35,13 +35,8 @@ def train(
     with progress_bars() as progress:
         base = load_model(**config.model.model_dump())
         tune(
-            base,
-            training_pairs,
-            out=out,
-            config=config.train,
-            seed=config.seed,
-            evaluation=evaluation,
+            base, training_pairs, out=out, config=config.train, seed=config.seed, evaluation=evaluation,
             progress=progress,
-        )
+        )  # fmt: skip
     if first_process():
         print(f"wrote {out / 'train' / 'adapter'}")

@@ -59,7 +59,7 @@ class ModelConfig(Section):
 
 
 class AuditThresholds(Section):
-    """From where on a check of the audit reports. `spillover ls checks` says which check reads which."""
+    """Thresholds of the audit's checks; `spillover ls checks` says which check reads which."""
 
     ceiling: Share = 0.98
     """A perfect model that scores less than this in a language is an error."""
@@ -68,9 +68,9 @@ class AuditThresholds(Section):
     consensus: Share = 0.75
     """Share of the other languages that must agree on a label, a number or a final mark."""
     shift_lines: Count = 5
-    """Longest shift of lines that is looked for."""
+    """Longest shift of lines that is searched for."""
     shift_items: Count = 8
-    """Fewest rows in a row that count as shifted."""
+    """Least run of consecutive rows that counts as shifted."""
     text_letters: Count = 10
     """Shorter texts are not judged by script, nor as untranslated; in letters."""
     language_letters: Count = 40
@@ -98,7 +98,7 @@ class AuditThresholds(Section):
     token_cost: Positive = 3.0
     """Tokens per item, in multiples of the reference language's."""
     encoder_margin: Share = 0.05
-    """By how much another reference item must be nearer, in cosine similarity."""
+    """Margin in cosine similarity by which another reference item must be nearer."""
 
 
 class AuditConfig(Section):
@@ -137,7 +137,7 @@ class BuildConfig(Section):
     temperature: Annotated[float, Field(ge=1)] = 3.0
     """Sampling temperature of the shares; 1 is proportional."""
     replay: Share = 0.0
-    """Share of rows that are plain text in the reference language, to preserve it."""
+    """Share of replay rows: plain text in the reference language, against forgetting."""
     replay_text: str | None = None
     """File whose lines are replayed; null: the task's questions in the reference language."""
     files: list[str] = []
@@ -145,8 +145,8 @@ class BuildConfig(Section):
 
 
 class TrainConfig(Section):
-    """LoRA tuning. The defaults are the gentlest recipe of those measured on the packaged model (EXPERIMENTS.md); the
-    paper's own, with 5e-5 and three epochs, is examples/paper.yaml."""
+    """LoRA tuning. The defaults are the gentlest recipe measured on the packaged model; examples/paper.yaml has the
+    paper's."""
 
     method: Literal["lora", "rslora", "dora"] = "lora"
     """Adapter, by peft's name for it."""
@@ -169,9 +169,9 @@ class TrainConfig(Section):
     batch: Count = 16
     """Effective batch: pairs a step, over all processes."""
     batch_tokens: Count = 1024
-    """Tokens computed at a time; a batch is split into parts of at most so many."""
+    """Most tokens in a micro-batch; a batch is split into micro-batches (gradient accumulation)."""
     max_tokens: Count = 2048
-    """Longest pair."""
+    """Longest pair, in tokens."""
     long_pairs: Literal["refuse", "drop", "cut"] = "refuse"
     """Pairs of more than max_tokens tokens; cut shortens the completion."""
     validation: Share = 0.05
@@ -191,11 +191,11 @@ class TrainConfig(Section):
     guard: Literal["reference"] | None = "reference"
     """reference: stop when the reference language has lost more than compare.margin; null: never."""
     best: Best = "validation_loss"
-    """What the kept checkpoint is best in."""
+    """Metric that selects the checkpoint to keep."""
     eval_items: Count = 32
-    """Items of each language in in-training evaluation."""
+    """Items per language in in-training evaluation."""
     eval_reference_items: Count = 400
-    """Items of the reference language, whose fall must stand out from noise."""
+    """Items of the reference language in in-training evaluation; more, so that the guard has power."""
     eval_languages: Languages | None = None
     """Languages of in-training evaluation; null: the reference language, those trained on and three others."""
     seed: Annotated[int, Field(ge=0)] | None = None
@@ -203,7 +203,7 @@ class TrainConfig(Section):
 
 
 class EvaluateConfig(Section):
-    """Log-probabilities of every label for every item."""
+    """Log-probability of every label for every item."""
 
     labels: str = "english"
     """Label set: native, english, irrelevant, or another of the task."""
@@ -212,16 +212,15 @@ class EvaluateConfig(Section):
     rule: Literal["exact", "paper"] = "exact"
     """exact: whole label words; paper: the paper's first-token rule, for comparison alone."""
     budget_minutes: Positive | None = None
-    """As many items as this machine scores in that time with one model on one task, the same in every language; null:
-    all."""
+    """Time limit that sets the number of items, the same in every language, for one model on one task; null: none."""
     content_free: list[str] = ["N/A", "", "[MASK]"]
-    """Inputs without content, scored beside the items for contextual calibration."""
+    """Content-free inputs of contextual calibration, scored beside the items."""
     batch_tokens: Count = 4096
-    """Tokens computed at a time."""
+    """Most tokens in a forward pass."""
     prefix_cache: bool = True
     """Compute the shared few-shot prefix once."""
     missing_items: Literal["refuse", "intersection"] = "refuse"
-    """Items that some language lacks; intersection leaves them out everywhere."""
+    """Items missing in some language; intersection leaves them out of all."""
     disagreeing_labels: Literal["refuse", "keep"] = "refuse"
     """Items whose label differs between languages."""
 
@@ -244,11 +243,11 @@ class CompareConfig(Section):
     length: Literal["sum", "token", "byte"] = "sum"
     """Length rule for labels of several tokens: summed log-probability, or its mean per token or byte."""
     groups: dict[str, list[str]] = {}
-    """Your own groups of languages, by name."""
+    """Custom groups of languages: name to codes."""
     against: list[str] = []
     """Other run folders, placebo arms or further seeds, that this run is compared with."""
     missing_items: Literal["refuse", "intersection"] = "refuse"
-    """Items that one side lacks; intersection leaves them out."""
+    """Items missing on one side; intersection leaves them out."""
 
 
 class ProbeConfig(Section):
@@ -261,13 +260,13 @@ class ProbeConfig(Section):
     items: Count = 24
     """Items per language, of those evaluated."""
     layers: list[Annotated[int, Field(ge=0)]] | None = None
-    """Layers whose states are kept, 0 is the embedding; null: all."""
+    """Layers whose hidden states are kept, as in 0,8,16 (0 is the embedding); null: all."""
     rule: Literal["exact", "paper"] = "exact"
     """Which tokens the lens counts as a label's first: exact, or the paper's."""
     pairs: Literal["reference", "all"] = "reference"
     """Alignment of each language with the reference language, or of all pairs."""
     draws: Count = 200
-    """Shuffles of alignment's null."""
+    """Permutations of the alignment null."""
     random_weights: bool = True
     """Also probe the same architecture with random weights, as a null: a second model in memory, and doubles the
     runtime."""
@@ -290,7 +289,7 @@ class RunConfig(Section):
     data: str = "demo"
     """demo, or a folder with `<task>/<split>/<language>.jsonl`."""
     tasks: Annotated[list[str], Field(min_length=1)] = ["sentiment"]
-    """Tasks: bundled names (`spillover ls tasks`) or folders."""
+    """Bundled tasks (`spillover ls tasks`), or task folders."""
     languages: Languages = "all"
     """Languages: all, or codes as in zh,de."""
     limit: Count | None = None
@@ -403,22 +402,22 @@ def put(values: dict[str, Any], keys: list[str], value: Any, problems: list[str]
     """Set a nested key, copying the sections on the way; what cannot be set is added to `problems`. The key of an
     earlier version sets the key of its new name."""
     keys = RENAMED_KEYS.get(".".join(keys), ".".join(keys)).split(".")
-    place = values
+    section = values
     for key in keys[:-1]:
-        inner = place.setdefault(key, {})
+        inner = section.setdefault(key, {})
         if not isinstance(inner, dict):
             problems.append(f"{'.'.join(keys)}: {key!r} is not a section")
             return
-        place[key] = place = dict(inner)
-    place[keys[-1]] = value
+        section[key] = section = dict(inner)
+    section[keys[-1]] = value
 
 
 def _describe(row: Any, source: str) -> str:
     """One of pydantic's errors as `source: key: what is wrong, with the value`."""
-    place = ".".join(str(part) for part in row["loc"])
+    key = ".".join(str(part) for part in row["loc"])
     if row["type"] == "extra_forbidden":
-        return f"{source}: unknown key {place!r}"
-    return f"{source}: {place}: {row['msg'][:1].lower()}{row['msg'][1:]}, found {row['input']!r}"
+        return f"{source}: unknown key {key!r}"
+    return f"{source}: {key}: {row['msg'][:1].lower()}{row['msg'][1:]}, found {row['input']!r}"
 
 
 @dataclass(frozen=True)
