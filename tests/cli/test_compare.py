@@ -1,4 +1,4 @@
-"""`spillover compare` and `evaluate --scores` on tables that are there: what is refused, what is undefined, in one line."""
+"""Tables that cannot be compared are refused in one line; what is undefined is said."""
 
 from __future__ import annotations
 
@@ -8,55 +8,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from spillover.core.runs import open_run
-from spillover.core.types import Evaluation, ModelRef
-from spillover.stages.evaluate.score_tables import facts_of, read_scores, write_scores
-from spillover.stats.calibration import normalised
-from tests.builders import table
-from tests.cli.test_cli import call
-
-__all__ = ["call"]
-CODES = ("en", "de", "th")
+from tests.cli.builders import CODES, made_run, spoil
 
 
-@pytest.fixture
-def run(tmp_path):
-    """A run with both sides evaluated: 40 items in three languages."""
-    return made_run(tmp_path / "run")
-
-
-def made_run(folder, *, arm="translate", seed=0, task="sentiment", gain=0.5):
-    rng, gold = np.random.default_rng(seed), np.arange(40) % 2
-    made = open_run(folder)
-    stages = {
-        "build": {"settings": {"arm": arm}, "facts": {"languages": ["de"]}},
-        "train": {"settings": {"seed": seed}},
-    }
-    made.update(stages=stages)
-    for name, skill in (("base", 0.5), ("tuned", 0.5 + gain)):
-        evaluation = Evaluation(ModelRef(name, None, None, name), task, "english", name, {})
-        for code in CODES:
-            logits = rng.normal(0, 1, (40, 2))
-            logits[np.arange(40), gold] += skill
-            scores = replace(table(normalised(logits), gold, ("positive", "negative")), language=code)
-            write_scores(folder / "evaluate" / name / task / f"{code}.parquet", scores, facts_of(evaluation))
-    return folder
-
-
-def spoil(run, change, *, sides=("tuned",), codes=("de",)):
-    """Write tables anew, changed."""
-    for side in sides:
-        for code in codes:
-            path = run / "evaluate" / side / "sentiment" / f"{code}.parquet"
-            scores, facts = read_scores(path)
-            write_scores(path, change(scores), facts)
-
-
-def take(scores, places):
-    places = list(places)
+def take(scores, indices):
+    indices = list(indices)
     return replace(
-        scores, example_ids=tuple(scores.example_ids[i] for i in places), gold=scores.gold[places],
-        logprobs=scores.logprobs[places], tokens=scores.tokens[places], label_tokens=scores.label_tokens[places],
+        scores, example_ids=tuple(scores.example_ids[i] for i in indices), gold=scores.gold[indices],
+        logprobs=scores.logprobs[indices], tokens=scores.tokens[indices], label_tokens=scores.label_tokens[indices],
     )  # fmt: skip
 
 
@@ -162,37 +121,3 @@ def test_placebo_arms_and_seeds_by_their_manifests(tmp_path, call):
     assert "Over 2 seeds accuracy" in output
     assert "All languages, translate against copy: accuracy" in output
     assert "with the standard error of items" in output
-
-
-def test_scores_are_summarised_without_a_model_under_every_rule(run, call):
-    folder = run / "evaluate" / "tuned" / "sentiment"
-    code, output, _ = call("evaluate", "--scores", folder)
-    assert code == 0
-    assert "positive, negative: % of answers given (% of gold)" in output
-    assert max(map(len, output.splitlines())) <= 100
-    rows = json.loads(call("evaluate", "--scores", folder, "--json")[1])
-    assert [row["language"] for row in rows] == list(CODES)
-    scores, _ = read_scores(folder / "en.parquet")
-    assert rows[0]["accuracy"] == pytest.approx((scores.logprobs.argmax(1) == scores.gold).mean())
-    plain = json.loads(call("evaluate", "--scores", folder, "--json", "--calibration", "none")[1])
-    assert plain[0]["calibrated_accuracy"] == pytest.approx(plain[0]["accuracy"])
-    before = {path: path.read_bytes() for path in folder.iterdir()}
-    assert call("evaluate", "--scores", folder, "--length", "token")[0] == 0
-    assert {path: path.read_bytes() for path in folder.iterdir()} == before
-
-
-@pytest.mark.parametrize(
-    ("arguments", "code", "message"),
-    [
-        (("--scores", "{run}"), 3, "no scores here"),
-        (("--scores", "{folder}", "--out", "{run}"), 2, "leave --out away"),
-        (("--scores", "{folder}", "--calibration", "pmi"), 3, "no scores for pmi calibration"),
-        (("--scores", "{folder}", "--calibration", "prior"), 2, "is not one of 'none', 'batch', 'contextual', 'pmi'"),
-        (("--scores", "{folder}", "--length", "byte"), 3, "no byte lengths"),
-    ],
-)
-def test_scores_that_cannot_be_summarised(arguments, code, message, run, call):
-    folder = run / "evaluate" / "tuned" / "sentiment"
-    found = call("evaluate", *(argument.format(run=run, folder=folder) for argument in arguments))
-    assert found[0] == code
-    assert message in found[2]

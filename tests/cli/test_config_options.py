@@ -46,3 +46,12 @@ def test_values_reach_their_keys():
 def test_a_value_out_of_range_is_named_with_its_key():
     with pytest.raises(ConfigError, match=r"train\.rank"):
         run("--rank", "0", keys=["train.rank"])
+
+
+def test_the_options_of_config_keys_show_choices_and_defaults_and_set_still_reaches_them(call, tmp_path):
+    output = call("evaluate", "--help")[1]
+    assert "--rule <exact|paper>" in output
+    assert "[default: smollm2-135m]" in " ".join(output.split())
+    assert "Items per language. [default: all]" in " ".join(output.split())
+    code, _, error = call("evaluate", "--out", tmp_path / "run", "--set", "evaluate.labels=birds")
+    assert (code, "birds" in error) == (2, True), "an option that is not given leaves --set alone"

@@ -96,7 +96,8 @@ def main(arguments: Sequence[str] | None = None) -> None:  # one clause for each
     if not sys.stderr.isatty():  # read when the libraries are imported; their bars would fill a log with lines
         os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     try:
-        code = app(args=list(arguments) if arguments is not None else None, standalone_mode=False)
+        args = None if arguments is None else list(arguments)
+        code = app(args=args, prog_name="spillover", standalone_mode=False)
         sys.stdout.flush()
     except BaseException as error:  # noqa: BLE001  # a bug is raised again
         code = exit_code(error)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable
+from functools import reduce
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
@@ -49,8 +50,8 @@ def config_options(*keys: str, base: Path | None = None) -> Callable[[Callable[.
     def decorate(verb: Callable[..., None]) -> Callable[..., None]:
         hints = get_type_hints(verb, include_extras=True)
         options = {key.replace(".", "__"): key for key in keys}
-        own_default = base is None and "file" not in hints
-        generated = [_keyword(name, _option(key, own_default)) for name, key in options.items()]
+        defaults = None if "file" in hints else load_config(base)
+        generated = [_keyword(name, _option(key, defaults)) for name, key in options.items()]
         parameters: list[inspect.Parameter] = []
         for parameter in inspect.signature(verb).parameters.values():
             if parameter.name == "config":
@@ -85,14 +86,14 @@ def _field(key: str) -> FieldInfo:
     return section.model_fields[name]
 
 
-def _option(key: str, own_default: bool) -> Any:
-    """The annotation that makes typer show one config key as an option. own_default: no file gives another."""
+def _option(key: str, defaults: RunConfig | None) -> Any:
+    """The annotation that makes typer show one config key as an option. defaults: None when a file will give them."""
     field = _field(key)
     kind = str if key in READERS else _option_type(field.annotation)
     flag = FLAGS.get(key, "--" + key.rpartition(".")[2].replace("_", "-"))
     if kind is bool and field.default is True:
         flag += f"/--no-{flag.removeprefix('--')}"
-    return Annotated[kind | None, typer.Option(flag, help=_help(field, own_default), show_default=False)]
+    return Annotated[kind | None, typer.Option(flag, help=_help(key, field, defaults), show_default=False)]
 
 
 def _option_type(annotation: Any) -> Any:
@@ -105,14 +106,14 @@ def _option_type(annotation: Any) -> Any:
     return _option_type(options[0]) if len(options) == 1 else str
 
 
-def _help(field: FieldInfo, own_default: bool) -> str:
-    """A key's description with its default; of a key that is null, what null means."""
+def _help(key: str, field: FieldInfo, defaults: RunConfig | None) -> str:
+    """A key's description with its default; where that is null, with what null means."""
     text = " ".join((field.description or "").split())
-    if not own_default:
-        return re.sub(r"; null: [^.]*\.", ".", text) + " [default: the config's]"
-    if field.default is None:
+    value = reduce(getattr, key.split("."), defaults) if defaults else "the config's"
+    if value is None:
         return re.sub(r"; null: ([^.]*)\.", r". [default: \1]", text)
-    default = ", ".join(field.default) if isinstance(field.default, list) else field.default
+    text = re.sub(r"; null: [^.]*\.", ".", text)
+    default = ", ".join(value) if isinstance(value, list) else value
     return text if isinstance(default, bool) or default == "" else f"{text} [default: {default}]"
 
 

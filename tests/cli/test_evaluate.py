@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from spillover.stages.evaluate.score_tables import read_scores
+from tests.builders import small_data
+from tests.cli.builders import CODES
+
+
+def test_results_are_printed_as_json(workspace, tmp_path, call):
+    code, output, _ = call("evaluate", "--model", workspace / "model", "--data", workspace / "data", "--lang", "en", "--out", tmp_path / "run", "--json")  # fmt: skip
+    assert code == 0
+    assert json.loads(output)[0]["language"] == "en"
+    assert json.loads(call("audit", "--data", workspace / "data", "--out", tmp_path / "a", "--json")[1]) == []
+
+
+def test_bad_data_is_named_with_file_and_line(workspace, tmp_path, call):
+    data = small_data(tmp_path / "data")
+    path = data / "sentiment" / "test" / "de.jsonl"
+    path.write_text(path.read_text() + "{broken\n")
+    code, _, error = call("evaluate", "--model", workspace / "model", "--data", data, "--out", tmp_path / "run")
+    assert code == 3
+    assert f"{path}:7: broken JSON" in error
+
+
+def test_scores_are_summarised_without_a_model_under_every_rule(run, call):
+    folder = run / "evaluate" / "tuned" / "sentiment"
+    code, output, _ = call("evaluate", "--scores", folder)
+    assert code == 0
+    assert "positive, negative: % of answers given (% of gold)" in output
+    assert max(map(len, output.splitlines())) <= 100
+    rows = json.loads(call("evaluate", "--scores", folder, "--json")[1])
+    assert [row["language"] for row in rows] == list(CODES)
+    scores, _ = read_scores(folder / "en.parquet")
+    assert rows[0]["accuracy"] == pytest.approx((scores.logprobs.argmax(1) == scores.gold).mean())
+    plain = json.loads(call("evaluate", "--scores", folder, "--json", "--calibration", "none")[1])
+    assert plain[0]["calibrated_accuracy"] == pytest.approx(plain[0]["accuracy"])
+    before = {path: path.read_bytes() for path in folder.iterdir()}
+    assert call("evaluate", "--scores", folder, "--length", "token")[0] == 0
+    assert {path: path.read_bytes() for path in folder.iterdir()} == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (("--scores", "{run}"), 3, "no scores here"),
+        (("--scores", "{folder}", "--out", "{run}"), 2, "leave --out away"),
+        (("--scores", "{folder}", "--calibration", "pmi"), 3, "no scores for pmi calibration"),
+        (("--scores", "{folder}", "--calibration", "prior"), 2, "is not one of 'none', 'batch', 'contextual', 'pmi'"),
+        (("--scores", "{folder}", "--length", "byte"), 3, "no byte lengths"),
+    ],
+)
+def test_scores_that_cannot_be_summarised(arguments, code, message, run, call):
+    folder = run / "evaluate" / "tuned" / "sentiment"
+    found = call("evaluate", *(argument.format(run=run, folder=folder) for argument in arguments))
+    assert found[0] == code
+    assert message in found[2]
