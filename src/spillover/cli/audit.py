@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from spillover.cli.config_options import config_options
-from spillover.cli.options import Json
+from spillover.cli.options import DATASET, Json
 from spillover.cli.terminal import print_list, print_table, progress_bars
 from spillover.core.config import RunConfig
 from spillover.core.types import Severity
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from spillover.tasks.importers.hub import Source
 
 SHOWN = 3
-DEFAULT_TASK = "sentiment"
 
 Row = TypeVar("Row")
 
@@ -32,15 +31,13 @@ Row = TypeVar("Row")
 def audit(
     config: RunConfig,
     task: Annotated[
-        str | None, typer.Option("--task", help="sentiment, nli, paraphrase, or a task folder; all with --from-paper.")
+        str | None, typer.Option(help="A bundled task or a task folder. [default: sentiment; with --from-paper all]")
     ] = None,
     out: Annotated[Path, typer.Option("--out", help="Run folder.")] = Path("runs/audit"),
     from_paper: Annotated[
         Path | None, typer.Option(help="Checkout of the paper's repository: audit it unrepaired.")
     ] = None,
-    from_hub: Annotated[
-        str | None, typer.Option(help="A data set of `spillover ls datasets`, or your own row as a YAML file.")
-    ] = None,
+    from_hub: Annotated[str | None, typer.Option(help=DATASET)] = None,
     model: Annotated[
         str | None, typer.Option(help="Also check words and lengths under this model's tokenizer.")
     ] = None,
@@ -65,7 +62,13 @@ def audit(
     if from_paper and from_hub:
         raise typer.BadParameter("--from-paper and --from-hub are mutually exclusive")
     source = read_source(from_hub) if from_hub else None
-    tasks = [task] if task else list(bundled_tasks()) if from_paper else [source.task if source else DEFAULT_TASK]
+    tasks = config.tasks
+    if task:
+        tasks = [task]
+    elif from_paper:
+        tasks = list(bundled_tasks())
+    elif source:
+        tasks = [source.task]
     for name in tasks:
         load_task(name)
     with _folder(config.data, from_paper, source) as folder, progress_bars() as progress:

@@ -19,13 +19,14 @@ def build(
     out: Out,
     config: RunConfig,
     format_: Annotated[
-        Literal["trl", "llama-factory"] | None, typer.Option("--format", help="Write them for another trainer too.")
+        Literal["trl", "llama-factory"] | None,
+        typer.Option("--format", help="Also write the pairs for another trainer."),
     ] = None,
     end_of_text: Annotated[
         str, typer.Option(help="With llama-factory: the model's end-of-text token, as in <|im_end|>.")
     ] = "",
 ) -> None:
-    """Question-translation pairs: <out>/build/pairs.jsonl."""
+    """Build question-translation pairs: <out>/build/pairs.jsonl."""
     from spillover.core.runs import open_run
     from spillover.stages.build.formats import check_format, export
     from spillover.stages.build.stage import build_run

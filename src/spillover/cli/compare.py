@@ -35,24 +35,26 @@ def compare(
         typer.Argument(help="A run folder; more are placebo arms or seeds. Or two logs of another tool."),
     ] = None,
     before: Annotated[str, typer.Option(help="Name of the first evaluation.")] = "base",
-    after: Annotated[str, typer.Option(help="Name of the second.")] = "tuned",
+    after: Annotated[str, typer.Option(help="Name of the second evaluation.")] = "tuned",
     seen: Annotated[
         str | None, typer.Option(help="Languages trained on, when the run did not build its pairs.")
     ] = None,
-    metric: Annotated[str | None, typer.Option(help="Which score of another tool's log counts.")] = None,
-    plan: Annotated[bool, typer.Option("--plan", help="What can be found, before a run.")] = False,
+    metric: Annotated[str | None, typer.Option(help="Score to read from another tool's log.")] = None,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Power analysis: what change is detectable, before a run.")
+    ] = False,
     items: Annotated[int | None, typer.Option(help="--plan: items per language.")] = None,
     accuracy: Annotated[str | None, typer.Option(help="--plan: before and after, as in 0.87,0.91.")] = None,
     discordance: Annotated[float | None, typer.Option(help="--plan: share of items whose prediction flips.")] = None,
-    languages: Annotated[int, typer.Option(help="--plan: languages that are tested.")] = 1,
+    languages: Annotated[int, typer.Option(help="--plan: number of languages tested.")] = 1,
     published: Annotated[
         Path | None,
-        typer.Option(help="--plan: a CSV of language, before, after: which changes exceed chance."),
+        typer.Option(help="--plan: a CSV of language, before, after: test which changes exceed chance."),
     ] = None,
     as_json: Json = False,
     as_latex: Annotated[bool, typer.Option("--latex", help="A LaTeX table with intervals.")] = False,
 ) -> None:
-    """What changed between two evaluations of the same items, with intervals and tests: <run>/compare."""
+    """Compare two evaluations of the same items, with intervals and tests: <run>/compare."""
     paths = folders or []
     rules = config.compare.model_copy(update={"against": [str(path) for path in paths[1:]] or config.compare.against})
     if plan and published:

@@ -22,7 +22,7 @@ def demo(
     out: Out = Path("runs/demo"),
     fresh: Annotated[bool, typer.Option("--fresh", help="Delete an earlier demo in --out first.")] = False,
 ) -> None:
-    """The full pipeline on the packaged model and the demo data, minutes on a laptop."""
+    """Run the full pipeline on the packaged model and the demo data, minutes on a laptop."""
     if fresh and out.exists():
         from spillover.core.runs import existing_run
 

@@ -32,7 +32,7 @@ def evaluate(
     scores: Annotated[Path | None, typer.Option(help="Summarise a folder of scores, without a model.")] = None,
     as_json: Json = False,
 ) -> None:
-    """The log-probability of every label for every item: <out>/evaluate/<name>/<task>.
+    """Score every label of every item by its log-probability: <out>/evaluate/<name>/<task>.
 
     Calibration and length rule only change the summary that is printed; the scores on disk stay as they are.
     """

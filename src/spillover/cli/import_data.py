@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from spillover.cli.options import PLAIN
+from spillover.cli.options import DATASET, PLAIN
 
 app = typer.Typer(**PLAIN, no_args_is_help=True, help="Import external datasets.")
 
@@ -16,9 +16,9 @@ app = typer.Typer(**PLAIN, no_args_is_help=True, help="Import external datasets.
 def import_paper(
     checkout: Annotated[Path, typer.Argument(help="Checkout of the paper's repository, or its data folder.")],
     out: Annotated[Path, typer.Option("--out", help="Data folder to write.")] = Path("data/paper"),
-    as_shipped: Annotated[bool, typer.Option("--as-shipped", help="Leave the known faults in.")] = False,
+    as_shipped: Annotated[bool, typer.Option("--as-shipped", help="Keep the known faults.")] = False,
 ) -> None:
-    """The paper's data, its known faults repaired and named."""
+    """Import the paper's data; its known faults are repaired and listed."""
     from spillover.tasks.importers.paper import CHANGES
     from spillover.tasks.importers.paper import import_paper as import_data
 
@@ -30,12 +30,12 @@ def import_paper(
 
 @app.command("hub")
 def import_hub(
-    name: Annotated[str, typer.Argument(help="A data set of `spillover ls datasets`, or your own row as a YAML file.")],
+    name: Annotated[str, typer.Argument(help=DATASET)],
     out: Annotated[Path | None, typer.Option("--out", help="Data folder to write. [default: data/<name>]")] = None,
     lang: Annotated[str, typer.Option("--lang", help="Languages: all, or codes as in zh,de.")] = "all",
     limit: Annotated[int | None, typer.Option(help="First rows of each file. [default: all]")] = None,
 ) -> None:
-    """A Hugging Face data set in our format."""
+    """Import a Hugging Face data set."""
     from spillover.tasks.importers.hub import import_dataset, needed, read_source
 
     source = read_source(name)

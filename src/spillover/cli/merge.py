@@ -16,13 +16,13 @@ from spillover.core.config import RunConfig
 def merge(
     out: Out,
     config: RunConfig,
-    push: Annotated[str | None, typer.Option(help="Then publish to this Hugging Face repository, owner/name.")] = None,
+    push: Annotated[str | None, typer.Option(help="Publish to this Hugging Face repository, owner/name.")] = None,
     adapter_only: Annotated[
-        bool, typer.Option("--adapter-only", help="With --push: publish the adapter, and merge nothing.")
+        bool, typer.Option("--adapter-only", help="With --push: publish the adapter without merging.")
     ] = False,
-    private: Annotated[bool, typer.Option("--private", help="With --push: a new repository is private.")] = False,
+    private: Annotated[bool, typer.Option("--private", help="With --push: make a new repository private.")] = False,
 ) -> None:
-    """Fold <out>/train/adapter into full weights, and check that nothing else changed: <out>/train/merged."""
+    """Merge the adapter into full weights and check that nothing else changed: <out>/train/merged."""
     from spillover.core.errors import ConfigError, RunError
     from spillover.core.runs import existing_run
 

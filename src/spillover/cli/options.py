@@ -10,6 +10,7 @@ import typer
 # No colours, no completion of the shell, and no locals in a traceback.
 PLAIN: dict[str, Any] = {"pretty_exceptions_enable": False, "add_completion": False, "rich_markup_mode": None}
 
+DATASET = "A data set of `spillover ls datasets`, or a YAML file with a row of your own."
 OUT = typer.Option("--out", help="Run folder; made when it does not exist.")
 Out = Annotated[Path, OUT]
 OptionalOut = Annotated[Path | None, OUT]

@@ -27,9 +27,9 @@ def probe(
     task: Annotated[str | None, typer.Option(help="A task. [default: the run's evaluation's]")] = None,
     data: Annotated[str | None, typer.Option(help="A data folder. [default: the run's evaluation's]")] = None,
 ) -> None:
-    """Lens, PCA, alignment and language identity by layer, beside their nulls: <out>/probe/<name>.
+    """Probe each layer (logit lens, PCA, alignment, language identity), with nulls: <out>/probe/<name>.
 
-    Looks at the items that `spillover evaluate` scored in the run, with its label set and shots; with --task and
+    Reads the items that `spillover evaluate` scored in the run, with its label set and shots; with --task and
     --data, at your own items. `spillover probe lens --text TEXT` shows every layer's top tokens for one text.
     """
     if context.invoked_subcommand is not None:
@@ -61,12 +61,12 @@ def probe(
 @config_options(*MODEL)
 def lens(
     config: RunConfig,
-    text: Annotated[str, typer.Option("--text", help="The text whose next token every layer is asked for.")],
+    text: Annotated[str, typer.Option("--text", help="The text whose next token every layer predicts.")],
     tokens: Annotated[int, typer.Option(help="How many of the text's last tokens to show.", min=1)] = 5,
     top: Annotated[int, typer.Option(help="With --json: tokens per layer and position.", min=1)] = 5,
     as_json: Json = False,
 ) -> None:
-    """The top token of every layer for one text, as a heatmap of words by layer. Writes nothing."""
+    """Show every layer's most probable next token for one text, as a heatmap. Writes nothing."""
     from spillover.models.load import load_model
     from spillover.stages.probe.lens import top_tokens
 

@@ -7,10 +7,14 @@ from typing import Annotated
 
 import typer
 
+from spillover.cli.config_options import config_options
+from spillover.core.config import RunConfig
 
+
+@config_options("report.title")
 def report(
+    config: RunConfig,
     folders: Annotated[list[Path], typer.Argument(help="Run folder; further ones are added to the page of the first.")],
-    title: Annotated[str | None, typer.Option(help="Heading of the page.")] = None,
     out: Annotated[Path | None, typer.Option("--out", help="The page's file. [default: <run>/report.html]")] = None,
     figures: Annotated[
         str | None, typer.Option(help="Also the figures as files: svg,pdf,png,html.", metavar="FORMATS")
@@ -21,7 +25,7 @@ def report(
     licence: Annotated[str | None, typer.Option(help="Licence in the model card, as in apache-2.0.")] = None,
     latex: Annotated[bool, typer.Option("--latex", help="Also <run>/tables.tex, a table for each task.")] = False,
 ) -> None:
-    """One HTML page from a run folder: <run>/report.html. Loads no model."""
+    """Write one HTML page from a run folder: <run>/report.html. Loads no model."""
     from spillover.core.errors import ConfigError
     from spillover.stages.report.stage import parse_formats, write_figures
     from spillover.stages.report.stage import report as write_page
@@ -30,7 +34,7 @@ def report(
         raise ConfigError("--licence requires --model-card")
     formats = parse_formats(figures) if figures else []
     first = folders[0]
-    print(f"wrote {write_page(*folders, title=title, out=out)}")
+    print(f"wrote {write_page(*folders, title=config.report.title, out=out)}")
     if formats:
         written = write_figures(*folders, formats=formats)
         print(f"wrote {len(written)} files into {first / 'figures'}")

@@ -15,7 +15,7 @@ def sweep(
     config: Annotated[Path, typer.Argument(help="A YAML file with a `grid` of keys and values.")],
     out: Annotated[Path, typer.Option("--out", help="Folder of the runs.")] = Path("runs"),
 ) -> None:
-    """A grid of runs from one config, then the first run against the others, and one page of all."""
+    """Run a grid of configs, compare the first run with the others, and write one page of all."""
     from spillover.sweep import sweep as run_grid
 
     with progress_bars() as progress:

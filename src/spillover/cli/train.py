@@ -19,7 +19,7 @@ def train(
     config: RunConfig,
     pairs: Annotated[Path | None, typer.Option(help="Training pairs. [default: <out>/build/pairs.jsonl]")] = None,
 ) -> None:
-    """A LoRA adapter from pairs: <out>/train/adapter."""
+    """Train a LoRA adapter on pairs: <out>/train/adapter."""
     from spillover.stages.build.pairs import read_pairs
 
     training_pairs = read_pairs(pairs or out / "build" / "pairs.jsonl")
