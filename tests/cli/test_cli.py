@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import subprocess
 import sys
 
@@ -102,6 +103,27 @@ def test_interrupted_is_130_and_says_how_to_resume(monkeypatch, call):
     code, _, error = call("demo")
     assert code == 130
     assert "rerun the same command to resume" in error
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "message"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device", "runs/demo"), 3, "runs/demo: No space left on device"),
+        (ModuleNotFoundError("No module named 'peft'", name="peft"), 4, "spillover[models]"),
+    ],
+)
+def test_a_full_disk_and_a_missing_package_are_no_bugs(error, code, message, monkeypatch, call):
+    monkeypatch.setattr("spillover.pipeline.run", lambda *_, **__: (_ for _ in ()).throw(error))
+    found, _, text = call("demo")
+    assert found == code
+    assert message in text
+
+
+@pytest.mark.parametrize("arguments", [(), ("import",)])
+def test_without_a_verb_the_help_is_shown(arguments, call):
+    code, output, error = call(*arguments)
+    assert (code, output) == (2, "")
+    assert error.startswith("Usage: spillover")
 
 
 def test_a_bug_keeps_its_traceback(monkeypatch):

@@ -6,7 +6,8 @@ import pytest
 import typer
 
 from spillover.cli.config_options import config_options
-from spillover.core.config import RunConfig, config_keys
+from spillover.core.config import RunConfig
+from spillover.core.config_reference import config_keys
 from spillover.core.errors import ConfigError
 
 # A mapping has no option: it is set in the file.

@@ -10,7 +10,8 @@ import typer
 from spillover.cli.compare import print_comparison
 from spillover.cli.config_options import config_options
 from spillover.cli.terminal import progress_bars
-from spillover.core.config import RunConfig, config_keys
+from spillover.core.config import RunConfig
+from spillover.core.config_reference import config_keys
 
 
 def print_config_keys(asked: bool) -> None:

@@ -5,11 +5,9 @@ Order of precedence: defaults here < the file < `--set a.b=c` < flags (which `cl
 
 from __future__ import annotations
 
-import json
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from copy import deepcopy
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -418,69 +416,3 @@ def _describe(row: Any, source: str) -> str:
     if row["type"] == "extra_forbidden":
         return f"{source}: unknown key {key!r}"
     return f"{source}: {key}: {row['msg'][:1].lower()}{row['msg'][1:]}, found {row['input']!r}"
-
-
-@dataclass(frozen=True)
-class ConfigKey:
-    """One key of the config: its dotted name, type or choices with the range, default as YAML, and what it does."""
-
-    name: str
-    kind: str
-    default: str
-    description: str
-
-
-def config_keys() -> list[ConfigKey]:
-    """Every key there is, for `--help-config`, the options of the command line, and docs/config.md."""
-    schema = RunConfig.model_json_schema()
-    return list(_keys_of(schema, schema["$defs"], ""))
-
-
-def _keys_of(section: Mapping[str, Any], defs: Mapping[str, Any], prefix: str) -> Iterator[ConfigKey]:
-    for name, field in section["properties"].items():
-        if "$ref" in field:
-            yield from _keys_of(defs[field["$ref"].rpartition("/")[2]], defs, f"{prefix}{name}.")
-        else:
-            description = " ".join(field.get("description", "").split())
-            yield ConfigKey(prefix + name, _kind(field), json.dumps(field.get("default")), description)
-
-
-def _kind(field: Mapping[str, Any]) -> str:
-    """A JSON schema's type in a few words, with its choices and its range."""
-    if "anyOf" in field:
-        return " or ".join(dict.fromkeys(_kind(option) for option in field["anyOf"]))
-    if "enum" in field or "const" in field:
-        return ", ".join(map(str, field.get("enum", [field.get("const")])))
-    kind = {"string": "text", "number": "number", "integer": "whole number", "boolean": "true, false"}.get(
-        field.get("type", ""), field.get("type", "")
-    )
-    if kind == "array":
-        return f"list of {_kind(field['items'])}"
-    if kind == "object":
-        return f"mapping of {_kind(field['additionalProperties'])}"
-    ends = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
-    return " ".join([kind, *(f"{sign} {field[end]:g}" for end, sign in ends.items() if end in field)])
-
-
-def config_page() -> str:
-    """docs/config.md: every key as a row of a Markdown table, a table for each section."""
-    lines = [
-        "# Configuration",
-        "",
-        "Every key of `spillover run CONFIG.yaml`, in order; `--set section.key=value` sets any of them.",
-        "This page is generated: `python -m spillover.core.config > docs/config.md`.",
-    ]
-    section = None
-    for key in config_keys():
-        head = key.name.rpartition(".")[0]
-        if head != section:
-            section = head
-            lines += ["", f"## {head or 'The run'}", "", "| key | values | default | |", "|---|---|---|---|"]
-        name = key.name.rpartition(".")[2]
-        cells = [f"`{name}`", key.kind, f"`{key.default}`", key.description]
-        lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
-    return "\n".join(lines) + "\n"
-
-
-if __name__ == "__main__":
-    print(config_page(), end="")  # noqa: T201
