@@ -1,13 +1,10 @@
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from spillover.core.config import load_config
 from spillover.core.errors import ConfigError
-from spillover.core.files import read_yaml, resources, write_yaml
-from spillover.sweep import load_grid
+from spillover.core.files import resources, write_yaml
 
 
 def config_file(tmp_path, text):
@@ -66,14 +63,6 @@ def test_resolved_config_reads_back_equal(tmp_path):
 def test_a_run_name_is_a_file_name(name):
     with pytest.raises(ConfigError, match="name"):
         load_config(name=name)
-
-
-@pytest.mark.parametrize(
-    "path", sorted((Path(__file__).parents[2] / "examples").glob("*.yaml")), ids=lambda path: path.name
-)
-def test_every_example_is_a_config(path):
-    grid = "grid" in read_yaml(path)
-    assert all(config.name for config in (load_grid(path) if grid else [load_config(path)]))
 
 
 def test_keys_of_earlier_versions_are_read_from_files_options_and_sweeps(tmp_path, caplog):

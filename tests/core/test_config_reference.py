@@ -15,7 +15,7 @@ def test_every_key_has_a_description_and_a_type():
     assert len(keys) > 90
     assert [key.name for key in keys if not key.description or not key.kind] == []
     assert {key.name: key.default for key in keys}["train.rank"] == "8"
-    assert {key.name: key.kind for key in keys}["compare.level"] == "number > 0 < 1"
+    assert {key.name: key.kind for key in keys}["compare.level"] == "number > 0, < 1"
     assert {key.name: key.kind for key in keys}["evaluate.rule"] == "exact, paper"
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from spillover.core.config import RunConfig
+from spillover.core.config import RunConfig, Section
 
 
 @dataclass(frozen=True)
@@ -22,17 +22,17 @@ class ConfigKey:
 
 def config_keys() -> list[ConfigKey]:
     """Every key, in the order of the config."""
-    schema = RunConfig.model_json_schema()
-    return list(_keys_of(schema, schema["$defs"], ""))
+    return list(_keys_of(RunConfig, ""))
 
 
-def _keys_of(section: Mapping[str, Any], defs: Mapping[str, Any], prefix: str) -> Iterator[ConfigKey]:
-    for name, field in section["properties"].items():
-        if "$ref" in field:
-            yield from _keys_of(defs[field["$ref"].rpartition("/")[2]], defs, f"{prefix}{name}.")
+def _keys_of(section: type[Section], prefix: str) -> Iterator[ConfigKey]:
+    schemas = section.model_json_schema()["properties"]
+    for name, field in section.model_fields.items():
+        if isinstance(field.default, Section):
+            yield from _keys_of(type(field.default), f"{prefix}{name}.")
         else:
-            description = " ".join(field.get("description", "").split())
-            yield ConfigKey(prefix + name, _kind(field), json.dumps(field.get("default")), description)
+            description = " ".join((field.description or "").split())
+            yield ConfigKey(prefix + name, _kind(schemas[name]), json.dumps(field.default), description)
 
 
 def _kind(field: Mapping[str, Any]) -> str:
@@ -49,7 +49,8 @@ def _kind(field: Mapping[str, Any]) -> str:
     if kind == "object":
         return f"mapping of {_kind(field['additionalProperties'])}"
     ends = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
-    return " ".join([kind, *(f"{sign} {field[end]:g}" for end, sign in ends.items() if end in field)])
+    limits = ", ".join(f"{sign} {field[end]:g}" for end, sign in ends.items() if end in field)
+    return f"{kind} {limits}".rstrip()
 
 
 def config_page() -> str:
