@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 
 def test_every_mistake_in_a_config_is_listed(tmp_path, monkeypatch, call):
@@ -14,3 +15,22 @@ def test_every_mistake_in_a_config_is_listed(tmp_path, monkeypatch, call):
 
 def test_help_config_lists_every_key(call):
     assert "train.rank" in call("run", "--help-config")[1]
+
+
+def test_the_file_is_read_then_set_then_flags(tmp_path, monkeypatch, call):
+    runs = []
+
+    def run(config, out, **_):
+        runs.append((config, out))
+        return SimpleNamespace(comparisons=(), page=out / "report.html")
+
+    monkeypatch.setattr("spillover.pipeline.run", run)
+    path = tmp_path / "mine.yaml"
+    path.write_text("name: mine\nlimit: 10\nseed: 3\ntrain: {rank: 4}\n")
+    code, output, error = call("run", path, "--set", "train.rank=16", "--set", "limit=20", "--limit", "30")
+    assert code == 0, error
+    ((config, out),) = runs
+    assert (config.seed, config.train.rank, config.limit, out) == (3, 16, 30, Path("runs/mine"))
+    assert output.split() == ["report:", "runs/mine/report.html"]
+    call("demo", "--set", "train.epochs=3")
+    assert (runs[1][0].name, runs[1][0].train.epochs, runs[1][0].build.sources) == ("demo", 3, ["es", "de"])
