@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,7 +11,7 @@ import typer
 
 from spillover.cli.config_options import config_options
 from spillover.cli.options import Json
-from spillover.cli.terminal import UNKNOWN, by_reason, print_list, print_table, print_wrapped
+from spillover.cli.terminal import UNKNOWN, by_reason, print_json, print_list, print_table, print_wrapped
 from spillover.core.config import CompareConfig, RunConfig
 
 if TYPE_CHECKING:
@@ -62,16 +61,15 @@ def compare(
         return
     if plan:
         power_plan = _plan(paths, (before, after), items, accuracy, discordance, languages, rules)
-        print(json.dumps(vars(power_plan)) if as_json else power_plan)
+        print_json(vars(power_plan)) if as_json else print(power_plan)
         if accuracy and discordance is None and not paths and not as_json:
             print(INDEPENDENT)
         return
     comparisons, written = _compare(paths, (before, after), seen, metric, rules, config.seed)
     if as_json:
-        from spillover.core.files import plain
         from spillover.stages.compare.result import to_plain
 
-        print(json.dumps(plain([to_plain(comparison) for comparison in comparisons]), ensure_ascii=False))
+        print_json([to_plain(comparison) for comparison in comparisons])
         return
     if as_latex:
         from spillover.stages.compare.latex import to_latex
@@ -148,7 +146,7 @@ def _print_published(path: Path, items: int | None, config: CompareConfig, as_js
         raise typer.BadParameter("--published wants --items, how many items each accuracy was measured on")
     table = read_published(path, items, level=config.level)
     if as_json:
-        print(json.dumps(table.to_dict("records"), ensure_ascii=False))
+        print_json(table.to_dict("records"))
         return
     rows = [
         (

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,7 +11,7 @@ import typer
 
 from spillover.cli.config_options import MODEL, config_options
 from spillover.cli.options import Json, Name, OptionalOut
-from spillover.cli.terminal import UNKNOWN, by_reason, print_list, print_table, progress_bars
+from spillover.cli.terminal import UNKNOWN, by_reason, print_json, print_list, print_table, progress_bars
 from spillover.core.config import RunConfig
 
 if TYPE_CHECKING:
@@ -63,12 +62,11 @@ def evaluate(
 
 
 def _show(evaluation: Evaluation, rules: Mapping[str, Any], as_json: bool) -> None:
-    from spillover.core.files import plain
     from spillover.stats.summary import summarise
 
     summaries = summarise(evaluation, **rules)
     if as_json:
-        print(json.dumps(plain([vars(summary) for summary in summaries]), ensure_ascii=False))
+        print_json([vars(summary) for summary in summaries])
     else:
         _print_summaries(summaries, rules)
 

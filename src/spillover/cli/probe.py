@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from typing import Annotated, Any
 
 import typer
 
 from spillover.cli.config_options import MODEL, config_options
 from spillover.cli.options import PLAIN, Json, Name, OptionalOut
-from spillover.cli.terminal import progress_bars
+from spillover.cli.terminal import print_json, progress_bars
 from spillover.core.config import RunConfig
 
 app = typer.Typer(**PLAIN, invoke_without_command=True)
@@ -30,7 +29,7 @@ def probe(
     """Probe each layer (logit lens, PCA, alignment, language identity), with nulls: <out>/probe/<name>.
 
     Reads the items that `spillover evaluate` scored in the run, with its label set and shots; with --task and
-    --data, at your own items. `spillover probe lens --text TEXT` shows every layer's top tokens for one text.
+    --data, your own items. `spillover probe lens --text TEXT` shows every layer's top tokens for one text.
     """
     if context.invoked_subcommand is not None:
         return
@@ -76,7 +75,7 @@ def lens(
         progress("load the model", 1, 1)
         predictions = top_tokens(loaded, text, places=tokens, top=top)
     if as_json:
-        print(json.dumps(predictions, ensure_ascii=False))
+        print_json(predictions)
     else:
         _print_heatmap(predictions)
 

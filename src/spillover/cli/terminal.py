@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import shutil
@@ -10,7 +11,7 @@ import textwrap
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from spillover.core.types import Progress
@@ -89,6 +90,13 @@ def by_reason(reasons: Mapping[str, str]) -> dict[str, str]:
         reason: "all languages" if 1 < len(codes) == len(reasons) else " ".join(codes)
         for reason, codes in languages.items()
     }
+
+
+def print_json(value: Any) -> None:
+    """A value as one line of JSON; what is non-finite is null."""
+    from spillover.core.files import plain
+
+    print(json.dumps(plain(value), ensure_ascii=False))
 
 
 def print_list(lines: Iterable[str]) -> None:
