@@ -93,7 +93,7 @@ def by_reason(reasons: Mapping[str, str]) -> dict[str, str]:
 
 
 def print_json(value: Any) -> None:
-    """A value as one line of JSON; what is non-finite is null."""
+    """A value as one line of JSON; NaN is null."""
     from spillover.core.files import plain
 
     print(json.dumps(plain(value), ensure_ascii=False))
