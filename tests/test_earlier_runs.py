@@ -16,7 +16,7 @@ from spillover.cli import main
 from spillover.core.config import load_config
 from spillover.stages.audit.findings import read_findings
 from spillover.stages.report import report
-from spillover.stages.report.figures.training import EVALUATION, training_figures
+from spillover.stages.report.figures.training_figures import EVALUATION, training_figures
 
 TABLES = ["languages", "groups", "items"]
 

@@ -7,6 +7,9 @@ import pytest
 
 from spillover.core.types import Evaluation, ModelRef
 from spillover.stages.compare import compare
+from spillover.stats.contributions import contributions_of
+from spillover.stats.resampling import weighted_measures
+from spillover.stats.summary import auroc
 from tests.builders import (
     table,
 )
@@ -24,3 +27,15 @@ def test_the_two_components_add_up_to_the_change():
     ]  # fmt: skip
     row = compare(*sides, config=QUICK).languages.iloc[0]
     assert row["prior_repair_delta"] + row["calibrated_accuracy_delta"] == pytest.approx(row["accuracy_delta"])
+
+
+def test_near_certainty_the_change_in_auroc_has_no_ties_made_by_rounding():
+    """Leads of about 40 nats: normalised log-probabilities of the first label are all 0, log-odds keep the order."""
+    gold = np.array([0, 0, 1, 1])
+    before, after = (
+        table(np.stack([np.zeros(4), -np.array(leads, dtype=float)], axis=1), gold)
+        for leads in ([39, 42, 41, 40], [42, 41, 40, 39])
+    )
+    assert (auroc(before), auroc(after)) == (0.5, 1)
+    assert contributions_of(before, after)["auroc"].mean() == pytest.approx(0.5)
+    assert weighted_measures(after, np.ones((1, 4)), "batch")["auroc"][0] == 1

@@ -71,7 +71,10 @@ def test_uninformative_lengths_predict_nothing():
     left, right = layer_representation(source, halves), layer_representation(target, halves)
     constant = length_basis(np.full(ITEMS, 30))
     assert length_svcca(left, right, constant, constant) == pytest.approx(np.zeros(ITEMS), abs=1e-6)
-    assert length_procrustes(right, np.full(ITEMS, 30), halves).tolist() == [1.0] * ITEMS
+    for seed in range(20):  # in some of them the residual is below 1 in its last digit
+        halves = in_halves(ITEMS, np.random.default_rng(seed))
+        right = layer_representation(target, halves)
+        assert length_procrustes(right, np.full(ITEMS, 30), halves).tolist() == [1.0] * ITEMS, seed
 
 
 def test_states_that_do_not_vary_are_undefined():

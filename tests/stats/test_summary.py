@@ -15,7 +15,6 @@ from spillover.stats.summary import (
     constant_prediction,
     expected_calibration_error,
     hits,
-    macro_f1,
     summarise_language,
 )
 from tests.builders import (
@@ -89,7 +88,7 @@ def test_constant_predictions_are_named():
 
 @pytest.mark.parametrize("n_labels", range(2, 12))
 def test_a_perfect_area_has_an_interval_however_many_labels_it_is_a_mean_over(n_labels):
-    """Seven sevenths add up to less than one."""
+    """A mean of ones is one, where seven sevenths added up are less: then it had no interval."""
     labels = tuple("abcdefghijk"[:n_labels])
     gold = np.arange(2 * n_labels) % n_labels
     area, low, high = auroc_interval(table(5 * np.eye(n_labels)[gold] - 6, gold, labels))
@@ -102,6 +101,7 @@ def test_a_perfect_area_has_an_interval_however_many_labels_it_is_a_mean_over(n_
 
 def test_rounding_does_not_choose_between_labels_that_tie_after_calibration():
     """Every item says the same, so that calibration leaves all labels equal: the first is given, not the luckiest."""
-    scores = table([[-0.1, -2.3, -3.7]] * 6, [0, 1, 2] * 2, ("a", "b", "c"))
-    assert summarise_language(scores).calibrated_macro_f1 == pytest.approx(1 / 6)
-    assert macro_f1(scores, np.array([[0.0, 1e-16, -1e-16]] * 6), 1e-9) == pytest.approx(1 / 6)
+    for n in range(6, 60, 3):
+        scores = table([[-0.1, -2.3, -3.7]] * n, [0] * (n - 2) + [1, 2], ("a", "b", "c"))
+        f1_of_the_first = 2 * (n - 2) / (2 * n - 2)
+        assert summarise_language(scores).calibrated_macro_f1 == pytest.approx(f1_of_the_first / 3), n

@@ -125,6 +125,12 @@ def test_cells_that_may_be_rows_are_counted_in_a_warning(tmp_path, caplog):
     assert "read 2 items from 5 lines; cells with line breaks that may be rows: lines 2 to 3" in caplog.text
 
 
+def test_prose_that_names_a_label_is_no_row(tmp_path):
+    """Only where a row has its label: `warm, positive, bright` inside a text is what somebody wrote."""
+    (tmp_path / "en.csv").write_text(CSV_HEADER + 'a1,"My words:\nwarm, positive, bright",positive\n')
+    assert len(read_examples(tmp_path / "en.csv", load_task("sentiment"), "en")) == 1
+
+
 def test_a_cell_may_be_as_long_as_a_line_of_json(tmp_path):
     (tmp_path / "en.csv").write_text(CSV_HEADER + f"a1,{'x' * 180_000},positive\n")
     assert len(read_examples(tmp_path / "en.csv", load_task("sentiment"), "en")[0].fields["review"]) == 180_000

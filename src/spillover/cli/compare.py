@@ -15,7 +15,7 @@ from spillover.cli.terminal import UNKNOWN, by_reason, print_json, print_list, p
 from spillover.core.config import CompareConfig, RunConfig
 
 if TYPE_CHECKING:
-    from spillover.stages.compare.power import PowerPlan
+    from spillover.stages.compare.planning import PowerPlan
     from spillover.stages.compare.result import Comparison
 
 
@@ -125,7 +125,7 @@ def _plan(
 ) -> PowerPlan:
     """From numbers, or from what an existing run shows."""
     from spillover.core.runs import existing_run
-    from spillover.stages.compare.power import discordance_of, plan, plan_like
+    from spillover.stages.compare.planning import discordance_of, plan, plan_like
 
     if paths:
         return plan_like(
@@ -140,13 +140,14 @@ def _plan(
 
 
 def _print_published(path: Path, items: int | None, config: CompareConfig, as_json: bool) -> None:
-    from spillover.stages.compare.power import read_published
+    from spillover.core.tables import records
+    from spillover.stages.compare.planning import read_published
 
     if items is None:
         raise typer.BadParameter("--published wants --items, how many items each accuracy was measured on")
     table = read_published(path, items, level=config.level)
     if as_json:
-        print_json(table.to_dict("records"))
+        print_json(records(table))
         return
     rows = [
         (
@@ -156,7 +157,7 @@ def _print_published(path: Path, items: int | None, config: CompareConfig, as_js
             f"{100 * row['bound']:.1f}",
             *("yes" if row[key] else "" for key in ("clears", "clears_corrected")),
         )
-        for row in table.to_dict("records")
+        for row in records(table)
     ]
     print_table(f"{path}, {items} items", ("", "accuracy", "change", "bound", "beyond it", "corrected"), rows)
     k = len(rows)

@@ -103,7 +103,7 @@ def load_model(
     ref = ModelRef(name, revision, None, _fingerprint(path, module))
     model = Model(ref, module.eval(), tokenizer, torch_device, torch_dtype)
     slow = dtype == "auto" and torch_device.type == "cpu" and torch_dtype == torch.float32
-    why = ", as this processor does not multiply bfloat16" if slow else ""
+    why = ", as torch reports no bfloat16 for this processor" if slow else ""
     log.info("loaded %s as %s on %s%s", name, str(torch_dtype).removeprefix("torch."), torch_device, why)
     return attach_adapter(model, adapter) if adapter else model
 
@@ -196,7 +196,7 @@ def _device(name: str) -> torch.device:
     try:
         device = torch.device(name)
         torch.empty(1, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
+    except (RuntimeError, AssertionError) as error:  # torch asserts that it was built with CUDA
         raise ModelError(
             f"device {name!r} is not available: {str(error).splitlines()[0]}",
             hint="--device auto takes what is available",

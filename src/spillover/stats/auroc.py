@@ -30,7 +30,7 @@ def auroc_influence(values: Floats, gold: NDArray[np.int64]) -> tuple[float, Flo
         shares = placements(values[:, i], of_label)
         areas.append(float(shares[of_label].mean()))
         influence += shares / np.where(of_label, counts[i], n - counts[i]) / labels
-    return math.fsum(areas) / labels, n * _centred(influence, gold, counts)
+    return sum(areas) / labels, n * _centred(influence, gold, counts)
 
 
 def placements(column: Floats, of_label: NDArray[np.bool_]) -> Floats:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from spillover.core.types import Evaluation, LabelScores
 from spillover.stats.auroc import auroc_influence
 from spillover.stats.calibration import Length, Method, calibrated, log_odds, normalised, rescaled
-from spillover.stats.intervals import UNVARIED, skewed_mean
+from spillover.stats.intervals import skewed_mean
 
 CHANCE = 0.5
 ECE_BINS = 10
@@ -171,8 +171,7 @@ def auroc_interval(scores: LabelScores, level: float = 0.95) -> tuple[float, flo
     mean = skewed_mean(area + influence)
     if mean is None:
         bound = ((1 - level) / 2) ** (1 / float(counts.min()))
-        perfect, inverted = area > 1 - UNVARIED, area < UNVARIED
-        return area, bound if perfect else area, 1 - bound if inverted else area
+        return area, bound if area >= 1 else area, 1 - bound if area <= 0 else area
     low, high = mean.interval(level)
     return area, max(low, 0.0), min(high, 1.0)
 
@@ -184,7 +183,7 @@ def expected_calibration_error(scores: LabelScores) -> float:
         return math.nan
     confidence = np.exp(normalised(scores.logprobs)).max(axis=1)
     right = hits(scores)
-    bins = np.minimum((confidence * ECE_BINS + TIE).astype(int), ECE_BINS - 1)
+    bins = np.minimum((confidence * ECE_BINS).astype(int), ECE_BINS - 1)
     gaps = np.bincount(bins, weights=right - confidence, minlength=ECE_BINS)
     return float(np.abs(gaps).sum() / len(confidence))
 

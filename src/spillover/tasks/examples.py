@@ -154,13 +154,14 @@ def _rows(path: Path, labels: Collection[str]) -> Iterator[tuple[int, Mapping[st
 def csv_items(path: Path, labels: Collection[str]) -> Iterator[tuple[int, dict[str, str]]]:
     """(line, row) of a CSV file as `read_csv` has them. One warning for cells that may hold rows of the file.
 
-    DataError where a cell surely holds one, with one of `labels`: stray quotes in two rows join all that is between
-    them."""
+    DataError where a line inside a cell has one of `labels` where its row would have it: stray quotes in two rows join
+    all that is between them."""
     n_rows, first_line = 0, 2
     suspicious: list[str] = []
     for line, row in read_csv(path):
         swallowed = swallowed_rows(row)
-        if any(cell.strip(' "') in labels for cells in swallowed for cell in cells):
+        from_the_end = list(row).index("label") - len(row) if "label" in row else 0
+        if from_the_end and any(cells[from_the_end].strip(' "') in labels for cells in swallowed):
             raise DataError(
                 f"{path}:{first_line}: lines {first_line} to {line} are one row: a cell holds whole rows",
                 hint="a quote in one of them is not closed: double the quotes that belong to the text",

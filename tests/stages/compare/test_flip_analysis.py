@@ -146,3 +146,10 @@ def test_without_a_lens_the_items_have_no_layer_of_the_answer(probed_sides):
     analysis = analysed(run, before, after)
     check_columns(analysis.items, ITEM_COLUMNS)
     assert set(analysis.questions["move"]) == {"closer"}
+
+
+def test_movements_that_differ_by_rounding_tie():
+    values = np.array([[0.1 + 0.2, 0.3, 0.6, 0.1 + 0.5]])
+    first, second = np.array([[True, False, True, False]]), np.array([[False, True, False, True]])
+    assert probability_of_superiority(values, first, second) == pytest.approx(0.5)
+    assert item_permutation_test(values, first, second, draws=99, rng=np.random.default_rng(0)) == 1

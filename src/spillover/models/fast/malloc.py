@@ -17,7 +17,7 @@ KEEP, GROW_BY, HEAP_BELOW = (1 << 31) - 1, 1 << 28, 1 << 30
 
 @cache
 def keep_freed_memory() -> bool:
-    """Tell glibc to reuse freed blocks; whether it could be told. Changes no result; for the whole process, once.
+    """Make glibc reuse freed blocks; returns whether it accepts the setting. Changes no result; for the whole process.
     What is kept is bounded by what was in use at the peak."""
     if not sys.platform.startswith("linux"):
         return False

@@ -124,7 +124,7 @@ def lost_numbers(languages: LanguageProfiles) -> Iterator[Fault]:
     pairs, counts = np.unique(np.concatenate(list(numbers.values())), return_counts=True)
     items = (pairs >> np.uint64(32)).astype(np.int64)
     n_others = np.maximum(present.sum(axis=0)[items] - 1, 1)
-    expected = counts >= languages.thresholds.consensus * n_others - 1e-9
+    expected = counts >= languages.thresholds.consensus * n_others
     if languages.reference in numbers:
         expected &= np.isin(pairs, numbers[languages.reference], assume_unique=True)
     for number, code in enumerate(languages.profiles):

@@ -37,7 +37,7 @@ def consensus(labels: Labels, n_labels: int, share: float) -> tuple[Labels, NDAr
     for number, language_labels in enumerate(labels):
         others = votes - (np.arange(n_labels)[:, None] == language_labels)
         top, total = others.max(axis=0), others.sum(axis=0)
-        agreed = (total > 0) & (top >= share * total - 1e-9)
+        agreed = (total > 0) & (top >= share * total)
         agreed_labels[number] = np.where(agreed, others.argmax(axis=0), NO_CONSENSUS)
         unanimous[number] = agreed & (top == total) & (total >= LEAST_UNANIMOUS)
     return agreed_labels, unanimous

@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass, field, fields
 from enum import Enum
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from spillover.core.tables import records
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -222,4 +224,4 @@ def to_plain(comparison: Comparison) -> dict[str, Any]:
         "level": comparison.level,
         "verdict": [asdict(sentence) for sentence in comparison.verdict],
         "guard": asdict(comparison.guard) if comparison.guard else None,
-    } | {name: None if table is None else table.to_dict("records") for name, table in tables.items()}
+    } | {name: None if table is None else records(table) for name, table in tables.items()}

@@ -10,18 +10,19 @@ from typing import Any
 from spillover.core.files import as_data_error
 from spillover.core.languages import language
 from spillover.core.runs import Run
+from spillover.core.tables import records
 from spillover.core.types import Evaluation, Finding
 from spillover.stages.audit.findings import read_findings
 from spillover.stages.compare.comparison_files import FOLDER as COMPARE
 from spillover.stages.compare.language_groups import group_title
 from spillover.stages.compare.result import Comparison, Topic
 from spillover.stages.report.charts import Figure
-from spillover.stages.report.figures.alignment import alignment_figures
-from spillover.stages.report.figures.change import comparison_figures
-from spillover.stages.report.figures.language_identity import language_identity_figures
-from spillover.stages.report.figures.lens import lens_figures
-from spillover.stages.report.figures.pca import pca_figures
-from spillover.stages.report.figures.training import read_steps, stop_reason, training_figures
+from spillover.stages.report.figures.alignment_figures import alignment_figures
+from spillover.stages.report.figures.change_figures import comparison_figures
+from spillover.stages.report.figures.identity_figures import language_identity_figures
+from spillover.stages.report.figures.lens_figures import lens_figures
+from spillover.stages.report.figures.pca_figures import pca_figures
+from spillover.stages.report.figures.training_figures import read_steps, stop_reason, training_figures
 from spillover.stages.report.flips import flipped_items
 from spillover.stages.report.multi_run import runs_table, transfer_figures
 from spillover.stages.report.page import figure_block
@@ -61,7 +62,7 @@ def page_content(runs: Sequence[Run]) -> dict[str, Any]:
         "training": _training(run),
         "inside": [figure_block(figure) for figure in probe_figures(run)],
         "last_layer": _last_layer(run),
-        "questions": _records(read_compare_table(run, "questions", QUESTION_COLUMNS)),
+        "questions": _questions(run),
         "wording": wording,
         "runs": runs_table(runs) if several else [],
         "transfer": [figure_block(figure) for figure in transfer_figures(runs)] if several else [],
@@ -139,8 +140,8 @@ def _task_part(
         "warnings": warnings(comparison, after, findings, wording.get(task, ())),
         "figures": dict.fromkeys(("components", "placebo", "seeds"))
         | {subject: figure_block(figure, with_svg=subject == "change") for subject, figure in figures.items()},
-        "languages": _records(languages),
-        "groups": [row | {"group": group_title(row["group"], row["kind"])} for row in _records(comparison.groups)],
+        "languages": records(languages),
+        "groups": [row | {"group": group_title(row["group"], row["kind"])} for row in records(comparison.groups)],
         "csv": base64.b64encode(languages.to_csv(index=False).encode()).decode(),
         "flips": _flips(sides, list(languages["language"])) if sides else None,
     }
@@ -160,11 +161,13 @@ def _training(run: Run) -> dict[str, Any] | None:
     return {"figures": figures, "stop_reason": stop_reason(read_steps(path)), "best": facts.get("best")}
 
 
+def _questions(run: Run) -> list[dict[str, Any]]:
+    """Do flipped predictions and changed states go together: a row per question."""
+    table = read_compare_table(run, "questions", QUESTION_COLUMNS)
+    return [] if table is None else records(table)
+
+
 def _last_layer(run: Run) -> list[dict[str, Any]]:
     """The lens of the last layer: a row per model, language and target set."""
     lens = read_probe_tables(run, "lens", LENS_COLUMNS)
-    return [] if lens is None else _records(lens[lens["layer"] == lens["layer"].max()])
-
-
-def _records(table: Any) -> list[dict[str, Any]]:
-    return [] if table is None else list(table.to_dict("records"))
+    return [] if lens is None else records(lens[lens["layer"] == lens["layer"].max()])

@@ -15,6 +15,7 @@ from spillover.core.files import atomic
 from spillover.core.languages import language
 from spillover.core.model_names import Weights, base_name, public_name
 from spillover.core.runs import Run, existing_run
+from spillover.core.tables import records
 from spillover.models.registry import on_hub
 from spillover.stages.compare.result import Comparison
 from spillover.stages.compare.stage import training_languages
@@ -118,11 +119,11 @@ def _loss(value: float | None) -> str:
 
 def _results(comparison: Comparison) -> Iterator[EvalResult]:
     """The results of one task after tuning: the means over groups, and each language's accuracy."""
-    for row in comparison.groups.to_dict("records"):
+    for row in records(comparison.groups):
         if row["group"] in GROUPS and row["metric"] in METRICS and not math.isnan(row["after"]):
             title = f"{METRICS[row['metric']]}, mean over {GROUPS[row['group']]} ({row['languages']})"
             yield _result(comparison.task, row["group"], row["metric"], title, row["after"])
-    for row in comparison.languages.to_dict("records"):
+    for row in records(comparison.languages):
         if not math.isnan(row["accuracy_after"]):
             title = f"accuracy in {language(row['language']).name}"
             yield _result(comparison.task, row["language"], "accuracy", title, row["accuracy_after"])

@@ -13,7 +13,7 @@ from spillover.stages.compare.comparison_files import FOLDER as COMPARE
 from spillover.stages.compare.result import Comparison, Topic
 from spillover.stages.compare.stage import training_languages
 from spillover.stages.report.charts import Figure
-from spillover.stages.report.figures.change import transfer_figure
+from spillover.stages.report.figures.change_figures import transfer_figure
 from spillover.stages.report.run_tables import run_comparisons
 
 MAX_NAMES = 5

@@ -5,8 +5,9 @@ The names are resolved when they are first used: what only reads a finished trai
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from spillover.core.lazy import lazy_names
 
 if TYPE_CHECKING:
     from spillover.stages.train.in_training import in_training_evaluation
@@ -15,10 +16,11 @@ if TYPE_CHECKING:
 
 __all__ = ["in_training_evaluation", "merge", "train"]
 
-_MODULES = {"in_training_evaluation": "in_training", "merge": "merging", "train": "stage"}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+__getattr__ = lazy_names(
+    __name__,
+    {
+        "in_training_evaluation": f"{__name__}.in_training",
+        "merge": f"{__name__}.merging",
+        "train": f"{__name__}.stage",
+    },
+)

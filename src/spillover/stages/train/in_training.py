@@ -320,6 +320,7 @@ class EvalCallback(transformers.TrainerCallback):  # type: ignore[misc]  # trans
         self.track: Callable[[dict[str, float]], None] = lambda _: None
 
     def on_train_begin(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> None:
+        """Evaluate the base; AlreadyStopped when the training that resumes was stopped before."""
         if args.fsdp or args.deepspeed:
             raise ConfigError("train.eval_every needs the whole model on every device", hint="leave it out here")
         if state.global_step and best_step(state.log_history, self.config) == state.global_step:
@@ -331,6 +332,7 @@ class EvalCallback(transformers.TrainerCallback):  # type: ignore[misc]  # trans
             self._record(state, self.base_snapshot)
 
     def on_step_end(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> None:
+        """Every `eval_every` steps and at the end: evaluate, save, and stop when the guard says so."""
         if not self._due(state):
             return
         with as_for_scoring(model, self.base):
@@ -344,6 +346,7 @@ class EvalCallback(transformers.TrainerCallback):  # type: ignore[misc]  # trans
             control.should_training_stop = True
 
     def on_save(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> None:
+        """Keep the adapter of a checkpoint that is the best so far."""
         if best_step(state.log_history, self.config) == state.global_step:
             self.keep_adapter(state, model)
 

@@ -8,7 +8,7 @@ import pytest
 
 from spillover.core.runs import Run
 from spillover.stages.report.charts import svg
-from spillover.stages.report.figures.language_identity import language_identity_figures
+from spillover.stages.report.figures.identity_figures import language_identity_figures
 
 
 @pytest.fixture

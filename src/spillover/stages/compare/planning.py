@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spillover.core.config import CompareConfig
 from spillover.core.errors import ConfigError, DataError
-from spillover.core.files import read_text
+from spillover.core.files import read_csv
 from spillover.core.runs import Run
 from spillover.core.tables import Column, check_columns
 from spillover.stages.compare.stage import compare, read_evaluations
@@ -115,13 +114,12 @@ def plan_like(
 def read_published(path: Path, items: int, *, level: float = 0.95) -> pd.DataFrame:
     """A published table of accuracies read as counts, with `PUBLISHED_COLUMNS`.
 
-    The file is a CSV with a row per language and shares between 0 and 1. DataError names the line that is not.
+    The file is a CSV with a row per language and shares between 0 and 1. DataError names the line and the value that
+    are not.
     """
     import pandas as pd
 
-    rows = [_published_row(path, line, row) for line, row in enumerate(csv.DictReader(io.StringIO(read_text(path))), 2)]
-    if not rows:
-        raise DataError(f"{path}: no rows", hint="language,before,after on the first line, then a row per language")
+    rows = [_published_row(path, line, row) for line, row in read_csv(path)]
     table = pd.DataFrame(rows, columns=["language", "before", "after"])
     changes = table["after"] - table["before"]
     bounds, corrected = (
@@ -133,18 +131,22 @@ def read_published(path: Path, items: int, *, level: float = 0.95) -> pd.DataFra
     return check_columns(table, PUBLISHED_COLUMNS)
 
 
-def _published_row(path: Path, line: int, row: dict[str, str]) -> tuple[str, float, float]:
+def _published_row(path: Path, line: int, row: Mapping[str, str]) -> tuple[str, float, float]:
+    lacking = [name for name in ("language", "before", "after") if not row.get(name)]
+    if lacking:
+        raise DataError(f"{path}:{line}: no {' and no '.join(lacking)}", hint="language,before,after on the first line")
+    return row["language"], _share(path, line, row["before"]), _share(path, line, row["after"])
+
+
+def _share(path: Path, line: int, text: str) -> float:
     try:
-        before, after = float(row["before"]), float(row["after"])
-        valid = 0 <= before <= 1 and 0 <= after <= 1
-    except (KeyError, TypeError, ValueError):
-        valid = False
-    if not valid or not row.get("language"):
-        raise DataError(
-            f"{path}:{line}: expected language, before and after, shares between 0 and 1",
-            hint="as in zh,0.924,0.948",
-        )
-    return row["language"], before, after
+        share = float(text)
+    except ValueError:
+        share = math.nan
+    if not 0 <= share <= 1:
+        hint = "a decimal point, as in 0.92" if "," in text else "0.92 for 92 %"
+        raise DataError(f"{path}:{line}: {text!r} is not a share between 0 and 1", hint=f"write {hint}")
+    return share
 
 
 def discordance_of(accuracies: str) -> float:

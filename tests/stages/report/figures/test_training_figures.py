@@ -10,7 +10,7 @@ from spillover.core.errors import DataError
 from spillover.core.runs import open_run
 from spillover.stages.report import report
 from spillover.stages.report.charts import svg
-from spillover.stages.report.figures.training import evaluation_table, limit_of, training_figures
+from spillover.stages.report.figures.training_figures import evaluation_table, limit_of, training_figures
 
 
 def snapshot(step, english, unseen, stop=None, mexa=(0.2, 0.4)):

@@ -10,7 +10,7 @@ import pytest
 
 from spillover.stages.compare.comparison_files import read_comparisons
 from spillover.stages.report.charts import FADED, svg
-from spillover.stages.report.figures.change import (
+from spillover.stages.report.figures.change_figures import (
     change_figure,
     comparison_figures,
     components_figure,

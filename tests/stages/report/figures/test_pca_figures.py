@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from spillover.stages.report.charts import svg
-from spillover.stages.report.figures.pca import pca_figures
+from spillover.stages.report.figures.pca_figures import pca_figures
 
 
 def test_of_many_pairs_of_languages_those_with_the_reference_language_are_on_the_page(probed_run):

@@ -8,7 +8,7 @@ import pytest
 
 from spillover.core.runs import open_run
 from spillover.stages.report.charts import FADED, svg, with_names
-from spillover.stages.report.figures.alignment import alignment_figures, alignment_heatmap
+from spillover.stages.report.figures.alignment_figures import alignment_figures, alignment_heatmap
 
 CODES = ("de", "hi")
 

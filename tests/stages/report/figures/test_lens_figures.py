@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from spillover.core.runs import open_run
 from spillover.stages.report.charts import FADED, svg, with_names
-from spillover.stages.report.figures.lens import REFERENCE, change_chart, lens_changes, lens_figures, lens_grid
+from spillover.stages.report.figures.lens_figures import REFERENCE, change_chart, lens_changes, lens_figures, lens_grid
 from tests.stages.report.builders import lens, lens_layers
 
 

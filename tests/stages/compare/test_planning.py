@@ -11,7 +11,7 @@ from spillover.cli import main
 from spillover.core.errors import ConfigError, DataError
 from spillover.core.runs import open_run
 from spillover.core.tables import check_columns
-from spillover.stages.compare.power import PUBLISHED_COLUMNS, discordance_of, plan, plan_like, read_published
+from spillover.stages.compare.planning import PUBLISHED_COLUMNS, discordance_of, plan, plan_like, read_published
 from spillover.stats.power import independent_discordance
 from tests.builders import evaluation, write_evaluation
 
@@ -32,9 +32,24 @@ def test_a_published_table_is_read_as_counts_from_the_command_line(tmp_path, cap
     counts = [int(n) for n in re.findall(r"(\d+) (?:of 20|one corrected)", capsys.readouterr().out)]
     assert 4 <= counts[0] <= 7
     assert counts[1] <= counts[0]
-    path.write_text("language,before,after\nzh,92.4,94.8\n")
-    with pytest.raises(DataError, match=r"published\.csv:2: expected language, before and after"):
+
+
+@pytest.mark.parametrize(
+    ("text", "message", "hint"),
+    [
+        ("language,before,after\nzh,92.4,94.8\n", r"published\.csv:2: '92\.4' is not a share", "0.92 for 92 %"),
+        ('language,before,after\nzh,"0,92","0,94"\n', r"published\.csv:2: '0,92' is not a share", "a decimal point"),
+        ("language;before;after\nzh;0,92;0,94\n", r"published\.csv:2: '0,92' is not a share", "a decimal point"),
+        ("language,after\nzh,0.9\n", r"published\.csv:2: no before", "on the first line"),
+        ("language,before,after\n", "the file is empty", ""),
+    ],
+)
+def test_what_is_no_share_in_a_published_table_is_named_with_its_cure(tmp_path, text, message, hint):
+    path = tmp_path / "published.csv"
+    path.write_text(text)
+    with pytest.raises(DataError, match=message) as caught:
         read_published(path, 500)
+    assert hint in caught.value.hint
 
 
 def test_a_plan_as_text():
