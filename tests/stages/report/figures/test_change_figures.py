@@ -31,7 +31,7 @@ def test_the_tables_decide_which_figures_there_are(comparison):
 
 def test_the_reference_language_is_named_from_data(comparison, monkeypatch):
     assert set(change_figure(comparison, 0.5).table["Kind"]) == {"English", "trained on", "unseen"}
-    for module in ("charts", "figures.change"):
+    for module in ("charts", "figures.change_figures"):
         monkeypatch.setattr(f"spillover.stages.report.{module}.reference_language", lambda: "th")
     figure = change_figure(comparison, 0.5)
     assert set(figure.table["Kind"]) == {"Thai", "trained on", "unseen"}
