@@ -6,9 +6,9 @@ llama-factory  a folder with dataset_info.json, the pairs in alpaca columns and 
                and a YAML that trains them there with the same adapter
 
 Every row also carries the pair's id and languages, which those trainers ignore; where a row has none, the
-languages are read from the instruction. LLaMA-Factory's template `empty` writes prompt and completion as they are, with
-the loss on the completion and nothing behind it; `end` puts the model's end-of-text token there, as
-`train.end_of_text` does here. TRL adds its own.
+languages are read from the instruction. `exchange_rows` says what is read of a row and what is refused. LLaMA-Factory's
+template `empty` writes prompt and completion as they are, with the loss on the completion and nothing behind it; `end`
+puts the model's end-of-text token there, as `train.end_of_text` does here. TRL adds its own.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from spillover.core.files import atomic, read_json, read_json_array, read_jsonl,
 from spillover.core.languages import known_languages, language
 from spillover.core.types import TrainingPair
 from spillover.models.registry import on_hub
+from spillover.stages.build.exchange_rows import entry_names, prompt_and_completion
 
 INSTRUCTION = re.compile(r"Translate the input from (?P<source>.+) to (?P<target>.+):\s*$")
 INFO = "dataset_info.json"
 ALPACA, SHAREGPT = "pairs", "pairs_sharegpt"
 FORMATS = ("trl", "llama-factory")
-SHAPES = "{prompt, completion}, {instruction, output}, {conversations}, or {input, answer}"
 
 
 def check_format(name: str | None, end: str = "") -> None:
@@ -133,12 +133,13 @@ def exchange_files(path: Path) -> list[Path]:
 def read_exchange(path: Path) -> list[TrainingPair]:
     """Pairs from a file of any of the formats, or a folder with dataset_info.json, whose first entry counts.
 
-    DataError with file:line for a row that is not a pair, or whose languages are unknown."""
+    DataError with file:line for a row that is not a pair, that has more than a pair holds (earlier turns, tools), or
+    whose languages are unknown."""
     info = path / INFO if path.is_dir() else path
-    columns: Mapping[str, Any] = {}
+    columns: Mapping[str, str] | None = None
     if info.name == INFO:
         entry = _first_entry(info)
-        columns = dict(entry.get("columns") or {}) | dict(entry.get("tags") or {})
+        columns = entry_names(str(info), entry)
         path = info.parent / str(entry["file_name"])
     exchange_files(path)
     names = {language(code).name: code for code in known_languages()}
@@ -153,47 +154,37 @@ def _rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
 
 
 def _pair(
-    path: Path, line: int, number: int, row: Mapping[str, Any], columns: Mapping[str, Any], names: Mapping[str, str]
+    path: Path,
+    line: int,
+    number: int,
+    row: Mapping[str, Any],
+    columns: Mapping[str, str] | None,
+    names: Mapping[str, str],
 ) -> TrainingPair:
-    prompt, completion = _texts(row, columns)
-    if not isinstance(prompt, str) or not isinstance(completion, str) or not prompt or not completion.strip():
-        raise DataError(f"{path}:{line}: not a pair", hint=f"expected {SHAPES}, both sides with text")
+    prompt, completion = prompt_and_completion(f"{path}:{line}", row, columns)
     end = str(row.get("end") or "")
     completion = completion.removesuffix(end) if end else completion
-    match = INSTRUCTION.search(prompt)
-    source, target = row.get("source"), row.get("target")
-    if not (isinstance(source, str) and isinstance(target, str)):
-        if not match:
-            raise DataError(
-                f"{path}:{line}: not a pair: its languages are unknown",
-                hint='columns source and target, or "Translate the input from X to Y:" at the prompt\'s end',
-            )
-        unknown = [name for name in match.groups() if name not in names]
-        if unknown:
-            raise DataError(f"{path}:{line}: language {unknown[0]!r} is not known", hint=", ".join(names))
-        source, target = names[match["source"]], names[match["target"]]
-    pair_id = str(row.get("id") or f"{path.stem}-{number:05}:{source}-{target}")
+    source, target = _languages(f"{path}:{line}", row, prompt, names)
+    # 0 is an id, too.
+    pair_id = f"{path.stem}-{number:05}:{source}-{target}" if row.get("id") in (None, "") else str(row["id"])
     return TrainingPair(pair_id, language(source).code, language(target).code, prompt, completion)
 
 
-def _texts(row: Mapping[str, Any], columns: Mapping[str, Any]) -> tuple[Any, Any]:
-    """(prompt, completion) of a row in any format; (None, None) when it has none."""
-    if {"prompt", "completion"} <= set(row):
-        return row["prompt"], row["completion"]
-    messages = row.get(columns.get("messages", "conversations"))
-    if isinstance(messages, list):
-        role, content = columns.get("role_tag", "from"), columns.get("content_tag", "value")
-        tags = columns.get("user_tag", "human"), columns.get("assistant_tag", "gpt")
-        if len(messages) == 2 and tuple(turn.get(role) for turn in messages) == tags:
-            return messages[0].get(content), messages[1].get(content)
-        return None, None
-    instruction = columns.get("prompt", "instruction")
-    if instruction in row:
-        # LLaMA-Factory joins instruction and input with a line break.
-        parts = [part for part in (row[instruction], row.get(columns.get("query", "input"))) if part]
-        joined = "\n".join(parts) if all(isinstance(part, str) for part in parts) else None
-        return joined, row.get(columns.get("response", "output"))
-    return row.get("input"), row.get("answer")
+def _languages(place: str, row: Mapping[str, Any], prompt: str, names: Mapping[str, str]) -> tuple[str, str]:
+    """Codes of the source and the target: in columns of their own, else as the instruction names them."""
+    source, target = row.get("source"), row.get("target")
+    if isinstance(source, str) and isinstance(target, str):
+        return source, target
+    match = INSTRUCTION.search(prompt)
+    if not match:
+        raise DataError(
+            f"{place}: not a pair: its languages are unknown",
+            hint='columns source and target, or "Translate the input from X to Y:" at the prompt\'s end',
+        )
+    unknown = [word for word in match.groups() if word not in names]
+    if unknown:
+        raise DataError(f"{place}: language {unknown[0]!r} is not known", hint=", ".join(names))
+    return names[match["source"]], names[match["target"]]
 
 
 def _first_entry(info: Path) -> Mapping[str, Any]:
