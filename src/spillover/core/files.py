@@ -68,9 +68,15 @@ def read_text(path: Path) -> str:
         raise DataError(f"{path}: no such file") from None
     except UnicodeDecodeError as error:
         line = path.read_bytes()[: error.start].count(b"\n") + 1
-        raise DataError(f"{path}:{line}: not UTF-8 text", hint="save the file as UTF-8") from None
+        raise _not_utf8(path, line, error) from None
     except OSError as error:
         raise DataError(f"{path}: {error.strerror}") from None
+
+
+def _not_utf8(path: Path, line: int, error: UnicodeDecodeError) -> DataError:
+    """The byte tells what the file is: 0xE4 for "ä" is Latin-1, 0xFF at the start is UTF-16."""
+    byte = error.object[error.start]
+    return DataError(f"{path}:{line}: not UTF-8 text (byte 0x{byte:02X})", hint="save the file as UTF-8")
 
 
 def read_json(path: Path) -> Any:
@@ -115,8 +121,8 @@ def read_jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     for number, raw in _lines(path):
         try:
             line = raw.decode("utf-8-sig" if number == 1 else "utf-8")
-        except UnicodeDecodeError:
-            raise DataError(f"{path}:{number}: not UTF-8 text", hint="save the file as UTF-8") from None
+        except UnicodeDecodeError as error:
+            raise _not_utf8(path, number, error) from None
         if not line.strip():
             continue
         empty = False

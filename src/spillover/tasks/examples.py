@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import sys
-import unicodedata
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cache
@@ -30,6 +29,7 @@ from spillover.core.files import (
 )
 from spillover.core.languages import code_of, in_order, language
 from spillover.core.types import Example, Task
+from spillover.tasks.labels import composed_label
 
 SUFFIXES = (".jsonl", ".json", ".csv", ".tsv")
 DEMO = "demo"
@@ -116,7 +116,7 @@ def read_rows(path: Path, task: Task, language: str) -> list[Example]:
 
 
 def _examples(path: Path, task: Task, language: str) -> Iterator[tuple[int, Example]]:
-    for line, row in _rows(path, task.labels):
+    for line, row in file_rows(path, task.labels):
         example_id = _item_id(path, line, row)
         absent = [key for key in task.fields if not isinstance(row.get(key), str)]
         if absent:
@@ -125,7 +125,7 @@ def _examples(path: Path, task: Task, language: str) -> Iterator[tuple[int, Exam
             )
         label = row.get("label")
         fields = {key: str(row[key]) for key in task.fields}
-        gold = None if label in (None, "") else sys.intern(unicodedata.normalize("NFC", str(label)))
+        gold = None if label in (None, "") else sys.intern(composed_label(str(label), path))
         yield line, Example(example_id, language, fields, gold)
 
 
@@ -142,16 +142,23 @@ def _item_id(path: Path, line: int, row: Mapping[str, object]) -> str:
     return str(value)
 
 
-def _rows(path: Path, labels: Collection[str]) -> Iterator[tuple[int, Mapping[str, object]]]:
-    if path.suffix.lower() in (".csv", ".tsv"):
-        yield from csv_items(path, labels)
-    elif path.suffix.lower() == ".json" and read_text(path).lstrip().startswith("["):
+def file_rows(
+    path: Path, labels: Collection[str], *, label_column: str = "label", suffix: str = ""
+) -> Iterator[tuple[int, Mapping[str, object]]]:
+    """(line, row) of a file in one of `SUFFIXES`, as its values stand there: in CSV all are text, and none is missing.
+    suffix: in place of the file's own. DataError with file:line for what cannot be read, as in `csv_items`."""
+    suffix = suffix or path.suffix.lower()
+    if suffix in (".csv", ".tsv"):
+        yield from csv_items(path, labels, label_column=label_column)
+    elif suffix == ".json" and read_text(path).lstrip().startswith("["):
         yield from read_json_array(path)
     else:
         yield from read_jsonl(path)
 
 
-def csv_items(path: Path, labels: Collection[str]) -> Iterator[tuple[int, dict[str, str]]]:
+def csv_items(
+    path: Path, labels: Collection[str], *, label_column: str = "label"
+) -> Iterator[tuple[int, dict[str, str]]]:
     """(line, row) of a CSV file as `read_csv` has them. One warning for cells that may hold rows of the file.
 
     DataError where a line inside a cell has one of `labels` where its row would have it: stray quotes in two rows join
@@ -160,7 +167,7 @@ def csv_items(path: Path, labels: Collection[str]) -> Iterator[tuple[int, dict[s
     suspicious: list[str] = []
     for line, row in read_csv(path):
         swallowed = swallowed_rows(row)
-        from_the_end = list(row).index("label") - len(row) if "label" in row else 0
+        from_the_end = list(row).index(label_column) - len(row) if label_column in row else 0
         if from_the_end and any(cells[from_the_end].strip(' "') in labels for cells in swallowed):
             raise DataError(
                 f"{path}:{first_line}: lines {first_line} to {line} are one row: a cell holds whole rows",

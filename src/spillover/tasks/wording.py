@@ -11,18 +11,26 @@ import re
 from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError, ValidationInfo
 
 from spillover.core.errors import ConfigError, DataError
 from spillover.core.files import hash_files, read_yaml, resources
 from spillover.core.languages import in_order
 from spillover.core.languages import language as language_of
 from spillover.core.types import Provenance, Task, Wording
+from spillover.tasks.labels import composed_label
 
 TASK_FILE = "task.yaml"
 PLACEHOLDER = re.compile(r"\{(\w+)\}")
+
+
+def _composed(label: str, info: ValidationInfo) -> str:
+    return composed_label(label, info.context)
+
+
+LabelId = Annotated[str, AfterValidator(_composed)]
 
 
 class TaskFile(BaseModel):
@@ -33,10 +41,10 @@ class TaskFile(BaseModel):
     version: int
     description: str = ""
     fields: list[str]
-    labels: list[str]
+    labels: list[LabelId]
     template: str
-    label_sets: dict[str, dict[str, str] | str] = {}
-    shots: dict[str, str] = {}
+    label_sets: dict[str, dict[LabelId, str] | str] = {}
+    shots: dict[str, LabelId] = {}
 
 
 class WordingFile(BaseModel):
@@ -46,8 +54,8 @@ class WordingFile(BaseModel):
     language: str
     provenance: Provenance
     words: dict[str, str]
-    labels: dict[str, str]
-    romanised: dict[str, str] = {}
+    labels: dict[LabelId, str]
+    romanised: dict[LabelId, str] = {}
     shots: dict[str, dict[str, str]] = {}
 
 
@@ -103,7 +111,7 @@ def _task(task_file: TaskFile, files: Mapping[str, WordingFile], fingerprint: st
 
 def _parse(kind: type[Any], path: Path) -> Any:
     try:
-        return kind.model_validate(read_yaml(path))
+        return kind.model_validate(read_yaml(path), context=path)
     except ValidationError as error:
         rows = [f"{path}: {'.'.join(map(str, row['loc']))}: {row['msg']}" for row in error.errors()]
         raise DataError("\n".join(rows), hint="CONTRIBUTING.md shows a task's folder") from None

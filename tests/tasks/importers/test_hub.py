@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
+import sys
+import unicodedata
 from dataclasses import replace
+from types import SimpleNamespace
 
+import pandas as pd
 import pytest
 
 datasets = pytest.importorskip("datasets")
@@ -217,7 +222,7 @@ def test_without_a_network_it_says_so(tmp_path, monkeypatch):
     def refuse(*_, **__):
         raise ConnectionError("no route to the hub")
 
-    monkeypatch.setattr(datasets, "load_dataset", refuse)
+    monkeypatch.setattr(datasets, "load_dataset_builder", refuse)
     with pytest.raises(DataError, match="facebook/xnli: no route"):
         import_dataset(read_source("xnli"), tmp_path / "out", languages="en")
 
@@ -229,11 +234,17 @@ def test_what_is_asked_of_the_hub_is_pinned(tmp_path, monkeypatch):
         asked.append((arguments, options))
         return [SCHEMAS["xnli"][0]]
 
+    def builder(*arguments, **options):
+        assert (arguments, options) == (("facebook/xnli", "sw"), {"revision": asked_revision})
+        return SimpleNamespace(config=None, info=SimpleNamespace(features=None))
+
+    asked_revision = "b8dd5d7af51114dbda02c0e3f6133f332186418e"
+    monkeypatch.setattr(datasets, "load_dataset_builder", builder)
     monkeypatch.setattr(datasets, "load_dataset", load)
     import_dataset(read_source("xnli"), tmp_path / "out", languages="sw")
     assert asked[0] == (
         ("facebook/xnli", "sw"),
-        {"split": "test", "revision": "b8dd5d7af51114dbda02c0e3f6133f332186418e"},
+        {"split": "test", "revision": asked_revision},
     )
 
 
@@ -243,3 +254,143 @@ def test_a_folder_of_something_else_is_not_overwritten(tmp_path):
     source = Source(name="x", task="t", splits={}, fields={}, label="l", labels={}, files={"en": {}})
     with pytest.raises(RunError, match="not made by this import"):
         import_dataset(source, tmp_path / "out")
+
+
+def own(path, *, label="kind", labels=None, ids=("key",), text="text"):
+    """A row for one local file, or a folder as the hub has it."""
+    labels = {1: "positive", 0: "negative"} if labels is None else labels
+    where = (
+        {"hub": str(path), "configs": {"en": "default"}} if path.is_dir() else {"files": {"en": {"test": str(path)}}}
+    )
+    return Source(
+        name="own", task="sentiment", splits={"test": "test"}, fields={"review": text}, label=label, labels=labels,
+        id=list(ids), **where,
+    )  # fmt: skip
+
+
+def written(path, tmp_path, **options):
+    """The imported rows of a file or a folder."""
+    import_dataset(own(path, **options), tmp_path / "out")
+    lines = (tmp_path / "out" / "sentiment" / "test" / "en.jsonl").read_text(encoding="utf-8").splitlines()
+    return [json.loads(line) for line in lines]
+
+
+EXACT = [("01", "NA", "1"), ("1", "null", "0"), ("9007199254740993", "None", "1"), ("99999999999999999999", "nan", "0")]
+
+
+@pytest.mark.parametrize("form", ["csv", "tsv", "json", "jsonl", "parquet", "hub-csv", "hub-tsv"])
+def test_texts_and_numbers_stay_what_the_file_has(form, tmp_path):
+    """pandas would read NA as missing, 01 as 1, and 20 digits as a rounded number."""
+    rows = [{"key": key, "text": text, "kind": kind} for key, text, kind in EXACT]
+    name = form.removeprefix("hub-")
+    path = tmp_path / "repository" / f"test.{name}"
+    path.parent.mkdir()
+    if name == "parquet":
+        datasets.Dataset.from_list(rows).to_parquet(str(path))
+    elif name.startswith("json"):
+        path.write_text("\n".join(map(json.dumps, rows)))
+    else:
+        separator = "\t" if name == "tsv" else ","
+        path.write_text("\n".join(separator.join(row) for row in [("key", "text", "kind"), *EXACT]) + "\n")
+    imported = written(path.parent if form.startswith("hub") else path, tmp_path)
+    assert [row["id"] for row in imported] == [f"own-test-{key}" for key, _, _ in EXACT]
+    assert [row["review"] for row in imported] == ["NA", "null", "None", "nan"]
+    assert [row["label"] for row in imported] == ["positive", "negative"] * 2
+
+
+def test_whole_numbers_of_a_column_with_gaps_are_whole_numbers(tmp_path):
+    """pandas stores a column of whole numbers as floating point where one is missing."""
+    path = tmp_path / "t.parquet"
+    pd.DataFrame({"key": [7, None], "text": ["a", "b"], "kind": [1, None]}).iloc[:1].astype(
+        {"key": float, "kind": float}
+    ).to_parquet(path)
+    assert written(path, tmp_path) == [{"id": "own-test-7", "review": "a", "label": "positive"}]
+    gaps = tmp_path / "gaps.parquet"
+    pd.DataFrame({"key": [7, 8], "text": ["a", "b"], "kind": [1, None]}).to_parquet(gaps)
+    with pytest.raises(DataError, match=r"gaps\.parquet: row 2: no 'kind'"):
+        written(gaps, tmp_path)
+    pd.DataFrame({"key": [2.0**60], "text": ["a"], "kind": [1]}).to_parquet(gaps)
+    with pytest.raises(DataError, match=r"row 1: key 1\.15\S+ is rounded"):
+        written(gaps, tmp_path)
+
+
+def test_large_whole_numbers_with_gaps_stay_exact(tmp_path):
+    path = tmp_path / "t.parquet"
+    table = pd.DataFrame({"key": pd.array([9007199254740993, None], dtype="Int64"), "text": "a", "kind": 1})
+    table.to_parquet(path)
+    with pytest.raises(DataError, match="row 2: no 'key'"):
+        written(path, tmp_path)
+    table.iloc[:1].to_parquet(path)
+    assert written(path, tmp_path)[0]["id"] == "own-test-9007199254740993"
+
+
+@pytest.mark.parametrize("cells", ["True,False", "true,false", "TRUE,FALSE"])
+def test_true_and_false_are_labels_however_they_are_written(cells, tmp_path):
+    first, second = cells.split(",")
+    (tmp_path / "t.csv").write_text(f"key,text,kind\n1,a,{first}\n2,b,{second}\n")
+    labels = {True: "positive", False: "negative"}
+    assert [row["label"] for row in written(tmp_path / "t.csv", tmp_path, labels=labels)] == ["positive", "negative"]
+    (tmp_path / "t.json").write_text('{"key": 1, "text": "a", "kind": true}')
+    assert [row["label"] for row in written(tmp_path / "t.json", tmp_path, labels=labels)] == ["positive"]
+    with pytest.raises(DataError, match="kind 'True' is not one of 1, 0"):
+        written(tmp_path / "t.json", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b'key,text,kind\n1,"It is 6"" wide,1\n2,broke,0\n3,A 10"" cable,1\n4,"Fine",0\n', r"t\.csv:2: broken CSV"),
+        (b'key,text,kind\n1,"20 inch,1\n2,Broke,0\n3,sharp",1\n', r"t\.csv:2: lines 2 to 4 are one row"),
+        (b"key,text,kind\n1,caf\xe9,1\n", r"t\.csv:2: not UTF-8 text \(byte 0xE9\)"),
+        (b"key,text,kind\n1,a, b,1\n", r"t\.csv:2: not as many cells"),
+        (b"key,text,kind\n1,a,1.0\n", r"t\.csv:2: kind '1\.0' is not one of 1, 0"),
+        (b"key,text,kind\n1,a,\n", r"t\.csv:2: kind '' is not one of 1, 0"),
+        (b"key,text,kind\n,a,1\n", r"t\.csv:2: 'key' is empty"),
+        (b"key,words,kind\n1,a,1\n", r"t\.csv:2: no 'text'"),
+    ],
+)
+@pytest.mark.parametrize("form", ["local", "hub"])
+def test_a_csv_file_loses_no_row_without_a_word(content, message, form, tmp_path):
+    path = tmp_path / "repository" / "test.csv"
+    path.parent.mkdir()
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=message.replace("t\\.csv", "test\\.csv")) as caught:
+        written(path.parent if form == "hub" else path, tmp_path)
+    assert caught.value.hint
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_csv_file_of_excel_is_read(tmp_path):
+    (tmp_path / "t.csv").write_bytes("\ufeffkey;text;kind\r\n1;Café;1\r\n".encode())
+    assert written(tmp_path / "t.csv", tmp_path) == [{"id": "own-test-1", "review": "Café", "label": "positive"}]
+
+
+def test_what_is_no_text_is_not_written_as_one(tmp_path):
+    (tmp_path / "t.json").write_text('{"key": 1, "text": ["a", "b"], "kind": 1}')
+    with pytest.raises(DataError, match=r"t\.json:1: 'text' is list, not text"):
+        written(tmp_path / "t.json", tmp_path)
+    (tmp_path / "t.parquet").write_bytes(b"PAR1")
+    with pytest.raises(DataError, match=r"t\.parquet: not a readable table"):
+        written(tmp_path / "t.parquet", tmp_path)
+    with pytest.raises(DataError, match=r"absent\.parquet: not a readable table"):
+        written(tmp_path / "absent.parquet", tmp_path)
+    (tmp_path / "t.xlsx").write_bytes(b"")
+    with pytest.raises(ConfigError, match=r"t\.xlsx: not one of \.parquet, \.jsonl"):
+        written(tmp_path / "t.xlsx", tmp_path)
+
+
+def test_a_label_in_another_unicode_form_is_matched_and_the_log_says_so_once(tmp_path, caplog):
+    decomposed = unicodedata.normalize("NFD", "négatif")
+    (tmp_path / "t.csv").write_text(f"key,text,kind\n1,a,{decomposed}\n2,b,{decomposed}\n", encoding="utf-8")
+    with caplog.at_level(logging.WARNING):
+        rows = written(tmp_path / "t.csv", tmp_path, labels={"négatif": "negative"})
+    assert [row["label"] for row in rows] == ["negative"] * 2
+    assert [record.message for record in caplog.records] == [
+        f"{tmp_path / 't.csv'}: label 'négatif' is in another Unicode form than NFC: it is matched all the same"
+    ]
+
+
+def test_local_files_need_no_datasets(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "datasets", None)
+    (tmp_path / "t.csv").write_text("key,text,kind\n1,a,1\n")
+    assert len(written(tmp_path / "t.csv", tmp_path)) == 1

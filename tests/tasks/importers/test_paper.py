@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 
 import pytest
 
@@ -142,3 +143,19 @@ def test_the_command_says_what_it_repaired(checkout, tmp_path, capsys):
     output = capsys.readouterr().out
     assert "exchanged in the gold: 4 rows, repaired" in output
     assert str(tmp_path / "paper") in output
+
+
+def test_an_answer_in_another_unicode_form_is_matched(checkout, tmp_path):
+    task, code = next(
+        (task, code)
+        for task, source in SOURCES.items()
+        for code, words in source["labels"].items()
+        if any(unicodedata.normalize("NFD", word) != word for word in words.values())
+    )
+    source = SOURCES[task]
+    path = checkout / "data" / source["test"].format(language=code)
+    rows = json.loads(path.read_text(encoding="utf-8"))
+    write_array(path, [row | {"answer": unicodedata.normalize("NFD", row["answer"])} for row in rows])
+    import_paper(checkout, tmp_path / "out")
+    examples = load_parallel(str(tmp_path / "out"), load_task(task), "test", ["en", code])
+    assert [row.label for row in examples[code]] == [row.label for row in examples["en"]]

@@ -1,31 +1,42 @@
 """Hugging Face data sets → our format, by rows of resources/datasets.yaml or by a row of the user's own.
 
 1. Read the row: where the data set is, and what its columns and label values mean.
-2. Load each language and split with `datasets`; nothing that comes with a data set is executed.
+2. Load each language and split with `datasets`; nothing that comes with a data set is executed. CSV, JSON and parquet
+   files are read here, so that values stay what the file has: the text "NA" is no missing value, "01" is not 1, and 1
+   is not 1.0 where another row has none.
 3. Map labels to language-free ids and items to ids that are the same in every language, and count what is dropped.
 """
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date, time
+from decimal import Decimal
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from spillover.core.errors import ConfigError, DataError, RunError
-from spillover.core.files import atomic_folder, read_yaml, resources, write_json
+from spillover.core.files import SEPARATORS, atomic_folder, read_yaml, resources, write_json
 from spillover.core.languages import language as language_of
 from spillover.core.languages import select_languages
 from spillover.core.types import Example
-from spillover.tasks.examples import write_examples
+from spillover.tasks.examples import SUFFIXES, file_rows, write_examples
+from spillover.tasks.labels import composed_label
 from spillover.tasks.wording import bundled_tasks
+
+Row = TypeVar("Row")
 
 SOURCE = "SOURCE.json"
 DROP = "drop"
-LOCAL = ("parquet", "json", "csv")
+PARQUET = ".parquet"
+# Beyond this, a floating-point number may stand for another whole number than was written.
+EXACT_WHOLE_NUMBERS = 2.0**53
 
 
 class Source(BaseModel):
@@ -40,7 +51,7 @@ class Source(BaseModel):
     splits: dict[str, str]
     fields: dict[str, str | list[str]]
     label: str
-    labels: dict[str | int, str]
+    labels: dict[bool | int | str, str]
     id: list[str] = []
     files: dict[str, dict[str, str]] = {}
 
@@ -115,77 +126,162 @@ def read_split(
 ) -> tuple[list[Example], int]:
     """(items of one language and split, how many were dropped by label). Ids are the same in every language, the order
     of rows is not in all data sets: `among` takes the rows with these ids, in place of the first `limit`."""
-    labels = {str(value): label for value, label in source.labels.items()}
-    place = f"{source.hub or source.name} {language} {split}"
+    labels = _labels_by_value(source)
     examples, dropped = [], 0
     rows = load_rows(source, language, split)
-    for number, row in enumerate(rows if among is not None else _first(rows, limit), start=1):
+    for number, (place, row) in enumerate(rows if among is not None else _first(rows, limit), start=1):
         example_id = _item_id(source, row, split, number, place)
         if among is not None and example_id not in among:
             continue
-        value = str(_column(row, source.label, place, number))
-        if value not in labels:
-            raise DataError(
-                f"{place}: row {number}: {source.label} {value!r} is not one of {', '.join(labels)}",
-                hint="give it in labels, or `drop` it",
-            )
-        if labels[value] == DROP:
+        label = _label(source, labels, row, place)
+        if label == DROP:
             dropped += 1
             continue
-        fields = {name: _text(row, columns, place, number) for name, columns in source.fields.items()}
-        examples.append(Example(example_id, language, fields, labels[value]))
+        fields = {name: _text(row, columns, place) for name, columns in source.fields.items()}
+        examples.append(Example(example_id, language, fields, label))
     repeated = [example_id for example_id, n in Counter(row.id for row in examples).items() if n > 1]
     if repeated:
         raise DataError(
-            f"{place}: {len(repeated)} ids stand more than once: {', '.join(repeated[:3])}", hint="add a column to id"
+            f"{_place(source, language, split)}: {len(repeated)} ids stand more than once: {', '.join(repeated[:3])}",
+            hint="add a column to id",
         )
     return examples, dropped
 
 
-def load_rows(source: Source, language: str, split: str) -> Iterable[Mapping[str, Any]]:
-    """The rows of one language and split: from local files where the row names them, else from the hub."""
+def load_rows(source: Source, language: str, split: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """(place, row) of one language and split: from local files where the row names them, else from the hub. The place
+    is file:line, or for tables without lines the row's number."""
+    if source.files:
+        yield from _local_rows(Path(source.files[language][split]), source)
+        return
     import datasets
 
     try:
-        if source.files:
-            path = source.files[language][split]
-            kind = path.rpartition(".")[2].replace("jsonl", "json")
-            if kind not in LOCAL:
-                raise ConfigError(f"{path}: not one of {', '.join(LOCAL)}", hint="convert it")
-            return datasets.load_dataset(kind, data_files=path, split="train")  # type: ignore[no-any-return]
-        return datasets.load_dataset(  # type: ignore[no-any-return]
-            source.hub, source.configs[language], split=source.splits[split], revision=source.revision
-        )
+        files = _hub_csv_files(source, language, split)
+        rows = [] if files else _hub_rows(source, language, split)
     except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
         raise DataError(
-            f"{source.hub or source.files[language][split]}: {str(error).splitlines()[0]}",
-            hint="paths count from the folder you are in" if source.files else "a network, or a row with local files",
+            f"{source.hub}: {str(error).splitlines()[0]}", hint="a network, or a row with local files"
+        ) from None
+    for file in files:
+        yield from _local_rows(file, source, suffix=".csv")
+    for number, row in enumerate(rows, start=1):
+        yield f"{_place(source, language, split)}: row {number}", row
+
+
+def _local_rows(path: Path, source: Source, suffix: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """(place, row) of a file. suffix: in place of its own, for a file of the hub's cache, whose name has none."""
+    suffix = suffix or path.suffix.lower()
+    if suffix not in (PARQUET, *SUFFIXES):
+        raise ConfigError(f"{path}: not one of {', '.join((PARQUET, *SUFFIXES))}", hint="convert it")
+    if suffix != PARQUET:
+        rows = file_rows(path, set(map(str, source.labels)), label_column=source.label, suffix=suffix)
+        yield from ((f"{path}:{line}", row) for line, row in rows)
+        return
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        for number, row in enumerate(pq.read_table(path).to_pylist(), start=1):
+            yield f"{path}: row {number}", row
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(
+            f"{path}: not a readable table ({str(error).splitlines()[0][:160]})",
+            hint="paths count from the folder you are in",
         ) from None
 
 
-def _first(rows: Iterable[Mapping[str, Any]], limit: int | None) -> Iterator[Mapping[str, Any]]:
-    for number, row in enumerate(rows):
-        if limit is not None and number >= limit:
-            return
-        yield row
+def _hub_rows(source: Source, language: str, split: str) -> Iterable[Mapping[str, Any]]:
+    import datasets
+
+    return datasets.load_dataset(  # type: ignore[no-any-return]
+        source.hub, source.configs[language], split=source.splits[split], revision=source.revision
+    )
 
 
-def _column(row: Mapping[str, Any], column: str, place: str, number: int) -> Any:
-    if row.get(column) is None:
-        raise DataError(f"{place}: row {number}: no {column!r}", hint=f"it has {', '.join(row)}")
-    return row[column]
+def _hub_csv_files(source: Source, language: str, split: str) -> list[Path]:
+    """The files of a split that is CSV or TSV on the hub, on this machine; none where it is not, or where its card asks
+    for more than a separator: then `datasets` reads them with pandas, which guesses what is a number and what is
+    missing, and joins rows between stray quotes."""
+    import datasets
+    from datasets.packaged_modules.csv.csv import CsvConfig
+
+    builder = datasets.load_dataset_builder(source.hub, source.configs[language], revision=source.revision)
+    config = builder.config
+    coded = any(isinstance(feature, datasets.ClassLabel) for feature in (builder.info.features or {}).values())
+    if coded or not isinstance(config, CsvConfig):
+        return []
+    usual, asked = CsvConfig().pd_read_csv_kwargs, config.pd_read_csv_kwargs
+    files = (config.data_files or {}).get(source.splits[split], [])
+    if config.sep not in SEPARATORS or any(asked[key] != usual[key] for key in asked if key != "sep"):
+        return []
+    return [Path(str(file)) for file in datasets.DownloadManager().download_and_extract(list(map(str, files)))]
 
 
-def _text(row: Mapping[str, Any], columns: str | list[str], place: str, number: int) -> str:
+def _place(source: Source, language: str, split: str) -> str:
+    return source.files[language][split] if source.files else f"{source.hub} {language} {split}"
+
+
+def _labels_by_value(source: Source) -> dict[str, str]:
+    """Our labels by the text of theirs; `true` also as CSV files of other tools write it."""
+    by_value: dict[str, str] = {}
+    for value, label in source.labels.items():
+        texts = (str(value), str(value).lower(), str(value).upper()) if isinstance(value, bool) else (str(value),)
+        by_value |= dict.fromkeys((composed_label(text, source.name) for text in texts), label)
+    return by_value
+
+
+def _label(source: Source, labels: Mapping[str, str], row: Mapping[str, Any], place: str) -> str:
+    value = _column(row, source.label, place)
+    texts = [composed_label(str(value), place.rpartition(":")[0])]
+    if isinstance(value, float) and value.is_integer():
+        texts.append(str(int(value)))
+    label = next((labels[text] for text in texts if text in labels), None)
+    if label is None:
+        raise DataError(
+            f"{place}: {source.label} {texts[0]!r} is not one of {', '.join(map(str, source.labels))}",
+            hint="give it in labels, or `drop` it",
+        )
+    return label
+
+
+def _first(rows: Iterable[Row], limit: int | None) -> Iterator[Row]:
+    return islice(iter(rows), limit)
+
+
+def _column(row: Mapping[str, Any], column: str, place: str) -> Any:
+    """The value of a column. DataError where there is none: null, or NaN, which is null in a table of numbers."""
+    value = row.get(column)
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        raise DataError(f"{place}: no {column!r}", hint=f"it has {', '.join(map(str, row))}")
+    if not isinstance(value, str | int | float | Decimal | date | time):
+        raise DataError(f"{place}: {column!r} is {type(value).__name__}, not text or a number", hint="another column")
+    return value
+
+
+def _text(row: Mapping[str, Any], columns: str | list[str], place: str) -> str:
     names = [columns] if isinstance(columns, str) else columns
-    return " ".join(str(_column(row, name, place, number)).strip() for name in names).strip()
+    return " ".join(str(_column(row, name, place)).strip() for name in names).strip()
 
 
 def _item_id(source: Source, row: Mapping[str, Any], split: str, number: int, place: str) -> str:
     """Their id where they have one, else the line: both are the same item in every language of these data sets."""
     if not source.id:
         return f"{source.name}-{split}-{number:06}"
-    return f"{source.name}-{split}-" + "-".join(str(_column(row, column, place, number)) for column in source.id)
+    return f"{source.name}-{split}-" + "-".join(_id_part(row, column, place) for column in source.id)
+
+
+def _id_part(row: Mapping[str, Any], column: str, place: str) -> str:
+    """The value of an id's column as text. A whole number is written without a point: tables have 7.0 for 7 where
+    another row has none."""
+    value = _column(row, column, place)
+    if isinstance(value, float) and value.is_integer():
+        if abs(value) > EXACT_WHOLE_NUMBERS:
+            raise DataError(f"{place}: {column} {value!r} is rounded", hint="store the ids as whole numbers or as text")
+        return str(int(value))
+    if not str(value).strip():
+        raise DataError(f"{place}: {column!r} is empty", hint="each row needs its id")
+    return str(value)
 
 
 def needed(source: Source) -> str:

@@ -18,6 +18,7 @@ from spillover.core.languages import language as language_of
 from spillover.core.languages import reference_language
 from spillover.core.types import Example
 from spillover.tasks.examples import write_examples
+from spillover.tasks.labels import composed_label
 
 CHANGES = "CHANGES.md"
 
@@ -73,7 +74,7 @@ def _cell(path: Path, line: int, row: Mapping[str, Any], key: str) -> str:
 
 
 def _label(path: Path, line: int, row: Mapping[str, Any], by_word: Mapping[str, str]) -> str:
-    word = _cell(path, line, row, "answer").strip()
+    word = composed_label(_cell(path, line, row, "answer").strip(), path)
     if word not in by_word:
         raise DataError(f"{path}:{line}: answer {word!r} is not one of {', '.join(by_word)}")
     return by_word[word]
