@@ -139,14 +139,27 @@ def _published_row(path: Path, line: int, row: Mapping[str, str]) -> tuple[str, 
 
 
 def _share(path: Path, line: int, text: str) -> float:
-    try:
-        share = float(text)
-    except ValueError:
-        share = math.nan
+    share = _number(text)
     if not 0 <= share <= 1:
-        hint = "a decimal point, as in 0.92" if "," in text else "0.92 for 92 %"
-        raise DataError(f"{path}:{line}: {text!r} is not a share between 0 and 1", hint=f"write {hint}")
+        raise DataError(f"{path}:{line}: {text!r} is not a share between 0 and 1", hint=_share_hint(text))
     return share
+
+
+def _number(text: str) -> float:
+    """A number with a decimal point; NaN for anything else."""
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
+
+
+def _share_hint(text: str) -> str:
+    """How to write a decimal comma or a percentage: `write 0.8 for 80 %`."""
+    point = text.replace(",", ".")
+    if 0 <= _number(point) <= 1:
+        return f"write {point.strip()}, with a decimal point"
+    percent = _number(point.replace("%", ""))
+    return f"write {percent / 100:g} for {percent:g} %" if 0 <= percent <= 100 else "a share, as in 0.92"
 
 
 def discordance_of(accuracies: str) -> float:
