@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import ast
 import errno
-import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -21,7 +20,7 @@ import typer
 from typer.core import TyperGroup
 
 from spillover.cli.options import PLAIN
-from spillover.cli.terminal import say
+from spillover.cli.terminal import log_to_stderr, say
 from spillover.core.errors import RunError, SpilloverError, missing_extra
 
 if TYPE_CHECKING:
@@ -91,8 +90,7 @@ def spillover() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:  # one clause for each way to end
     """Run the command line and exit. A user's mistake is one message and a hint, never a traceback."""
-    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
-    logging.getLogger("spillover").setLevel(logging.INFO)
+    log_to_stderr()
     if not sys.stderr.isatty():  # read when the libraries are imported; their bars would fill a log with lines
         os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     try:
@@ -111,13 +109,14 @@ def exit_code(error: BaseException) -> Any:
     if isinstance(error, ImportError):
         error = missing_extra(error) or error
     if isinstance(error, SpilloverError):
-        return _fail(error.message, error.hint, error.exit_code)
+        return _fail(error.problems, error.hint, error.exit_code)
     if isinstance(error, USAGE_ERROR):
         message = error.format_message()
         if message.startswith("Usage:"):  # called without arguments
-            say(message)
+            for line in message.splitlines():
+                say(line)
             return error.exit_code
-        return _fail(message, "spillover --help", error.exit_code)
+        return _fail([message], "spillover --help", error.exit_code)
     # `| head`: the reader of stdout is gone. click exits with 1; a shell's convention is 128 + the signal's number.
     if isinstance(error, SystemExit):
         return BROKEN_PIPE if isinstance(error.__context__, BrokenPipeError) else error.code
@@ -126,14 +125,17 @@ def exit_code(error: BaseException) -> Any:
         return BROKEN_PIPE
     if isinstance(error, OSError) and error.errno in UNWRITABLE:
         hint = "make room or allow writing, then rerun the same command to resume"
-        return _fail(f"{error.filename or 'the disk'}: {error.strerror}", hint, RunError.exit_code)
+        return _fail([f"{error.filename or 'the disk'}: {error.strerror}"], hint, RunError.exit_code)
     if isinstance(error, (KeyboardInterrupt, typer.Abort)):
         return INTERRUPTED
     raise error
 
 
-def _fail(message: str, hint: str | None, code: int) -> int:
-    say(f"error: {message}")
+def _fail(problems: Sequence[str], hint: str | None, code: int) -> int:
+    first, *others = problems
+    say(f"error: {first}")
+    for problem in others:
+        say(problem)
     if hint:
         say(f"  try: {hint}")
     return code

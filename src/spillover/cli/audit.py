@@ -13,7 +13,7 @@ import typer
 
 from spillover.cli.config_options import config_options
 from spillover.cli.options import DATASET, Json
-from spillover.cli.terminal import print_list, print_table, progress_bars
+from spillover.cli.terminal import print_json_text, print_list, print_table, progress_bars, show
 from spillover.core.config import RunConfig
 from spillover.core.types import Severity
 
@@ -81,13 +81,13 @@ def audit(
         repairs = write_repaired_copy(findings, benchmarks, fix) if fix else []
     path = out / "audit" / "findings.json"
     if as_json:
-        print(path.read_text(encoding="utf-8"), end="")
+        print_json_text(path.read_text(encoding="utf-8"))
     else:
         _print_findings(findings)
         if fix:
             _print_repairs(repairs)
-            print(f"wrote {fix} ({_number(len(repairs), 'repair')}, each in {fix / REPAIRS})")
-        print(f"wrote {path}")
+            show(f"wrote {fix} ({_number(len(repairs), 'repair')}, each in {fix / REPAIRS})")
+        show(f"wrote {path}")
     if reaches(findings, fail_on):
         sys.exit(3)
 
@@ -127,7 +127,7 @@ def _models(model: str | None, encoder: str | None) -> dict[str, Any]:
 
 def _print_findings(findings: Sequence[Finding]) -> None:
     if not findings:
-        print("nothing found")
+        show("nothing found")
         return
     rows = []
     for (task, code), of_language in _grouped(findings, lambda f: (f.task, f.language)).items():
@@ -137,16 +137,18 @@ def _print_findings(findings: Sequence[Finding]) -> None:
         perfect = f"{100 * min(ceilings, default=1.0):.1f}"
         rows.append([f"{task[:16]} {code or 'all'}", perfect, *counts, str(touched), of_language[0].check])
     print_table("", ["", "perfect, %", "errors", "warnings", "notes", "rows", "worst"], rows)
-    print("perfect: what a perfect model scores with these labels")
+    show("perfect: what a perfect model scores with these labels")
     for (severity, task, check), alike in _grouped(findings, lambda f: (f.severity, f.task, f.check)).items():
-        print(f"\n{severity}: {check}, {task}")
+        show()
+        show(f"{severity}: {check}, {task}")
         shown = alike if severity != "note" else alike[:SHOWN]
         print_list(_line(finding) for finding in shown)
         if len(shown) < len(alike):
-            print(f"  and {_number(len(alike) - len(shown), 'more language')}")
+            show(f"  and {_number(len(alike) - len(shown), 'more language')}")
         if severity != "note":
-            print(f"  {alike[0].certainty}; suggestion: {alike[0].suggestion}")
-    print(f"\n{_number(len(findings), 'finding')}")
+            show(f"  {alike[0].certainty}; suggestion: {alike[0].suggestion}")
+    show()
+    show(_number(len(findings), "finding"))
 
 
 def _number(n: int, what: str) -> str:
@@ -169,4 +171,4 @@ def _grouped(rows: Iterable[Row], key: Callable[[Row], tuple[str, ...]]) -> dict
 def _print_repairs(repairs: Sequence[Repair]) -> None:
     groups = _grouped(repairs, lambda repair: (repair.task, repair.split, repair.language, repair.check, repair.field))
     for (task, split, language, check, field), alike in groups.items():
-        print(f"repaired {task}/{split}/{language}: {len(alike)} x {field} ({check})")
+        show(f"repaired {task}/{split}/{language}: {len(alike)} x {field} ({check})")

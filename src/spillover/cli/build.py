@@ -8,6 +8,7 @@ import typer
 
 from spillover.cli.config_options import config_options
 from spillover.cli.options import Out
+from spillover.cli.terminal import show
 from spillover.core.config import RunConfig
 
 
@@ -34,6 +35,6 @@ def build(
 
     check_format(format_, end_of_text)
     pairs_written = build_run(open_run(out), training_benchmark(config), config.build, seed=config.seed)
-    print(f"wrote {out / 'build' / 'pairs.jsonl'} ({len(pairs_written)} pairs)")
+    show(f"wrote {out / 'build' / 'pairs.jsonl'} ({len(pairs_written)} pairs)")
     if format_:
-        print(f"wrote {export(out / 'build', pairs_written, format_, config, end=end_of_text)}")
+        show(f"wrote {export(out / 'build', pairs_written, format_, config, end=end_of_text)}")

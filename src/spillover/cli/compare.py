@@ -11,7 +11,16 @@ import typer
 
 from spillover.cli.config_options import config_options
 from spillover.cli.options import Json
-from spillover.cli.terminal import UNKNOWN, by_reason, print_json, print_list, print_table, print_wrapped
+from spillover.cli.terminal import (
+    UNKNOWN,
+    by_reason,
+    print_json,
+    print_list,
+    print_table,
+    print_wrapped,
+    show,
+    show_lines,
+)
 from spillover.core.config import CompareConfig, RunConfig
 
 if TYPE_CHECKING:
@@ -61,9 +70,9 @@ def compare(
         return
     if plan:
         power_plan = _plan(paths, (before, after), items, accuracy, discordance, languages, rules)
-        print_json(vars(power_plan)) if as_json else print(power_plan)
+        print_json(vars(power_plan)) if as_json else show_lines(power_plan)
         if accuracy and discordance is None and not paths and not as_json:
-            print(INDEPENDENT)
+            show_lines(INDEPENDENT)
         return
     comparisons, written = _compare(paths, (before, after), seen, metric, rules, config.seed)
     if as_json:
@@ -75,11 +84,11 @@ def compare(
         from spillover.stages.compare.latex import to_latex
     for comparison in comparisons:
         if as_latex:
-            print(to_latex(comparison))
+            show_lines(to_latex(comparison))
         else:
             print_comparison(comparison)
     if written and not as_latex:
-        print(f"wrote {written}")
+        show(f"wrote {written}")
 
 
 def _compare(
@@ -161,11 +170,11 @@ def _print_published(path: Path, items: int | None, config: CompareConfig, as_js
     ]
     print_table(f"{path}, {items} items", ("", "accuracy", "change", "bound", "beyond it", "corrected"), rows)
     k = len(rows)
-    print(
+    show(
         f"{table['clears'].sum()} of {k} changes exceed their uncorrected bound, "
         f"{table['clears_corrected'].sum()} one corrected for {k}."
     )
-    print(INDEPENDENT)
+    show_lines(INDEPENDENT)
 
 
 def print_comparison(comparison: Comparison) -> None:
@@ -175,24 +184,24 @@ def print_comparison(comparison: Comparison) -> None:
 
     first, *rest = comparison.verdict
     level = f"{100 * comparison.level:g} % interval"
-    print()
+    show()
     _print_headline(first.numbers)
-    print()
+    show()
     header = ("", "n", "accuracy", "change", level, "Holm p", "bias", "rest", "AUROC")
     rows = [_row(f"{row['language']}{'*' if row['seen'] else ''}", row) for row in records(comparison.languages)]
     title = comparison.task if comparison.label_set == "log" else f"{comparison.task}, {comparison.label_set} labels"
     print_table(title + " (* trained on)" * bool(comparison.seen), *_filled(header, rows))
     if comparison.languages["prior_repair_delta"].notna().any():
-        print("change = bias (label-bias component) + rest (calibrated component)")
+        show("change = bias (label-bias component) + rest (calibrated component)")
     groups = [row for row in _group_rows(comparison) if row["kind"] != "all"]
     if groups:
-        print()
+        show()
         # Without accuracy before and after: names of groups are long.
         rows = [_row(group_title(row["group"], row["kind"]), row | {"n": row["languages"]}) for row in groups]
         print_table(
             "means over groups of languages", *_filled(("", "of", *header[3:]), [(*row[:2], *row[3:]) for row in rows])
         )
-    print()
+    show()
     reasons = by_reason({row["language"]: row["reason"] for row in records(comparison.languages)})
     print_list(
         [
@@ -206,7 +215,7 @@ def _print_headline(parts: Mapping[str, Any]) -> None:
     answer = parts["answer"][0].upper() + parts["answer"][1:]
     print_wrapped(f"Claim:         {parts['claim']}.", indent=15)
     print_wrapped(f"Does it hold?  {answer}.", indent=15)
-    print("Why:")
+    show("Why:")
     print_list(f"{reason[0].upper()}{reason[1:]}." for reason in parts["why"])
 
 

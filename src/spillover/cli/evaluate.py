@@ -11,7 +11,7 @@ import typer
 
 from spillover.cli.config_options import MODEL, config_options
 from spillover.cli.options import Json, Name, OptionalOut
-from spillover.cli.terminal import UNKNOWN, by_reason, print_json, print_list, print_table, progress_bars
+from spillover.cli.terminal import UNKNOWN, by_reason, print_json, print_list, print_table, progress_bars, show
 from spillover.core.config import RunConfig
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def evaluate(
         evaluation = score(loaded, benchmark, config=config.evaluate, out=out, name=name, progress=progress)
     _show(evaluation, rules, as_json)
     if not as_json:
-        print(f"wrote {out / 'evaluate' / (name or ('tuned' if config.model.adapter else 'base')) / evaluation.task}")
+        show(f"wrote {out / 'evaluate' / (name or ('tuned' if config.model.adapter else 'base')) / evaluation.task}")
 
 
 def _show(evaluation: Evaluation, rules: Mapping[str, Any], as_json: bool) -> None:
@@ -90,12 +90,13 @@ def _print_summaries(summaries: Sequence[Any], rules: Mapping[str, str]) -> None
         for row in summaries
     ]
     print_table("", header, rows)
-    print(
+    show(
         f"acc, F1: accuracy and macro-F1, %; cal: with {rules['calibration']} calibration; labels by "
-        f"{LENGTHS[rules['length']]}\n{', '.join(labels)}: % of answers given (% of gold)"
+        f"{LENGTHS[rules['length']]}"
     )
+    show(f"{', '.join(labels)}: % of answers given (% of gold)")
     if any(row.at_chance and not math.isnan(row.auroc) for row in summaries):
-        print("? the 95 % interval of AUROC covers 0.5: at chance")
+        show("? the 95 % interval of AUROC covers 0.5: at chance")
     reasons = by_reason({row.language: row.reason for row in summaries})
     print_list(f"undefined in {codes}: {reason}" for reason, codes in reasons.items())
 

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from spillover.cli.options import DATASET, PLAIN
+from spillover.cli.terminal import show
 
 app = typer.Typer(**PLAIN, no_args_is_help=True, help="Import external datasets.")
 
@@ -24,8 +25,8 @@ def import_paper(
 
     for change in import_data(checkout, out, as_shipped=as_shipped):
         done = "repaired" if change.applied else "left as shipped"
-        print(f"{change.file}: {change.what}: {change.rows} rows, {done}")
-    print(f"wrote {out} ({out / CHANGES} names each repair)")
+        show(f"{change.file}: {change.what}: {change.rows} rows, {done}")
+    show(f"wrote {out} ({out / CHANGES} names each repair)")
 
 
 @app.command("hub")
@@ -42,5 +43,5 @@ def import_hub(
     folder = out or Path("data") / source.name
     for row in import_dataset(source, folder, languages=lang, limit=limit):
         dropped = f", {row.dropped} dropped for their label" if row.dropped else ""
-        print(f"{source.task}/{row.split}/{row.language}: {row.rows} rows{dropped}")
-    print(f"wrote {folder}; {needed(source)}")
+        show(f"{source.task}/{row.split}/{row.language}: {row.rows} rows{dropped}")
+    show(f"wrote {folder}; {needed(source)}")

@@ -8,6 +8,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from spillover.cli.terminal import show
+
 
 def ls(
     what: Annotated[
@@ -25,7 +27,7 @@ def ls(
         "checks": _check_lines,
     }
     for line in lines[what]():
-        print(line)
+        show(line)
 
 
 def _task_lines() -> Iterator[str]:

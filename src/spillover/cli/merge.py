@@ -8,7 +8,7 @@ import typer
 
 from spillover.cli.config_options import config_options
 from spillover.cli.options import Out
-from spillover.cli.terminal import progress_bars
+from spillover.cli.terminal import progress_bars, show
 from spillover.core.config import RunConfig
 
 
@@ -38,7 +38,7 @@ def merge(
 
         with progress_bars() as progress:
             folder = merge_run(run, config.model, gate_prompts(benchmark_of(config), config.evaluate), progress)
-        print(f"wrote {folder}")
+        show(f"wrote {folder}")
     if push:
         from spillover.core.model_names import Weights
         from spillover.stages.report.model_card import model_card
@@ -46,4 +46,4 @@ def merge(
 
         weights: Weights = "adapter" if adapter_only else "merged"
         card = model_card(run, weights, push.rpartition("/")[2])
-        print(f"pushed {publish(run, push, card=card, weights=weights, private=private)}")
+        show(f"pushed {publish(run, push, card=card, weights=weights, private=private)}")

@@ -8,7 +8,7 @@ import typer
 
 from spillover.cli.config_options import MODEL, config_options
 from spillover.cli.options import PLAIN, Json, Name, OptionalOut
-from spillover.cli.terminal import print_json, progress_bars
+from spillover.cli.terminal import print_json, progress_bars, show
 from spillover.core.config import RunConfig
 
 app = typer.Typer(**PLAIN, invoke_without_command=True)
@@ -53,7 +53,7 @@ def probe(
         folder = probe_model(
             run, loaded, benchmark, name=name, config=config.probe, evaluate=config.evaluate, progress=progress
         )
-    print(f"wrote {folder}")
+    show(f"wrote {folder}")
 
 
 @app.command()

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from spillover.cli.config_options import config_options
+from spillover.cli.terminal import show
 from spillover.core.config import RunConfig
 
 
@@ -34,15 +35,15 @@ def report(
         raise ConfigError("--licence requires --model-card")
     formats = parse_formats(figures) if figures else []
     first = folders[0]
-    print(f"wrote {write_page(*folders, title=config.report.title, out=out)}")
+    show(f"wrote {write_page(*folders, title=config.report.title, out=out)}")
     if formats:
         written = write_figures(*folders, formats=formats)
-        print(f"wrote {len(written)} files into {first / 'figures'}")
+        show(f"wrote {len(written)} files into {first / 'figures'}")
     if model_card:
         from spillover.stages.report.model_card import write_card
 
-        print(f"wrote {write_card(first, licence=licence)}")
+        show(f"wrote {write_card(first, licence=licence)}")
     if latex:
         from spillover.stages.report.stage import write_latex
 
-        print(f"wrote {write_latex(first)}")
+        show(f"wrote {write_latex(first)}")

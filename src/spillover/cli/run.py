@@ -9,7 +9,7 @@ import typer
 
 from spillover.cli.compare import print_comparison
 from spillover.cli.config_options import config_options
-from spillover.cli.terminal import progress_bars
+from spillover.cli.terminal import progress_bars, show, show_lines
 from spillover.core.config import RunConfig
 from spillover.core.config_reference import config_keys
 
@@ -18,7 +18,8 @@ def print_config_keys(asked: bool) -> None:
     """Every config key with its values, default and meaning; then the verb ends."""
     if asked:
         for key in config_keys():
-            print(f"{key.name}: {key.default}\n    {key.kind}. {key.description}")
+            show(f"{key.name}: {key.default}")
+            show_lines(f"    {key.kind}. {key.description}")
         raise typer.Exit
 
 
@@ -46,4 +47,5 @@ def run_config(config: RunConfig, out: Path) -> None:
         result = run_stages(config, out, progress=progress)
     for comparison in result.comparisons:
         print_comparison(comparison)
-    print(f"\nreport: {result.page}")
+    show()
+    show(f"report: {result.page}")

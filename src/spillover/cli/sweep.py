@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from spillover.cli.compare import print_comparison
-from spillover.cli.terminal import progress_bars
+from spillover.cli.terminal import progress_bars, show
 
 
 def sweep(
@@ -22,9 +22,9 @@ def sweep(
         result = run_grid(config, out, progress=progress)
     for run in result.runs:
         for comparison in run.comparisons:
-            print(f"{run.path.name}: {comparison.verdict[0]}")
+            show(f"{run.path.name}: {comparison.verdict[0]}")
     for comparison in result.comparisons:
         print_comparison(comparison)
     if result.page:
-        print(f"wrote {result.runs[0].path / 'compare'}")
-    print(f"wrote {result.page or result.runs[0].path}")
+        show(f"wrote {result.runs[0].path / 'compare'}")
+    show(f"wrote {result.page or result.runs[0].path}")

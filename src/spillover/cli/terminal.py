@@ -1,4 +1,5 @@
-"""What a person sees: messages and progress on stderr, tables on stdout."""
+"""What a person sees: messages and progress on stderr, tables on stdout. All that is printed goes through `visible`, so
+that no text, label, id or file name can act on the terminal; ruff forbids `print` elsewhere."""
 
 from __future__ import annotations
 
@@ -13,7 +14,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from spillover.core.visible_text import visible, visible_json
+
 if TYPE_CHECKING:
+    from rich.text import Text
+
     from spillover.core.types import Progress
 
 
@@ -23,7 +28,34 @@ UNKNOWN = "–"
 
 def say(text: str) -> None:
     """One line on stderr."""
-    print(text, file=sys.stderr)
+    print(visible(text), file=sys.stderr)
+
+
+def show(text: object = "") -> None:
+    """One line on stdout."""
+    print(visible(str(text)))
+
+
+def show_lines(text: object) -> None:
+    """A text of ours with lines of its own, on stdout."""
+    for line in str(text).split("\n"):
+        show(line)
+
+
+class VisibleFormatter(logging.Formatter):
+    """A log message in one line, with what would act on the terminal as an escape; a traceback keeps its lines."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        """The message alone."""
+        return visible(record.getMessage())
+
+
+def log_to_stderr() -> None:
+    """Log messages of this package and warnings of others on stderr, where no log was set up before."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(VisibleFormatter())
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
+    logging.getLogger("spillover").setLevel(logging.INFO)
 
 
 @contextmanager
@@ -44,7 +76,7 @@ def progress_bars() -> Iterator[Progress]:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
     console = Console(stderr=True)
     columns = (
-        TextColumn("{task.description:<26}"), BarColumn(24), MofNCompleteColumn(), TimeElapsedColumn(),
+        TextColumn("{task.description:<26}", markup=False), BarColumn(24), MofNCompleteColumn(), TimeElapsedColumn(),
         TextColumn("left"), TimeRemainingColumn(),
     )  # fmt: skip
     bars: dict[str, TaskID] = {}
@@ -52,12 +84,14 @@ def progress_bars() -> Iterator[Progress]:
     root = logging.getLogger()
     handlers = root.handlers[:]
     root.handlers = [RichHandler(console=console, show_path=False, show_level=False, show_time=False)]
+    root.handlers[0].setFormatter(VisibleFormatter())
     _silence_warnings()
     try:
         # Without a terminal rich draws nothing until the end, and then each bar below its own last line.
         with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
 
             def progress(activity: str, done: int, total: int) -> None:
+                activity = visible(activity)
                 if activity not in bars:
                     bars[activity] = bar.add_task(activity, total=total)
                 elif done == 0:  # the same activity of the next run of a sweep
@@ -66,7 +100,7 @@ def progress_bars() -> Iterator[Progress]:
                 now = time.monotonic()
                 if not console.is_terminal and (done == total or now - last_line.setdefault(activity, now) >= QUIET):
                     last_line[activity] = now
-                    console.print(f"{activity}: {done}/{total}", highlight=False)
+                    console.print(f"{activity}: {done}/{total}", highlight=False, markup=False)
 
             yield progress
     finally:
@@ -96,7 +130,12 @@ def print_json(value: Any) -> None:
     """A value as one line of JSON; NaN is null."""
     from spillover.core.files import plain
 
-    print(json.dumps(plain(value), ensure_ascii=False))
+    print_json_text(json.dumps(plain(value), ensure_ascii=False))
+
+
+def print_json_text(text: str) -> None:
+    """JSON as a file has it."""
+    print(visible_json(text.rstrip("\n")))
 
 
 def print_list(lines: Iterable[str]) -> None:
@@ -108,7 +147,14 @@ def print_list(lines: Iterable[str]) -> None:
 def print_wrapped(line: str, *, indent: int) -> None:
     """A line, wrapped where the terminal ends, with `indent` spaces before what follows."""
     width = shutil.get_terminal_size().columns
-    print(textwrap.fill(line, width, subsequent_indent=" " * indent, break_on_hyphens=False))
+    print(textwrap.fill(visible(line), width, subsequent_indent=" " * indent, break_on_hyphens=False))
+
+
+def plain_cell(text: str, style: str = "") -> Text:
+    """A cell of a table, or its heading: brackets are no markup of rich's."""
+    from rich.text import Text
+
+    return Text(visible(text), style=style)
 
 
 def print_table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -118,13 +164,14 @@ def print_table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]
 
     console = Console(highlight=False)
     if title:
-        console.print(title, style="italic", markup=False)
+        console.print(plain_cell(title, "italic"))
     table = Table(box=None, pad_edge=False, padding=(0, 1))
+    lines = [[plain_cell(text) for text in cells] for cells in (header, *rows)]
     # On a narrow terminal the last column wraps, and no other loses a digit.
-    for i, name in enumerate(header[:-1]):
-        width = max(len(cells[i]) for cells in (header, *rows))
+    for i, name in enumerate(lines[0][:-1]):
+        width = max(cells[i].cell_len for cells in lines)
         table.add_column(name, justify="left" if i == 0 else "right", no_wrap=True, min_width=width)
-    table.add_column(header[-1], justify="right")
-    for row in rows:
-        table.add_row(*row)
+    table.add_column(lines[0][-1], justify="right")
+    for cells in lines[1:]:
+        table.add_row(*cells)
     console.print(table)

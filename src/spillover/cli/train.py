@@ -9,7 +9,7 @@ import typer
 
 from spillover.cli.config_options import MODEL, config_options
 from spillover.cli.options import Out
-from spillover.cli.terminal import progress_bars
+from spillover.cli.terminal import progress_bars, show
 from spillover.core.config import RunConfig
 
 
@@ -39,4 +39,4 @@ def train(
             progress=progress,
         )  # fmt: skip
     if first_process():
-        print(f"wrote {out / 'train' / 'adapter'}")
+        show(f"wrote {out / 'train' / 'adapter'}")

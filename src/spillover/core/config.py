@@ -358,7 +358,7 @@ def load_config(path: Path | None = None, overrides: Iterable[str] = (), **flags
     try:
         values = dict(read_yaml(path)) if path else {}
     except DataError as error:
-        raise ConfigError(error.message, hint=error.hint) from None
+        raise ConfigError(error.problems, hint=error.hint) from None
     problems: list[str] = []
     values = with_new_names(values, str(path), problems)
     for override in overrides:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 
 class SpilloverError(Exception):
-    """A mistake in the input, not a bug here. `cli` prints it in one line and exits with `exit_code`."""
+    """A mistake in the input, not a bug here: one problem, or all of them at once. `cli` prints a line for each and
+    exits with `exit_code`."""
 
     exit_code = 2
 
-    def __init__(self, message: str, *, hint: str = "") -> None:
-        super().__init__(message)
-        self.message = message
+    def __init__(self, problems: str | list[str], *, hint: str = "") -> None:
+        self.problems = [problems] if isinstance(problems, str) else list(problems)
+        self.message = "\n".join(self.problems)
+        super().__init__(self.message)
         self.hint = hint
 
     def __str__(self) -> str:
@@ -18,11 +20,7 @@ class SpilloverError(Exception):
 
 
 class ConfigError(SpilloverError):
-    """Options or a config file that cannot be used; `problems` lists all of them at once."""
-
-    def __init__(self, problems: str | list[str], *, hint: str = "") -> None:
-        self.problems = [problems] if isinstance(problems, str) else list(problems)
-        super().__init__("\n".join(self.problems), hint=hint)
+    """Options or a config file that cannot be used."""
 
 
 class DataError(SpilloverError):

@@ -233,7 +233,7 @@ def _shared_ids(by_id: Mapping[str, Mapping[str, Example]], files: Mapping[str, 
     gaps = {code: ids for code, ids in gaps.items() if ids}
     if gaps and missing_items == "refuse":
         lines = [f"{files[code]}: lacks {len(ids)} items: {', '.join(ids[:5])}" for code, ids in gaps.items()]
-        raise DataError("\n".join(lines), hint="--missing-items intersection uses the items that all languages have")
+        raise DataError(lines, hint="--missing-items intersection uses the items that all languages have")
     lacking = {example_id for ids in gaps.values() for example_id in ids}
     kept = [example_id for example_id in first if example_id not in lacking]
     if not kept:
@@ -265,7 +265,7 @@ def _check_labels(
             )
     if problems:
         raise DataError(
-            "\n".join(problems),
+            problems,
             hint="`spillover audit` says which; evaluate.disagreeing_labels: keep uses them as they are",
         )
 

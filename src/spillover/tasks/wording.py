@@ -82,7 +82,7 @@ def load_task(name_or_folder: str) -> Task:
     for code, file in files.items():
         problems += _wording_problems(folder / f"{code}.yaml", code, task_file, file)
     if problems:
-        raise DataError("\n".join(problems), hint="CONTRIBUTING.md shows a task's folder")
+        raise DataError(problems, hint="CONTRIBUTING.md shows a task's folder")
     return _task(task_file, files, hash_files([folder / TASK_FILE, *paths]))
 
 
@@ -114,7 +114,7 @@ def _parse(kind: type[Any], path: Path) -> Any:
         return kind.model_validate(read_yaml(path), context=path)
     except ValidationError as error:
         rows = [f"{path}: {'.'.join(map(str, row['loc']))}: {row['msg']}" for row in error.errors()]
-        raise DataError("\n".join(rows), hint="CONTRIBUTING.md shows a task's folder") from None
+        raise DataError(rows, hint="CONTRIBUTING.md shows a task's folder") from None
 
 
 def _task_problems(folder: Path, task: TaskFile, files: Mapping[str, WordingFile]) -> Iterator[str]:

@@ -37,14 +37,26 @@ def test_a_published_table_is_read_as_counts_from_the_command_line(tmp_path, cap
 @pytest.mark.parametrize(
     ("text", "message", "hint"),
     [
-        ("language,before,after\nzh,92.4,94.8\n", r"published\.csv:2: '92\.4' is not a share", "write 0.924 for 92.4 %"),
+        (
+            "language,before,after\nzh,92.4,94.8\n",
+            r"published\.csv:2: '92\.4' is not a share",
+            "write 0.924 for 92.4 %",
+        ),
         ("language,before,after\nzh,80%,0.9\n", r"published\.csv:2: '80%' is not a share", "write 0.8 for 80 %"),
         ("language;before;after\nzh;80,5 %;90 %\n", "'80,5 %' is not a share", "write 0.805 for 80.5 %"),
         ("language,before,after\nzh,0.9,n/a\n", "'n/a' is not a share", "a share, as in 0.92"),
         ("language,before,after\nzh,0.9,nan\n", "'nan' is not a share", "a share, as in 0.92"),
         ("language,before,after\nzh,0.9,-3\n", "'-3' is not a share", "a share, as in 0.92"),
-        ('language,before,after\nzh,"0,92","0,94"\n', r"published\.csv:2: '0,92' is not a share", "write 0.92, with a decimal point"),
-        ("language;before;after\nzh;0,92;0,94\n", r"published\.csv:2: '0,92' is not a share", "write 0.92, with a decimal point"),
+        (
+            'language,before,after\nzh,"0,92","0,94"\n',
+            r"published\.csv:2: '0,92' is not a share",
+            "write 0.92, with a decimal point",
+        ),
+        (
+            "language;before;after\nzh;0,92;0,94\n",
+            r"published\.csv:2: '0,92' is not a share",
+            "write 0.92, with a decimal point",
+        ),
         ("language,after\nzh,0.9\n", r"published\.csv:2: no before", "on the first line"),
         ("language,before,after\n", "the file is empty", ""),
     ],

@@ -61,6 +61,6 @@ def refuse_errors(findings: Sequence[Finding]) -> None:
     if shown:
         lines = [" ".join(filter(None, (f.task, f.language))) + f": {f.message}" for f in shown]
         raise DataError(
-            "\n".join(lines),
+            lines,
             hint="`spillover audit --fix FOLDER` repairs what is certain; `--set audit.stop=false` runs on it as it is",
         )
