@@ -7,6 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
+from spillover.core.file_names import check_file_name
+
 # No colours, no completion of the shell, and no locals in a traceback.
 PLAIN: dict[str, Any] = {"pretty_exceptions_enable": False, "add_completion": False, "rich_markup_mode": None}
 
@@ -14,5 +16,14 @@ DATASET = "A data set of `spillover ls datasets`, or a YAML file with a row of y
 OUT = typer.Option("--out", help="Run folder; made when it does not exist.")
 Out = Annotated[Path, OUT]
 OptionalOut = Annotated[Path | None, OUT]
-Name = Annotated[str | None, typer.Option(help="Name in the run. [default: base, or tuned with an adapter]")]
+
+
+def _checked_name(name: str | None) -> str | None:
+    return None if name is None else check_file_name(name, "--name")
+
+
+Name = Annotated[
+    str | None,
+    typer.Option(help="Name in the run. [default: base, or tuned with an adapter]", callback=_checked_name),
+]
 Json = Annotated[bool, typer.Option("--json", help="Results as JSON.")]

@@ -11,9 +11,10 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from spillover.core.errors import ConfigError, DataError
+from spillover.core.file_names import name_problem
 from spillover.core.files import read_yaml
 
 log = logging.getLogger(__name__)
@@ -279,10 +280,16 @@ class ReportConfig(Section):
     """Heading of the page; null: the run's name."""
 
 
+def _file_name(name: str) -> str:
+    if problem := name_problem(name):
+        raise ValueError(problem)
+    return name
+
+
 class RunConfig(Section):
     """Everything one run does."""
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")] = "run"
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$"), AfterValidator(_file_name)] = "run"
     """Name of the run, and of its folder under runs/."""
     seed: Annotated[int, Field(ge=0)] = 0
     """The same seed gives the same result."""

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from functools import cache
 
 from spillover.core.errors import ConfigError
+from spillover.core.file_names import name_problem
 from spillover.core.files import read_yaml, resources
 from spillover.core.types import Language
 
@@ -46,6 +47,8 @@ def language(code: str) -> Language:
             f"language {code!r} is not a BCP-47 code",
             hint=f"bundled: {' '.join(known_languages())}; `spillover ls languages` shows their names",
         )
+    if problem := name_problem(code):
+        raise ConfigError(f"language {code!r} {problem}", hint=f"add its script, as in {code[:8]}-Latn")
     script = row.get("script") or tag.maximize().script or ""
     return Language(code, tag.display_name(), tag.autonym(), script, row.get("family", ""))
 

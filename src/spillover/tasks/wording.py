@@ -16,6 +16,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError, ValidationInfo
 
 from spillover.core.errors import ConfigError, DataError
+from spillover.core.file_names import name_problem
 from spillover.core.files import hash_files, read_yaml, resources
 from spillover.core.languages import in_order
 from spillover.core.languages import language as language_of
@@ -119,6 +120,8 @@ def _parse(kind: type[Any], path: Path) -> Any:
 
 def _task_problems(folder: Path, task: TaskFile, files: Mapping[str, WordingFile]) -> Iterator[str]:
     path = folder / TASK_FILE
+    if problem := name_problem(task.name):
+        yield f"{path}: name: {task.name!r} {problem}"
     if not files:
         yield f"{folder}: no <language>.yaml beside {TASK_FILE}"
     if len(task.labels) < 2 or len(set(task.labels)) < len(task.labels):

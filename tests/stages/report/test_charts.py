@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import html
+import re
 
 import altair as alt
 import pandas as pd
+import pytest
 
-from spillover.stages.report.charts import specification, svg
+from spillover.stages.report.charts import slug, specification, svg
 
 
 def test_a_chart_of_many_rows_is_drawn():
@@ -30,3 +32,10 @@ def test_names_like_dates_numbers_and_quotes_are_drawn_as_they_are():
     rows = pd.DataFrame({"name": names, "value": 1.0})
     drawn = svg(alt.Chart(rows).mark_point().encode(y="name:N", x="value:Q"))
     assert all(f">{html.escape(name, quote=False)}</text>" in drawn for name in names)
+
+
+@pytest.mark.parametrize("name", ["../../x", "a/b", "..", "", "a\x00b", 'a"b', "a b", "中" * 500, "</script>"])
+def test_a_figure_has_a_file_name_whatever_its_task_is_called(name):
+    file_name = f"change-{slug(name)}.svg"
+    assert re.fullmatch(r"change-[\w.-]+\.svg", file_name)
+    assert len(file_name.encode()) < 255

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from spillover.core.config import EvaluateConfig
+from spillover.core.file_names import check_file_name
 from spillover.core.files import hash_of
 from spillover.core.runs import Run, open_run
 from spillover.core.types import (
@@ -57,6 +58,7 @@ def evaluate(
     given, by whether the model has an adapter.
     """
     config = config or EvaluateConfig()
+    name = check_file_name(name or ("tuned" if model.ref.adapter else "base"), "name of the evaluation")
     if isinstance(benchmark, str):
         benchmark = open_benchmark(
             benchmark, missing_items=config.missing_items, disagreeing_labels=config.disagreeing_labels
@@ -78,8 +80,7 @@ def evaluate(
     evaluation = Evaluation(model.ref, task.name, config.labels, hash_of(settings), {})
     n_content_free = len(config.content_free)
     if run is None:
-        return _score_all(engine, task, plans, n_content_free, None, evaluation, name or "", progress)
-    name = name or ("tuned" if model.ref.adapter else "base")
+        return _score_all(engine, task, plans, n_content_free, None, evaluation, name, progress)
     stage_name = f"evaluate/{name}/{task.name}"
     with run.stage(stage_name, settings) as stage:
         folder = run.path / stage_name

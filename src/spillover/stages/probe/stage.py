@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spillover.core.config import EvaluateConfig, ProbeConfig
+from spillover.core.file_names import check_file_name
 from spillover.core.files import hash_of, write_json
 from spillover.core.runs import Run
 from spillover.core.tables import write_table
@@ -54,6 +55,7 @@ def probe(
     It takes `config.items` items per language of those that the run's evaluation of `name` scored, with its label set
     and shots; of the benchmark's where there is no evaluation. benchmark: or the name of a task, with its demo data.
     """
+    check_file_name(name, "name of the probe")
     config, evaluate = config or ProbeConfig(), evaluate or EvaluateConfig()
     benchmark = open_benchmark(benchmark) if isinstance(benchmark, str) else benchmark
     task, seed = benchmark.task, benchmark.seed

@@ -30,6 +30,7 @@ CONFIG = {
 }
 TABLE_DIGITS = 4
 CHART_DIGITS = 6
+LONGEST_SLUG = 50  # characters of up to four bytes; file systems take 255 bytes
 
 
 @dataclass(frozen=True)
@@ -45,8 +46,8 @@ class Figure:
 
 
 def slug(name: str) -> str:
-    """A name as it may stand in the name of a file and in an id."""
-    return re.sub(r"[^\w.-]+", "-", name).strip(".-") or "unnamed"
+    """A name as it may stand in the name of a file and in an id, cut where it is too long for one."""
+    return re.sub(r"[^\w.-]+", "-", name)[:LONGEST_SLUG].strip(".-") or "unnamed"
 
 
 def reference_name() -> str:

@@ -22,6 +22,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from spillover.core.errors import ConfigError, DataError, RunError
+from spillover.core.file_names import check_file_name
 from spillover.core.files import SEPARATORS, atomic_folder, read_yaml, resources, write_json
 from spillover.core.languages import language as language_of
 from spillover.core.languages import select_languages
@@ -88,6 +89,8 @@ def read_source(name_or_file: str) -> Source:
         raise ConfigError(problems, hint="CONTRIBUTING.md shows a row") from None
     for code in [*source.configs, *source.files]:
         language_of(code)
+    for name in (source.name, source.task, *source.splits):
+        check_file_name(name, f"{path}: name, task and splits")
     if bool(source.hub) == bool(source.files):
         raise ConfigError(f"{path}: give hub and configs, or files", hint="CONTRIBUTING.md shows a row")
     return source
