@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+# Also the full-width forms, which some spreadsheets take for the same.
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+
+
 @dataclass(frozen=True)
 class Column:
     """One column of a written table: its name, what it holds, its unit ("" where it has none) and its range."""
@@ -36,6 +40,26 @@ def check_columns(table: pd.DataFrame, columns: Sequence[Column]) -> pd.DataFram
     declared, present = {column.name for column in columns}, set(map(str, table.columns))
     assert declared == present, f"undeclared: {sorted(present - declared)}, missing: {sorted(declared - present)}"
     return table
+
+
+def csv_text(table: pd.DataFrame) -> str:
+    """A table as CSV (RFC 4180) with a header. Numbers are written in full; an apostrophe stands before a text that a
+    spreadsheet would take for a formula."""
+    texts = table.rename(columns=_no_formula)
+    for name in texts.columns[[not is_number for is_number in map(_is_number, texts.dtypes)]]:
+        texts = texts.assign(**{name: texts[name].map(_no_formula)})
+    # With these line ends, pandas quotes a cell with either of them.
+    return str(texts.to_csv(index=False, lineterminator="\r\n"))
+
+
+def _is_number(dtype: Any) -> bool:
+    from pandas.api.types import is_numeric_dtype
+
+    return bool(is_numeric_dtype(dtype))
+
+
+def _no_formula(value: Any) -> Any:
+    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA_STARTS) else value
 
 
 def write_table(path: Path, table: pd.DataFrame, columns: Sequence[Column] | None = None) -> Path:

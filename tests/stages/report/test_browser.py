@@ -7,10 +7,14 @@ import csv
 import io
 import os
 import shutil
+from dataclasses import replace
 
 import pytest
 
+from spillover.core.files import write_jsonl
+from spillover.stages.compare.comparison_files import read_comparisons, write_comparisons
 from spillover.stages.report import report
+from spillover.stages.report.stage import FigureFormat, write_figures
 from tests.stages.report.builders import make_run
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
@@ -220,3 +224,59 @@ def test_on_a_phone_nothing_sticks_out(browser, address):
     assert overflow(page) <= 0
     assert page.locator("#verdict .plot svg.marks").evaluate("node => node.getBoundingClientRect().width") <= 374
     page.close()
+
+
+# What a folder may be called: no slash.
+EVIL_FOLDER = "<img src=x onerror='hacked = 5'>"
+
+
+@pytest.fixture(scope="module")
+def hostile_runs(tmp_path_factory):
+    """Two runs whose names are hostile: of the folder, tasks, label set, groups, models, stages, versions, settings."""
+    run = make_run(tmp_path_factory.mktemp("hostile") / EVIL_FOLDER, text=EVIL, model=EVIL, name=EVIL)
+    (run.path / "probe" / "tuned").rename(run.path / "probe" / EVIL_FOLDER)
+    write_jsonl(run.path / "train" / "steps.jsonl", [{"step": i, "loss": 3 / i, "note": EVIL} for i in range(1, 6)])
+    (run.path / "config.yaml").write_text(f"name: {EVIL!r}\n", encoding="utf-8")
+    manifest = run.manifest()
+    stage = {"state": EVIL, "key": EVIL, "settings": {EVIL: EVIL}, "facts": {EVIL: EVIL, "arm": EVIL}}
+    run.update(stages=manifest["stages"] | {"build": stage, EVIL: stage}, versions={EVIL: EVIL}, git=EVIL, seed=EVIL)
+    comparisons = []
+    for one in read_comparisons(run.path / "compare"):
+        verdict = [replace(sentence, text=EVIL) for sentence in one.verdict]
+        groups = one.groups.assign(group=one.groups["group"].replace({"unseen": EVIL}))
+        languages = one.languages.assign(reason=EVIL)
+        comparisons.append(replace(one, task=EVIL, label_set=EVIL, groups=groups, languages=languages, verdict=verdict))
+    write_comparisons(run.path / "compare", comparisons)
+    return run.path, shutil.copytree(run.path, run.path.with_name(f"2 {EVIL_FOLDER}"))
+
+
+def test_hostile_names_are_shown_and_run_nothing(browser, hostile_runs, tmp_path):
+    address = report(*hostile_runs, title=EVIL, out=tmp_path / "page.html").as_uri()
+    page, requests, messages = opened(browser, address, 1440)
+    assert page.evaluate("typeof hacked") == "undefined"
+    assert requests == [address]
+    assert messages == [], "the policy had nothing to refuse"
+    assert page.locator("img, script[src], iframe, object").count() == 0
+    assert set(page.locator(".plot").evaluate_all("plots => plots.map((plot) => plot.dataset.drawn)")) == {"done"}
+    page.evaluate("for (const details of document.querySelectorAll('details')) details.open = true")
+    page.wait_for_timeout(300)
+    assert page.locator("details.numbers table").count() > 8
+    assert page.evaluate("typeof hacked") == "undefined"
+    text = page.locator("body").text_content()
+    assert "<script>hacked = 1</script>" in text
+    assert EVIL_FOLDER in text
+    page.close()
+
+
+def test_hostile_names_in_the_files_of_figures_run_nothing(browser, hostile_runs):
+    for path in write_figures(*hostile_runs, formats=[FigureFormat.HTML, FigureFormat.SVG]):
+        page = browser.new_page()
+        requests = []
+        page.on("request", lambda request, requests=requests: requests.append(request.url))
+        page.goto(path.as_uri())
+        if path.suffix == ".html":
+            page.wait_for_selector("#vega-chart svg.marks")
+        assert page.evaluate("typeof hacked") == "undefined", path.name
+        assert page.evaluate("document.getElementsByTagName('img').length") == 0, path.name
+        assert len(requests) == 1, path.name
+        page.close()

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 
 import pytest
 from huggingface_hub import ModelCard
+from markdown_it import MarkdownIt
 
 from spillover.core.errors import MissingExtra, RunError
 from spillover.core.files import write_json
 from spillover.core.runs import open_run
+from spillover.stages.compare.comparison_files import read_comparisons, write_comparisons
 from spillover.stages.report.model_card import write_card
 from tests.stages.report.builders import make_run
 
@@ -66,3 +69,30 @@ def test_without_the_hub_package_the_extra_to_install_is_named(run, monkeypatch)
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     with pytest.raises(MissingExtra, match="huggingface_hub"):
         write_card(run.path)
+
+
+EVIL = "](javascript:x)[y](http://evil.example) `</code>` ``|`` **b** <script>x</script><img src=x> # h\n\n# heading\n\n---\n\n- item\u202e\x1b[2J www.evil.example"
+
+
+def test_hostile_names_in_a_card_are_only_text(tmp_path):
+    run = make_run(tmp_path / "run", model=EVIL, name=EVIL)
+    comparisons = read_comparisons(run.path / "compare")
+    write_comparisons(run.path / "compare", [replace(one, task=EVIL) for one in comparisons])
+    write_json(run.path / "train" / "adapter" / "spillover.json", {"base": {"name": EVIL}})
+    settings = {"model": EVIL, "pairs": EVIL, "targets": [EVIL], "schedule": EVIL}
+    facts = {"stopped": {"step": 1, "why": EVIL}, "pairs": EVIL}
+    manifest = run.manifest()
+    trained = {"state": "done", "key": "", "settings": settings, "facts": facts}
+    run.update(stages=manifest["stages"] | {"train": trained}, versions={EVIL: EVIL})
+    text = write_card(run.path).read_text(encoding="utf-8")
+    card = ModelCard(text)
+    assert card.data.model_name.startswith("](javascript:x)[y]"), "the front matter is whole"
+    assert not set("\x1b\u202e") & set(text)
+    tokens = MarkdownIt("commonmark", {"html": True}).enable("table").parse(card.text)
+    flat = [child for token in tokens for child in [token, *(token.children or [])]]
+    kinds = {token.type for token in flat}
+    assert not kinds & {"html_block", "html_inline", "image", "hr", "strong_open", "em_open", "fence", "code_block"}
+    assert {token.attrs["href"] for token in flat if token.type == "link_open"} == {"https://arxiv.org/abs/2405.13816"}
+    assert sum(token.type == "heading_open" for token in flat) == 3
+    rows = [line for line in card.text.splitlines() if line.startswith("| ")]
+    assert sum(token.type == "tr_open" for token in flat) == len(rows) == 5

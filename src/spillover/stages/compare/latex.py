@@ -8,6 +8,7 @@ from typing import Any
 
 from spillover.core.languages import language
 from spillover.core.tables import records
+from spillover.core.visible_text import visible
 from spillover.stages.compare.format import p_value, percent, points
 from spillover.stages.compare.language_groups import group_title
 from spillover.stages.compare.result import Comparison
@@ -19,20 +20,24 @@ def to_latex(comparison: Comparison) -> str:
     """A table for the package booktabs: a row per language, then per group; changes with their intervals."""
     import pandas as pd
 
-    rows = [_cells(language(row["language"]).name + "*" * row["seen"], row) for row in records(comparison.languages)]
+    rows = [
+        _cells(visible(language(row["language"]).name) + "*" * row["seen"], row)
+        for row in records(comparison.languages)
+    ]
     for _, table in comparison.groups.groupby("group", sort=False):
         by_metric = {row["metric"]: row for row in records(table)}
         row = {f"{metric}_{key}": value for metric, values in by_metric.items() for key, value in values.items()}
         title = group_title(row["accuracy_group"], row["accuracy_kind"])
         row |= {"n": row["accuracy_n"], "holm_p": row["accuracy_holm_p"]}
-        rows.append(_cells(f"{title} ({row['accuracy_languages']})", row))
+        rows.append(_cells(visible(f"{title} ({row['accuracy_languages']})"), row))
     style = (
         pd.DataFrame(rows, columns=list(HEADER)).style.hide(axis="index").format(escape="latex", subset=["Language"])
     )
     lines = style.to_latex(hrules=True, column_format="lrrrrrrr").splitlines()
     lines.insert(lines.index(r"\midrule") + 1 + len(comparison.languages), r"\midrule")
+    # A line break in a name would end the comment.
     note = f"{comparison.task}, {comparison.label_set} labels; points with {100 * comparison.level:.0f} % intervals"
-    return "\n".join([*lines, r"% \usepackage{booktabs}", f"% {note}; * trained on"]) + "\n"
+    return "\n".join([*lines, r"% \usepackage{booktabs}", f"% {visible(note)}; * trained on"]) + "\n"
 
 
 def _cells(name: str, row: Mapping[str, Any]) -> tuple[str, ...]:

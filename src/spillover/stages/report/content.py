@@ -10,7 +10,7 @@ from typing import Any
 from spillover.core.files import as_data_error
 from spillover.core.languages import language
 from spillover.core.runs import Run
-from spillover.core.tables import records
+from spillover.core.tables import csv_text, records
 from spillover.core.types import Evaluation, Finding
 from spillover.stages.audit.findings import read_findings
 from spillover.stages.compare.comparison_files import FOLDER as COMPARE
@@ -142,7 +142,7 @@ def _task_part(
         | {subject: figure_block(figure, with_svg=subject == "change") for subject, figure in figures.items()},
         "languages": records(languages),
         "groups": [row | {"group": group_title(row["group"], row["kind"])} for row in records(comparison.groups)],
-        "csv": base64.b64encode(languages.to_csv(index=False).encode()).decode(),
+        "csv": base64.b64encode(csv_text(languages).encode()).decode(),
         "flips": _flips(sides, list(languages["language"])) if sides else None,
     }
 

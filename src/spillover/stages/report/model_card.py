@@ -6,9 +6,9 @@ Paths of the machine it was trained on are not published: a base from a local fo
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from spillover.core.errors import RunError, missing_extra
 from spillover.core.files import atomic
@@ -16,9 +16,11 @@ from spillover.core.languages import language
 from spillover.core.model_names import Weights, base_name, public_name
 from spillover.core.runs import Run, existing_run
 from spillover.core.tables import records
+from spillover.core.visible_text import visible
 from spillover.models.registry import on_hub
 from spillover.stages.compare.result import Comparison
 from spillover.stages.compare.stage import training_languages
+from spillover.stages.report.markdown import code, markdown
 from spillover.stages.report.page import template
 from spillover.stages.report.run_tables import read_all_evaluations, run_comparisons
 
@@ -46,15 +48,17 @@ def write_card(path: Path | str, *, licence: str | None = None) -> Path:
 def model_card(run: Run, weights: Weights | None, name: str, *, licence: str | None = None) -> str:
     """The card as Markdown: what was trained on what, by which recipe, its results, and whose licence holds.
 
-    weights: which of the run's, None when it has none. RunError when nothing says what the base is, MissingExtra
-    without huggingface_hub, which comes with transformers.
+    Names of models, runs, tasks and languages are text in it, never markup. weights: which of the run's, None when it
+    has none. RunError when nothing says what the base is, MissingExtra without huggingface_hub, which comes with
+    transformers.
     """
     try:
         from huggingface_hub import ModelCardData
     except ImportError as error:
         raise missing_extra(error) or error from None
 
-    base, known_licence = on_hub(_base(run, weights))
+    name = visible(name)
+    base, known_licence = on_hub(visible(_base(run, weights)))
     licence = licence or known_licence
     comparisons = run_comparisons(run)
     trained_on = training_languages(run)
@@ -96,14 +100,20 @@ def _base(run: Run, weights: Weights | None) -> str:
 
 def _training(run: Run, base: str, codes: Sequence[str]) -> Iterator[str]:
     manifest = run.manifest()
-    trained, built = manifest["stages"].get("train"), manifest["stages"].get("build", {})
+    trained = manifest["stages"].get("train")
     if trained is None:
-        yield f"Base: `{base}`"
+        yield f"Base: {code(base)}"
         yield "The training is not in this run."
         return
+    settings = trained["settings"]
+    yield f"Base: {code(base)} (fingerprint {markdown(str(settings['model']))})"
+    yield from map(markdown, _training_facts(manifest, codes))
+
+
+def _training_facts(manifest: Mapping[str, Any], codes: Sequence[str]) -> Iterator[str]:
+    trained, built = manifest["stages"]["train"], manifest["stages"].get("build", {})
     facts, settings = trained.get("facts", {}), trained["settings"]
     losses = [_loss(facts.get(key)) for key in ("loss", "validation_loss")]
-    yield f"Base: `{base}` (fingerprint {settings['model']})"
     yield f"Languages of the pairs: {', '.join(language(code).name for code in codes) or 'not recorded'}"
     yield f"Pairs: {facts.get('pairs')} (hash {settings['pairs']}), arm {built.get('facts', {}).get('arm', 'unknown')}"
     yield f"Recipe: {', '.join(f'{key} {settings[key]}' for key in RECIPE if key in settings)}"
@@ -132,6 +142,7 @@ def _results(comparison: Comparison) -> Iterator[EvalResult]:
 def _result(task: str, config: str, metric: str, title: str, value: float) -> EvalResult:
     from huggingface_hub import EvalResult
 
+    task = visible(task)
     return EvalResult(
         task_type="text-classification",
         task_name=task,

@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from enum import Enum
 from pathlib import Path
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 # Pixels per point of a PNG: sharp in print.
 PNG_SCALE = 2.0
+# Stands for `<` on the way through vl-convert; a character that Unicode leaves to private use.
+LESS_THAN = "\ue03c"
 
 
 class FigureFormat(str, Enum):
@@ -86,7 +89,9 @@ def _render(chart: alt.TopLevelMixin, kind: FigureFormat) -> bytes:
         return svg(chart).encode()
     spec = specification(chart)
     if kind is FigureFormat.HTML:
-        return str(vl_convert.vegalite_to_html(spec, bundle=True)).encode()
+        # vl-convert writes the chart into a script as it is: `</script>` in a text would end it.
+        text = json.dumps(spec).replace("<", LESS_THAN)
+        return str(vl_convert.vegalite_to_html(text, bundle=True)).replace(LESS_THAN, "\\u003c").encode()
     if kind is FigureFormat.PNG:
         return bytes(vl_convert.vegalite_to_png(spec, scale=PNG_SCALE))
     return bytes(vl_convert.vegalite_to_pdf(spec))
