@@ -142,7 +142,8 @@ class BuildConfig(Section):
     replay_text: str | None = None
     """File whose lines are replayed; null: the task's questions in the reference language."""
     files: list[str] = []
-    """Ready-made pairs instead: the paper's, TRL's or LLaMA-Factory's files (its dataset_info.json)."""
+    """Ready-made pairs instead: the paper's, TRL's or LLaMA-Factory's files (its dataset_info.json). A system prompt
+    stands in front of its prompt; rows with earlier turns, tools or weights are refused."""
 
 
 class TrainConfig(Section):
