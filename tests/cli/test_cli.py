@@ -109,6 +109,7 @@ def test_interrupted_is_130_and_says_how_to_resume(monkeypatch, call):
     ("error", "code", "message"),
     [
         (OSError(errno.ENOSPC, "No space left on device", "runs/demo"), 3, "runs/demo: No space left on device"),
+        (OSError(errno.ENAMETOOLONG, "File name too long", "runs/x"), 3, "try: choose a shorter path"),
         (ModuleNotFoundError("No module named 'peft'", name="peft"), 4, "spillover[models]"),
     ],
 )

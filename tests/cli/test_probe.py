@@ -18,3 +18,11 @@ def test_the_lens_shows_words_by_layer_for_one_text(workspace, call):
             assert len(shares) == 4
             assert shares == sorted(shares, reverse=True)
     assert call("probe", "lens", "--text", "", "--model", workspace / "model")[0] == 3
+
+
+def test_hostile_tokens_do_nothing_on_the_terminal(workspace, call):
+    text = ("probe", "lens", "--text", "good\x1b\x07[", "--model", workspace / "model")
+    code, output, error = call(*text, "--tokens", "3")
+    assert code == 0, error
+    assert not set("\x1b\x07") & set(output)
+    assert output.split()[:4] == ["layer", "\\x1b", "\\x07", "["]

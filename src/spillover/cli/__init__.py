@@ -28,8 +28,11 @@ if TYPE_CHECKING:
 
 INTERRUPTED = 130
 BROKEN_PIPE = 141
-# A full disk, or a folder that may not be written: no bug here.
-UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
+# A full disk, a folder that may not be written, or a path that cannot be: no bug here.
+UNWRITABLE = dict.fromkeys(
+    (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM),
+    "make room or allow writing, then rerun the same command to resume",
+) | {errno.ENAMETOOLONG: "choose a shorter path"}
 # click's, or of newer versions typer's own: a wrong option, argument or verb.
 USAGE_ERROR: type[Any] = typer.BadParameter.__bases__[0]
 
@@ -124,7 +127,7 @@ def exit_code(error: BaseException) -> Any:
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123  # what is left goes nowhere
         return BROKEN_PIPE
     if isinstance(error, OSError) and error.errno in UNWRITABLE:
-        hint = "make room or allow writing, then rerun the same command to resume"
+        hint = UNWRITABLE[error.errno]
         return _fail([f"{error.filename or 'the disk'}: {error.strerror}"], hint, RunError.exit_code)
     if isinstance(error, (KeyboardInterrupt, typer.Abort)):
         return INTERRUPTED

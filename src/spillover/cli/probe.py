@@ -10,6 +10,7 @@ from spillover.cli.config_options import MODEL, config_options
 from spillover.cli.options import PLAIN, Json, Name, OptionalOut
 from spillover.cli.terminal import print_json, progress_bars, show
 from spillover.core.config import RunConfig
+from spillover.core.visible_text import visible
 
 app = typer.Typer(**PLAIN, invoke_without_command=True)
 
@@ -114,5 +115,4 @@ def _cell(token: str, probability: float, width: int) -> Any:
 
 def _shown(token: str) -> str:
     """A token with its whitespace visible."""
-    visible = {" ": "·", "\n": "↵", "\t": "→"}
-    return "".join(visible.get(char, char if char.isprintable() else f"⟨{ord(char):02X}⟩") for char in token)
+    return visible(token.translate({ord(" "): "·", ord("\n"): "↵", ord("\t"): "→"}))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 
 import pytest
 
@@ -149,3 +150,12 @@ def test_the_id_zero_is_an_id(tmp_path):
     path = tmp_path / "t.json"
     path.write_text(json.dumps([ALPACA | {"id": 0}, ALPACA | {"id": ""}]))
     assert [pair.id for pair in read_exchange(path)] == ["0", "t-00002:de-en"]
+
+
+def test_the_log_says_which_data_set_of_a_dataset_info_is_read(tmp_path, caplog):
+    (tmp_path / "t.json").write_text(json.dumps([ALPACA]))
+    info = {"first": {"file_name": "t.json"}, "second": {"file_name": "other.json"}}
+    (tmp_path / "dataset_info.json").write_text(json.dumps(info))
+    with caplog.at_level(logging.INFO, logger="spillover"):
+        assert len(read_exchange(tmp_path)) == 1
+    assert "pairs are read from t.json, its first entry" in caplog.text

@@ -14,6 +14,7 @@ puts the model's end-of-text token there, as `train.end_of_text` does here. TRL 
 from __future__ import annotations
 
 import json
+import logging
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -26,6 +27,8 @@ from spillover.core.languages import known_languages, language
 from spillover.core.types import TrainingPair
 from spillover.models.registry import on_hub
 from spillover.stages.build.exchange_rows import entry_names, prompt_and_completion
+
+log = logging.getLogger(__name__)
 
 INSTRUCTION = re.compile(r"Translate the input from (?P<source>.+) to (?P<target>.+):\s*$")
 INFO = "dataset_info.json"
@@ -140,6 +143,7 @@ def read_exchange(path: Path) -> list[TrainingPair]:
     if info.name == INFO:
         entry = _first_entry(info)
         columns = entry_names(str(info), entry)
+        log.info("%s: pairs are read from %s, its first entry", info, entry["file_name"])
         path = info.parent / str(entry["file_name"])
     exchange_files(path)
     names = {language(code).name: code for code in known_languages()}
