@@ -60,7 +60,7 @@ def test_a_broken_line_is_named(tmp_path, text, message):
 def test_text_that_is_not_utf8_is_named_by_line(tmp_path):
     path = tmp_path / "latin.txt"
     path.write_bytes(b"fine\ncaf\xe9\n")
-    with pytest.raises(DataError, match=r"latin\.txt:2: not UTF-8"):
+    with pytest.raises(DataError, match=r"latin\.txt:2: not UTF-8 text \(byte 0xE9\)"):
         read_text(path)
 
 

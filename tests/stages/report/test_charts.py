@@ -39,3 +39,9 @@ def test_a_figure_has_a_file_name_whatever_its_task_is_called(name):
     file_name = f"change-{slug(name)}.svg"
     assert re.fullmatch(r"change-[\w.-]+\.svg", file_name)
     assert len(file_name.encode()) < 255
+
+
+def test_two_names_have_two_file_names():
+    names = ["a b", "a-b", "a/b", "a.b", "", ".", "中" * 60, "中" * 61]
+    assert len({slug(name) for name in names}) == len(names)
+    assert slug("sentiment") == "sentiment"

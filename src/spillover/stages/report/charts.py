@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from spillover.core.files import hash_of
 from spillover.core.languages import language, reference_language
 
 if TYPE_CHECKING:
@@ -46,8 +47,10 @@ class Figure:
 
 
 def slug(name: str) -> str:
-    """A name as it may stand in the name of a file and in an id, cut where it is too long for one."""
-    return re.sub(r"[^\w.-]+", "-", name)[:LONGEST_SLUG].strip(".-") or "unnamed"
+    """A name as it may stand in the name of a file and in an id. One that had to change ends in a hash of itself: `a b`
+    and `a-b` are two."""
+    kept = re.sub(r"[^\w.-]+", "-", name)[:LONGEST_SLUG].strip(".-")
+    return kept if kept == name and name else f"{kept or 'unnamed'}-{hash_of(name)[:6]}"
 
 
 def reference_name() -> str:

@@ -15,7 +15,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, time
 from decimal import Decimal
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -185,7 +185,8 @@ def _local_rows(path: Path, source: Source, suffix: str = "") -> Iterator[tuple[
     import pyarrow.parquet as pq
 
     try:
-        for number, row in enumerate(pq.read_table(path).to_pylist(), start=1):
+        batches = pq.ParquetFile(path).iter_batches()
+        for number, row in enumerate(chain.from_iterable(batch.to_pylist() for batch in batches), start=1):
             yield f"{path}: row {number}", row
     except (pa.ArrowException, OSError) as error:
         raise DataError(
