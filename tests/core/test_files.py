@@ -14,6 +14,7 @@ from spillover.core.files import (
     read_json,
     read_jsonl,
     read_text,
+    read_yaml,
     write_json,
     write_jsonl,
 )
@@ -82,3 +83,11 @@ def test_a_million_rows_are_read_one_at_a_time(tmp_path):
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 4 << 20
+
+
+def test_a_character_that_yaml_forbids_is_named_in_one_line(tmp_path):
+    path = tmp_path / "config.yaml"
+    path.write_text("name: a\x00b\n")
+    with pytest.raises(DataError, match=r"config\.yaml: unacceptable character") as caught:
+        read_yaml(path)
+    assert "\n" not in caught.value.message

@@ -42,7 +42,8 @@ def read_yaml(path: Path) -> dict[str, Any]:
         line = mark.line + 1 if mark else 1
         raise DataError(f"{path}:{line}: {error.problem or error.context}", hint="fix the YAML syntax") from None
     except YAMLError as error:
-        raise DataError(f"{path}: {error}", hint="fix the YAML syntax") from None
+        reason = " ".join(str(error).split())
+        raise DataError(f"{path}: {reason}", hint="fix the YAML syntax") from None
     if not isinstance(value, dict):
         raise DataError(f"{path}:1: expected `key: value` lines, found {type(value).__name__}")
     return value

@@ -18,7 +18,8 @@ def load_encoder(name: str) -> Encode:
     try:
         encoder = SentenceTransformer(name)
     except (OSError, ValueError) as error:
-        raise ModelError(f"encoder {name!r}: {error}", hint="a sentence-transformers model, or a folder") from None
+        reason = " ".join(str(error).split())
+        raise ModelError(f"encoder {name!r}: {reason}", hint="a sentence-transformers model, or a folder") from None
 
     def encode(texts: Sequence[str]) -> NDArray[np.float32]:
         return np.asarray(encoder.encode(list(texts), show_progress_bar=False), dtype=np.float32)

@@ -43,5 +43,6 @@ def load_tokenizer(name: str, *, revision: str | None = None, trust_remote_code:
         tokenizer = transformers.AutoTokenizer.from_pretrained(path, **options)
         config = transformers.AutoConfig.from_pretrained(path, **options).get_text_config()
     except (OSError, ValueError) as error:
-        raise ModelError(f"tokenizer {name!r}: {error}", hint="smollm2-135m, a Hugging Face id, or a folder") from None
+        reason = " ".join(str(error).split())
+        raise ModelError(f"tokenizer {name!r}: {reason}", hint="smollm2-135m, a Hugging Face id, or a folder") from None
     return Counter(name, int(getattr(config, "max_position_embeddings", None) or 10**9), tokenizer)
