@@ -172,10 +172,14 @@ def print_comparison(comparison: Comparison) -> None:
     """The headline, a table of languages, one of groups, and the sentences."""
     from spillover.core.tables import records
     from spillover.stages.compare.language_groups import group_title
+    from spillover.stages.compare.result import Topic
 
-    first, *rest = comparison.verdict
+    first, *others = comparison.verdict
+    notes, rest = ([line for line in others if (line.about == Topic.NOTE) == wanted] for wanted in (True, False))
     level = f"{100 * comparison.level:g} % interval"
     print()
+    for note in notes:
+        print_wrapped(f"Note: {note.text}", indent=6)
     _print_headline(first.numbers)
     print()
     header = ("", "n", "accuracy", "change", level, "Holm p", "bias", "rest", "AUROC")

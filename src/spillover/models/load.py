@@ -15,6 +15,7 @@ import re
 import warnings
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,7 @@ from peft.utils import load_peft_weights
 from torch import Tensor
 
 from spillover.core.errors import MissingExtra, ModelError
+from spillover.core.files import hash_of
 from spillover.core.types import ModelRef
 from spillover.models import loading_checks, packaged_model
 from spillover.models.adapter_base import BASE_FILE, TOKENIZER_FILE, check_base
@@ -60,6 +62,11 @@ class Model:
     def embeddings(self) -> int:
         """How many token ids have an embedding."""
         return int(self.module.get_input_embeddings().weight.shape[0])
+
+    @cached_property
+    def vocabulary(self) -> str:
+        """A hash of every token and its id."""
+        return hash_of(sorted(self.tokenizer.get_vocab().items()))
 
     @property
     def layers(self) -> int:

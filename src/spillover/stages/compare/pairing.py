@@ -1,6 +1,7 @@
 """Two evaluations of the same items → what changed, item by item: a matrix of items × languages for each metric.
 
-1. Join by language and item id; items that one side lacks stop the comparison unless `compare.missing_items` says else.
+1. Join by language and item: by its content where both sides have a hash of it, else by id. Items that one side lacks
+   stop the comparison unless `compare.missing_items` says else; another text under the same id always does.
 2. For each metric each item's contribution to the change, so that their mean is the change. Means over languages, over
    seeds and differences between runs are then means and differences of contributions, paired by item.
 """
@@ -145,6 +146,7 @@ def _check_items(where: str, scores: LabelScores) -> None:
 def _same_items(
     where: str, left: LabelScores, right: LabelScores, config: CompareConfig
 ) -> tuple[LabelScores, LabelScores]:
+    right = _renamed_by_content(where, left, right)
     if config.missing_items == "refuse":
         refuse_unmatched(where, "item", left.example_ids, right.example_ids)
     row = {example_id: i for i, example_id in enumerate(right.example_ids)}
@@ -160,6 +162,31 @@ def _same_items(
     return left, right
 
 
+def _renamed_by_content(where: str, left: LabelScores, right: LabelScores) -> LabelScores:
+    """`right` with the ids of `left`, where the same texts have other ids there. DataError where an id stands for
+    another text."""
+    if not (left.content and right.content):
+        return right
+    of_left, of_right = (dict(zip(side.example_ids, side.content, strict=True)) for side in (left, right))
+    both = [name for name in of_left if name in of_right]
+    conflicts = [name for name in both if of_left[name] != of_right[name]]
+    if both and not conflicts:
+        return right
+    ids = {content: name for name, content in of_left.items()}
+    unique = len(ids) == len(of_left) and len(set(right.content)) == len(of_right)
+    if changed := [name for name in conflicts if not unique or of_left[name] not in right.content]:
+        listed = ", ".join(changed[:NAMED]) + ", ..." * (len(changed) > NAMED)
+        raise DataError(
+            f"{where}: {len(changed)} of {len(both)} items have another text under the same id ({listed})",
+            hint="evaluate both models on the same data",
+        )
+    if not unique:
+        return right
+    # What has no counterpart keeps its id, marked where that stands for another text on the left.
+    names = [ids.get(content, f"{name} after" if name in of_left else name) for name, content in of_right.items()]
+    return replace(right, example_ids=tuple(names))
+
+
 def _take(scores: LabelScores, rows: list[int]) -> LabelScores:
     return replace(
         scores,
@@ -169,4 +196,5 @@ def _take(scores: LabelScores, rows: list[int]) -> LabelScores:
         tokens=scores.tokens[rows],
         label_tokens=scores.label_tokens[rows],
         outcome=None if scores.outcome is None else scores.outcome[rows],
+        content=tuple(scores.content[i] for i in rows) if scores.content else (),
     )
