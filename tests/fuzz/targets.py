@@ -19,12 +19,14 @@ EARLIER_RUN = Path(__file__).parents[1] / "data" / "run-before.zip"
 @dataclass(frozen=True)
 class Target:
     """make: writes the good input into an empty folder. file: what is damaged, in that folder. command: arguments of
-    spillover, run in that folder. made: what the command makes, which must not be there when it fails."""
+    spillover, run in that folder. made: what the command makes, which must not be there when it fails. ends: exit codes on the good
+    input; the config's names a model that is not there, so that nothing is computed."""
 
     make: Callable[[Path], object]
     file: str
     command: str
     made: tuple[str, ...] = ()
+    ends: tuple[int, ...] = (0,)
 
 
 def _data(folder: Path) -> None:
@@ -62,7 +64,7 @@ def _config(folder: Path) -> None:
     _data(folder)
     (folder / "run.yaml").write_text(
         "name: mine\nseed: 3\ndata: data\ntasks: [sentiment]\nlanguages: [en, de]\nlimit: 4\n"
-        "model: {name: no/such-model, dtype: float32}\naudit: {skip: [class-balance], tolerate: {missing-label: 0.1}}\n"
+        "model: {name: ./no-such-model, dtype: float32}\naudit: {skip: [class-balance], tolerate: {missing-label: 0.1}}\n"
         "build: {task: sentiment, sources: [de], target: en, pairs: 4}\n"
         "train: {epochs: 1, batch: 2, learning_rate: 0.0002, validation: 0.0}\n"
         "evaluate: {labels: english, shots: own, content_free: ['', 'N/A']}\n"
@@ -154,7 +156,7 @@ TARGETS: dict[str, Target] = {
     "questions": Target(_data, "data/sentiment/train/de.jsonl", "build --task sentiment --data data --out run"),
     "wording": Target(_own_task, "task/de.yaml", "audit --task task --data data --out run"),
     "task": Target(_own_task, "task/task.yaml", "audit --task task --data data --out run"),
-    "config": Target(_config, "run.yaml", "run run.yaml --out run"),
+    "config": Target(_config, "run.yaml", "run run.yaml --out run --set model.name=./no-such-model", ends=(3,)),
     "config of a model": Target(_model, "model/config.json", EVALUATE, ("run/evaluate",)),
     "tokenizer": Target(_model, "model/tokenizer.json", EVALUATE, ("run/evaluate",)),
     "weights": Target(_model, "model/model.safetensors", EVALUATE, ("run/evaluate",)),

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+HUB_ID = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?")
 ADAPTER_FILES = (ADAPTER_CONFIG, "adapter_model.*", BASE_FILE, TOKENIZER_FILE)
 
 
@@ -100,6 +101,8 @@ def load_model(
     quantised = _four_bit(torch_dtype) if load_in_4bit else {}
     hub = {"revision": revision, "trust_remote_code": trust_remote_code}
     try:
+        if not (HUB_ID.fullmatch(path) or Path(path).is_dir()):
+            raise OSError("no such folder")
         with _without_warnings():
             tokenizer = transformers.AutoTokenizer.from_pretrained(path, **hub)
             config = transformers.AutoConfig.from_pretrained(path, **hub)
@@ -192,7 +195,7 @@ def _adapter_folder(adapter: str) -> Path:
     """The adapter's folder; one on the hub is downloaded. ModelError where it is neither."""
     if Path(adapter).is_dir():
         return Path(adapter)
-    if not re.fullmatch(r"[\w.-]+/[\w.-]+", adapter) or adapter.startswith("."):
+    if not HUB_ID.fullmatch(adapter):
         raise ModelError(f"adapter {adapter!r}: no such folder", hint="give the folder with adapter_config.json")
     return Path(huggingface_hub.snapshot_download(adapter, allow_patterns=list(ADAPTER_FILES)))
 
