@@ -75,10 +75,21 @@ def read_text(path: Path) -> str:
 
 def read_json(path: Path) -> Any:
     """The value in a JSON file. DataError with file:line for broken JSON."""
+    return parse_json(read_text(path), str(path))
+
+
+def parse_json(text: str | bytes | bytearray, where: str, *, line: int | None = None, hint: str = "") -> Any:
+    """The value of a JSON text. DataError with where:line for text that is no JSON, holds a number of thousands of
+    digits, or is nested so deep that Python cannot read it. line: of the file, where the text is one line of it."""
     try:
-        return json.loads(read_text(path))
+        return json.loads(text)
     except json.JSONDecodeError as error:
-        raise DataError(f"{path}:{error.lineno}: broken JSON: {error.msg}") from None
+        number, reason = error.lineno, error.msg
+    except RecursionError:
+        number, reason = 1, "nested too deep"
+    except ValueError as error:  # not UTF-8, or too many digits
+        number, reason = 1, str(error)
+    raise DataError(f"{where}:{line or number}: broken JSON: {reason}", hint=hint)
 
 
 def read_table(path: Path, columns: Sequence[str] = ()) -> pd.DataFrame:
@@ -120,12 +131,7 @@ def read_jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         if not line.strip():
             continue
         empty = False
-        try:
-            value = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise DataError(f"{path}:{number}: broken JSON: {error.msg}", hint="one JSON object a line") from None
-        except RecursionError:
-            raise DataError(f"{path}:{number}: broken JSON: nested too deep", hint="one JSON object a line") from None
+        value = parse_json(line, str(path), line=number, hint="one JSON object a line")
         if not isinstance(value, dict):
             raise DataError(f"{path}:{number}: expected an object, found {line.strip()[:60]}")
         yield number, value

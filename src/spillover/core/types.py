@@ -122,8 +122,9 @@ class LabelScores:
     """Log-probability of every label for every item of one language; natural log, ≤ 0, not normalised over the labels.
 
     logprobs: [n, labels] float32. gold: [n] index into `labels`. tokens: [n] prompt length.
-    label_tokens: [n, labels] number of tokens each label's log-probability is the sum of.
+    label_tokens: [n, labels] number of tokens each label's log-probability is the sum of; 0: unknown.
     outcome: [n] in [0, 1], from logs of other tools that say only how right an answer was; then `labels` is empty.
+    content: [n] hash of each item's content, empty where unknown: the same id with another content is another item.
     """
 
     language: str
@@ -135,6 +136,7 @@ class LabelScores:
     label_tokens: NDArray[np.int32]
     calibration: CalibrationScores | None = None
     outcome: NDArray[np.float64] | None = None
+    content: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -149,13 +151,15 @@ class ModelRef:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """One model on one task with one label set: scores by language. `key` hashes everything that went into it."""
+    """One model on one task with one label set: scores by language. `key` hashes everything that went into it. `notes`:
+    what a reader of these scores must know, such as "by acc; the log also has acc_norm (--metric acc_norm)"."""
 
     model: ModelRef
     task: str
     label_set: str
     key: str
     scores: Mapping[str, LabelScores]
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

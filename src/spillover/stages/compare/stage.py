@@ -28,8 +28,8 @@ from spillover.stages.compare.flip_analysis import with_flip_analysis
 from spillover.stages.compare.guard import guard_of
 from spillover.stages.compare.headline import with_headline
 from spillover.stages.compare.language_groups import groups_of
-from spillover.stages.compare.pairing import changes_of, join
-from spillover.stages.compare.result import Comparison
+from spillover.stages.compare.pairing import changes_of, join, left_out
+from spillover.stages.compare.result import Comparison, Sentence, Topic
 from spillover.stages.compare.verdict import contrast_sentences, seed_sentences, verdict
 from spillover.stages.evaluate.score_tables import read_evaluation
 from spillover.stats.resampling import bootstrap_changes, item_weights
@@ -68,7 +68,17 @@ def compare(
         verdict=(),
         guard=guard_of(changes, config),
     )
-    return with_headline(replace(comparison, verdict=verdict(comparison)))
+    notes = note_sentences(before.notes, after.notes, left_out(before, after, pairs))
+    return with_headline(replace(comparison, verdict=(*notes, *verdict(comparison))))
+
+
+def note_sentences(before: Sequence[str], after: Sequence[str], both: Sequence[str] = ()) -> list[Sentence]:
+    """What must be known of the two sides, a sentence each; what holds for both is said once. both: of the pairs."""
+    sides = {note: "Both sides" for note in (*before, *after) if note in before and note in after}
+    sides |= {note: "Before" for note in before if note not in after}
+    sides |= {note: "After" for note in after if note not in before}
+    texts = [*(f"{side}: {note}." for note, side in sides.items()), *(f"{note}." for note in both)]
+    return [Sentence(Topic.NOTE, text) for text in texts]
 
 
 def compare_arms(runs: Sequence[TrainedRun], *, config: CompareConfig | None = None, seed: int = 0) -> Comparison:
