@@ -10,6 +10,7 @@ import pytest
 from spillover.core.config import CompareConfig
 from spillover.core.errors import DataError
 from spillover.stages.compare import compare
+from spillover.stages.compare.pairing import join, left_out, restricted
 from tests.builders import (
     evaluation,
     random_hits,
@@ -81,3 +82,28 @@ def test_languages_with_other_items_keep_their_means():
         assert row["n"] == 100
         assert row["low"] == pytest.approx(row["boot_low"], abs=0.04)
         assert row["high"] == pytest.approx(row["boot_high"], abs=0.04)
+
+
+def test_the_same_ids_with_another_content_are_other_items():
+    own = evaluation({"en": random_hits(np.random.default_rng(0), 0.5, 8)})
+    known = replace(own.scores["en"], content=tuple("abcdefgh"))
+    other = replace(known, content=tuple("abXdefgY"))
+    sides = [replace(own, scores={"en": scores}) for scores in (known, other)]
+    with pytest.raises(DataError, match=r"sentiment en: 2 of 8 items have another content on the two sides: i2, i7"):
+        compare(*sides, config=QUICK)
+    assert compare(own, sides[1], config=QUICK).languages["n"].tolist() == [8]  # not known on one side
+
+
+def test_content_goes_with_its_item():
+    own = evaluation({"en": random_hits(np.random.default_rng(0), 0.5, 8)})
+    known = replace(own.scores["en"], content=tuple("abcdefgh"))
+    pairs = join(replace(own, scores={"en": known}), own, CompareConfig())
+    [(kept, _)] = restricted(pairs, {"en": ["i6", "i1"]}).values()
+    assert kept.content == ("g", "b")
+
+
+def test_what_is_left_out_is_counted_and_named():
+    rng = np.random.default_rng(0)
+    left, right = (evaluation({"en": random_hits(rng, 0.5, n), "de": random_hits(rng, 0.5, 9)}) for n in (10, 8))
+    pairs = join(left, right, CompareConfig(missing_items="intersection"))
+    assert left_out(left, right, pairs) == ["Left out in en, as one side lacks them: 2 items (i8, i9)"]

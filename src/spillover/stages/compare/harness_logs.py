@@ -126,8 +126,8 @@ def _label_scores(
         return None, ""
     logprobs = np.array([sample.logprobs for sample in samples], dtype=np.float64)
     winners = logprobs.argmax(axis=1)  # the first of several, as in the harness
-    if not np.isfinite(logprobs).all():
-        return None, "some labels' log-probabilities are not finite"
+    if not (np.abs(logprobs) <= np.finfo(np.float32).max).all():
+        return None, "not all log-probabilities of labels are finite"
     readings = [_gold(samples, targets) for targets in (labels, tuple(map(str, range(len(labels)))))]
     wrong = {int(((winners == gold) != acc).sum()): gold for gold in reversed(readings) if gold is not None}
     if 0 not in wrong:

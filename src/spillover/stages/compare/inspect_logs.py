@@ -27,7 +27,7 @@ from spillover.stages.compare.logged_scores import (
 from spillover.stages.compare.zip_parts import open_zip
 
 HINT = "give a log of inspect_ai, .json or .eval"
-RETRY_HINT = "`inspect eval-retry LOG` ends it"
+RETRY_HINT = "`inspect eval-retry LOG` completes it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +92,7 @@ def _log(path: Path, header: Any, samples: Iterable[Any], reductions: Any) -> In
         raise DataError(f"{path}: not an inspect_ai log", hint=HINT)
     status = header.get("status", "success")
     if status != "success":
-        raise DataError(f"{path}: the run ended with status {status!r}", hint=RETRY_HINT)
+        raise DataError(f"{path}: the run did not end well, its status is {status!r}", hint=RETRY_HINT)
     read = [_sample(path, sample) for sample in samples]
     if not read:
         raise DataError(f"{path}: no samples found", hint="run it again, without --no-log-samples")
@@ -169,7 +169,9 @@ def _notes_on_samples(samples: Sequence[InspectSample], outcomes: Mapping[str, f
     if lost:
         notes.append(left_out_note(lost, len(samples), "ended in an error"))
     if kept:
-        notes.append(f"samples of {len(kept)} items ended in an error, and the log scores the items: {listed(kept)}")
+        count = sum(sample.failed for sample in samples if sample.item in kept)
+        items = "the item" if len(kept) == 1 else "the items"
+        notes.append(f"{count} of {len(samples)} samples ended in an error, and the log scores {items}: {listed(kept)}")
     if others:
         notes.append(left_out_note(others, len(samples), f"{'has' if len(others) == 1 else 'have'} no {chosen}"))
     return notes

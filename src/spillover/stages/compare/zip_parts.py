@@ -19,7 +19,7 @@ from spillover.core.files import parse_json
 
 ZSTANDARD = 93  # the zip format's number for it
 BLOCK = 1 << 20
-LARGEST_PART = 1 << 30  # bytes unpacked
+LARGEST_PART = 256 << 20  # bytes unpacked; as Python objects JSON takes up to twenty times as many
 LARGEST_RATIO = 500  # of all parts together to the file; transcripts that repeat themselves reach a tenth of it
 ALWAYS_ALLOWED = 64 << 20  # bytes unpacked, whatever the ratio
 BROKEN = (OSError, EOFError, ValueError, RuntimeError, NotImplementedError, zipfile.BadZipFile, zlib.error)
@@ -47,7 +47,7 @@ class ZipParts:
                 if len(unpacked) > LARGEST_PART or self._budget < 0:
                     raise DataError(
                         f"{self.path}: {name} unpacks to more than {len(unpacked) >> 20} MB",
-                        hint="the file is damaged or made to fill the memory",
+                        hint="if it is meant to be so large, convert the log to .json",
                     )
         if zlib.crc32(unpacked) != info.CRC:
             raise zipfile.BadZipFile(f"bad CRC-32 of {name}")
@@ -73,9 +73,11 @@ class ZipParts:
 
 @contextmanager
 def open_zip(path: Path, *, hint: str) -> Iterator[ZipParts]:
-    """The parts of a zip. DataError, with `hint`, when it or a part that is read is damaged."""
+    """The parts of a zip. DataError when it is missing, and with `hint` when it or a part that is read is damaged."""
     try:
         with zipfile.ZipFile(path) as archive:
             yield ZipParts(path, archive)
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file") from None
     except BROKEN as error:
         raise DataError(f"{path}: not a readable {path.suffix} log: {error}", hint=hint) from None
