@@ -133,6 +133,15 @@ def test_a_side_of_which_only_outcomes_are_known_is_compared_by_accuracy(tmp_pat
     assert found.about(Topic.NOTE)[0].text.startswith("After: in 10 of 60 items the labels' log-probabilities")
 
 
+def test_other_prompts_for_the_same_items_are_said(tmp_path):
+    rng = np.random.default_rng(0)
+    before = harness_folder(tmp_path / "a", {"de": 0.5, "en": 0.5}, rng)
+    after = harness_folder(tmp_path / "b", {"de": 0.5}, rng)
+    rows = [harness_row(doc, True, doc % 2) | {"prompt_hash": "b" if doc < 20 else "with shots"} for doc in range(60)]
+    write_rows(after / "samples_xnli_en_2026-01-21T03-44-18.458309.jsonl", rows)
+    assert notes(before, after) == ["Both sides: 40 of 120 prompts differ: other shots, wording or chat template."]
+
+
 def test_sides_and_languages_by_different_scores_are_refused(tmp_path):
     rng = np.random.default_rng(0)
     by_acc = harness_folder(tmp_path / "a", {"de": 0.5}, rng)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zipfile
 
 import pytest
 
@@ -106,6 +107,18 @@ def test_a_run_that_did_not_end_well_is_refused(tool_logs, tmp_path):
         path = json_log(tmp_path / "a.json", [sample(1, "C")], status=status)
         with pytest.raises(DataError, match=f"its status is '{status}'"):
             read_inspect_log(path)
+    # A run in progress has no header yet.
+    whole = tool_logs / "inspect-ai" / "stopped.eval"
+    with zipfile.ZipFile(whole) as archive:
+        [start] = [info for info in archive.infolist() if info.filename == "_journal/start.json"]
+    with zipfile.ZipFile(tmp_path / "a.eval", "w") as archive:
+        archive.writestr(start.filename, "{}")
+    with pytest.raises(DataError, match=r"a\.eval: the run has not ended \(`inspect eval-retry LOG` completes it\)"):
+        read_inspect_log(tmp_path / "a.eval")
+    with zipfile.ZipFile(tmp_path / "b.eval", "w") as archive:
+        archive.writestr("something.json", "{}")
+    with pytest.raises(DataError, match=r"b\.eval: not an inspect_ai log"):
+        read_inspect_log(tmp_path / "b.eval")
 
 
 @pytest.mark.parametrize(

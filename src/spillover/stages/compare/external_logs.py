@@ -10,6 +10,7 @@ accuracy can be compared, calibration and AUROC cannot.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -46,7 +47,8 @@ def read_logs(path: Path, *, metric: str | None = None) -> list[Evaluation]:
 
 
 def read_log_pairs(before: Path, after: Path, *, metric: str | None = None) -> list[tuple[Evaluation, Evaluation]]:
-    """(before, after) of each task that both logs have; the notes say which tasks one has alone.
+    """(before, after) of each task that both logs have. The notes say which tasks one has alone, and how many prompts
+    differ.
 
     DataError when they have none in common, or when they were scored by different scores.
     """
@@ -61,15 +63,26 @@ def read_log_pairs(before: Path, after: Path, *, metric: str | None = None) -> l
             raise DataError(
                 f"{task}: {before} is read by {first}, {after} by {second}", hint="choose one of both with --metric"
             )
+        notes = _prompt_notes(old[task], new[task])
         sides = _evaluation(old_model, task, old[task]), _evaluation(new_model, task, new[task])
-        alone = [[other for other in side if other not in shared] for side in (old, new)]
-        pairs.append((_with_tasks_alone(sides[0], alone[0]), _with_tasks_alone(sides[1], alone[1])))
+        pairs.append((_with_notes(sides[0], notes, old, shared), _with_notes(sides[1], notes, new, shared)))
     return pairs
 
 
-def _with_tasks_alone(evaluation: Evaluation, tasks: list[str]) -> Evaluation:
-    note = f"not compared, as the other log lacks them: {', '.join(tasks)}"
-    return replace(evaluation, notes=(*evaluation.notes, *[note] * bool(tasks)))
+def _prompt_notes(before: Mapping[str, LoggedScores], after: Mapping[str, LoggedScores]) -> tuple[str, ...]:
+    """A note on the items that both sides were asked in other words."""
+    counts: Counter[bool] = Counter()
+    for code, logged in before.items():
+        others = after[code].prompts if code in after else {}
+        counts.update(others[item] != prompt for item, prompt in logged.prompts.items() if item in others)
+    reason = "other shots, wording or chat template"
+    return (f"{counts[True]} of {counts.total()} prompts differ: {reason}",) if counts[True] else ()
+
+
+def _with_notes(evaluation: Evaluation, notes: tuple[str, ...], tasks: Tasks, shared: list[str]) -> Evaluation:
+    if alone := [task for task in tasks if task not in shared]:
+        notes += (f"not compared, as the other log lacks them: {', '.join(alone)}",)
+    return replace(evaluation, notes=evaluation.notes + notes)
 
 
 def _read(path: Path, metric: str | None) -> tuple[ModelRef, Tasks]:

@@ -36,8 +36,8 @@ NO_FILTER = "none"
 
 @dataclass(frozen=True, slots=True)
 class HarnessSample:
-    """One item under one filter. choices, logprobs: empty where it was not scored by log-probability. scores: by the
-    score's name; a score that the harness lists and did not write is None."""
+    """One item under one filter. choices, logprobs: empty where it was not scored by log-probability. content, prompt:
+    the harness's hashes, "" where there are none. scores: by name; one that it lists and did not write is None."""
 
     item: str
     line: int
@@ -45,6 +45,7 @@ class HarnessSample:
     logprobs: tuple[float, ...]
     target: str
     content: str
+    prompt: str
     scores: Mapping[str, Any]
 
 
@@ -67,13 +68,14 @@ def read_harness_log(path: Path, code: str, metric: str | None) -> LoggedScores:
         notes += (left_out_note(unscored, len(content), f"{'has' if len(unscored) == 1 else 'have'} no {chosen}"),)
     if not outcomes:
         raise DataError(f"{path}: no sample has {chosen}", hint="choose another score with --metric")
+    prompts = {sample.item: sample.prompt for sample in samples if sample.prompt}
     if score_stem(chosen) == "acc":
         scored = [sample for sample in samples if chosen in sample.scores and sample.item in outcomes]
         scores, reason = _label_scores(code, scored, np.array([outcomes[sample.item] for sample in scored]))
         if scores is not None:
-            return LoggedScores(chosen, scores, notes)
+            return LoggedScores(chosen, scores, notes, prompts)
         notes += (f"{reason}: {chosen} is read, without label scores",) if reason else ()
-    return LoggedScores(chosen, outcome_scores(code, outcomes, content), notes)
+    return LoggedScores(chosen, outcome_scores(code, outcomes, content), notes, prompts)
 
 
 def _samples(path: Path) -> Iterable[HarnessSample]:
@@ -94,7 +96,7 @@ def _samples(path: Path) -> Iterable[HarnessSample]:
             choices, logprobs = choices[:half], logprobs[:half]
         yield HarnessSample(
             item, line, choices, logprobs, str(row.get("target", "")).strip(), str(row.get("doc_hash") or ""),
-            {f"{name}{suffix}": row.get(name) for name in names},
+            str(row.get("prompt_hash") or ""), {f"{name}{suffix}": row.get(name) for name in names},
         )  # fmt: skip
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,11 +37,13 @@ PREFERRED = ("acc", "exact_match")
 
 @dataclass(frozen=True)
 class LoggedScores:
-    """One task in one language, as a tool logged it. metric: the score's name; notes: what its reader must know."""
+    """One task in one language, as a tool logged it. metric: the score's name. notes: what its reader must know.
+    prompts: hash of what the model read, by item id; empty where the log has none."""
 
     metric: str
     scores: LabelScores
     notes: tuple[str, ...]
+    prompts: Mapping[str, str] = field(default_factory=dict)
 
 
 def chosen_score(path: Path, columns: ScoreColumns, metric: str | None) -> str:
