@@ -90,6 +90,10 @@ def test_the_score_is_named_where_the_log_has_others(tool_logs):
     assert notes(*(tool_logs / "inspect-ai" / "scorers.eval",) * 2, metric="includes") == [
         "Both sides: by includes; the log also has match, form_and_content/form, form_and_content/content (--metric match)."
     ]
+    by_norm = read_log_pairs(*folders, metric="acc_norm")
+    assert [sides[0].task for sides in by_norm] == ["norm", "own"]
+    missing = "digits_de, digits_eng_Latn, generated_de, generated_eng_Latn, mutual_de, mutual_eng_Latn, words_de, words_eng_Latn"
+    assert by_norm[0][0].notes[-1] == f"not compared, as they have no acc_norm: {missing}"
     with pytest.raises(ConfigError, match="no score 'bleu'"):
         read_log_pairs(*folders, metric="bleu")
 
@@ -150,6 +154,12 @@ def test_sides_and_languages_by_different_scores_are_refused(tmp_path):
         DataError, match=r"xnli: .*a is read by acc, .*b by exact_match \(choose one of both with --metric\)"
     ):
         read_log_pairs(by_acc, by_match)
+    for name, used in (("c", "strict"), ("d", "flexible"), ("e", "none")):
+        rows = [harness_row(doc, True, 0, metric="exact_match") | {"filter": used} for doc in range(9)]
+        write_rows(tmp_path / name / "samples_xnli_de.jsonl", rows)
+    with pytest.raises(DataError, match=r"c is read by exact_match,strict, .*d by exact_match,flexible"):
+        read_log_pairs(tmp_path / "c", tmp_path / "d")
+    assert notes(tmp_path / "c", tmp_path / "e") == ["Before: by exact_match,strict."]
     harness_folder(by_acc, {"en": 0.5}, rng, metric="exact_match")
     with pytest.raises(DataError, match="xnli is scored in de by acc, en by exact_match"):
         read_logs(by_acc)

@@ -107,3 +107,6 @@ def test_what_is_left_out_is_counted_and_named():
     left, right = (evaluation({"en": random_hits(rng, 0.5, n), "de": random_hits(rng, 0.5, 9)}) for n in (10, 8))
     pairs = join(left, right, CompareConfig(missing_items="intersection"))
     assert left_out(left, right, pairs) == ["Left out in en, as one side lacks them: 2 items (i8, i9)"]
+    right = replace(right, scores={"de": right.scores["de"]})
+    pairs = join(left, right, CompareConfig(missing_items="intersection"))
+    assert left_out(left, right, pairs) == ["Left out, as one side lacks them: 1 language (en)"]

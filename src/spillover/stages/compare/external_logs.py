@@ -12,10 +12,10 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from spillover.core.errors import DataError
+from spillover.core.errors import ConfigError, DataError
 from spillover.core.files import hash_files
 from spillover.core.types import Evaluation, ModelRef
 from spillover.stages.compare.harness_logs import read_harness_log
@@ -30,6 +30,15 @@ Tasks = Mapping[str, Mapping[str, LoggedScores]]
 """By task, by language."""
 
 
+@dataclass(frozen=True)
+class ToolLog:
+    """One side. without: names of tasks that have no score of the wanted name."""
+
+    model: ModelRef
+    tasks: Tasks
+    without: tuple[str, ...] = ()
+
+
 def is_log(path: Path) -> bool:
     """Whether a path looks like another tool's log, rather than a run folder."""
     if path.is_dir():
@@ -42,8 +51,8 @@ def read_logs(path: Path, *, metric: str | None = None) -> list[Evaluation]:
 
     metric: which of the log's scores counts, where it has several. DataError names file and line.
     """
-    model, tasks = _read(path, metric)
-    return [_evaluation(model, task, languages) for task, languages in tasks.items()]
+    log = _read(path, metric)
+    return [_evaluation(log, task, metric) for task in log.tasks]
 
 
 def read_log_pairs(before: Path, after: Path, *, metric: str | None = None) -> list[tuple[Evaluation, Evaluation]]:
@@ -52,21 +61,28 @@ def read_log_pairs(before: Path, after: Path, *, metric: str | None = None) -> l
 
     DataError when they have none in common, or when they were scored by different scores.
     """
-    (old_model, old), (new_model, new) = (_read(path, metric) for path in (before, after))
-    shared = [task for task in old if task in new]
+    old, new = _read(before, metric), _read(after, metric)
+    shared = [task for task in old.tasks if task in new.tasks]
     if not shared:
-        raise DataError(f"{before} has {', '.join(old)}, {after} has {', '.join(new)}", hint="run both on one task")
+        listed = [", ".join(side.tasks) for side in (old, new)]
+        raise DataError(f"{before} has {listed[0]}, {after} has {listed[1]}", hint="run both on one task")
     pairs = []
     for task in shared:
-        first, second = (score_stem(next(iter(side[task].values())).metric) for side in (old, new))
-        if first != second:
+        sides = _evaluation(old, task, metric), _evaluation(new, task, metric)
+        first, second = (next(iter(side.tasks[task].values())).metric for side in (old, new))
+        if not _same_score(first, second):
             raise DataError(
                 f"{task}: {before} is read by {first}, {after} by {second}", hint="choose one of both with --metric"
             )
-        notes = _prompt_notes(old[task], new[task])
-        sides = _evaluation(old_model, task, old[task]), _evaluation(new_model, task, new[task])
+        notes = _prompt_notes(old.tasks[task], new.tasks[task])
         pairs.append((_with_notes(sides[0], notes, old, shared), _with_notes(sides[1], notes, new, shared)))
     return pairs
+
+
+def _same_score(first: str, second: str) -> bool:
+    """Whether two names are one score; a filter or reducer on one side alone, as with more epochs there, is noted."""
+    same_variant = first == second or first == score_stem(first) or second == score_stem(second)
+    return score_stem(first) == score_stem(second) and same_variant
 
 
 def _prompt_notes(before: Mapping[str, LoggedScores], after: Mapping[str, LoggedScores]) -> tuple[str, ...]:
@@ -79,39 +95,51 @@ def _prompt_notes(before: Mapping[str, LoggedScores], after: Mapping[str, Logged
     return (f"{counts[True]} of {counts.total()} prompts differ: {reason}",) if counts[True] else ()
 
 
-def _with_notes(evaluation: Evaluation, notes: tuple[str, ...], tasks: Tasks, shared: list[str]) -> Evaluation:
-    if alone := [task for task in tasks if task not in shared]:
+def _with_notes(evaluation: Evaluation, notes: tuple[str, ...], log: ToolLog, shared: list[str]) -> Evaluation:
+    if alone := [task for task in log.tasks if task not in shared]:
         notes += (f"not compared, as the other log lacks them: {', '.join(alone)}",)
     return replace(evaluation, notes=evaluation.notes + notes)
 
 
-def _read(path: Path, metric: str | None) -> tuple[ModelRef, Tasks]:
+def _read(path: Path, metric: str | None) -> ToolLog:
     if path.suffix in (".json", ".eval") and not path.is_dir():
         log = read_inspect_log(path)
         task, code = tasks_and_languages([log.task])[log.task]
-        return ModelRef(log.model, None, None, hash_files([path])), {task: {code: inspect_scores(log, code, metric)}}
+        scores = {task: {code: inspect_scores(log, code, metric)}}
+        return ToolLog(ModelRef(log.model, None, None, hash_files([path])), scores)
     files = sorted(path.rglob("samples_*.jsonl")) if path.is_dir() else [path]
     if not files or not all(file.is_file() for file in files):
         raise DataError(f"{path}: no samples found", hint=HINT)
     names = {file: match["task"] if (match := SAMPLES.match(file.stem)) else file.stem for file in files}
     split = tasks_and_languages(dict.fromkeys(names.values()))
     tasks: dict[str, dict[str, LoggedScores]] = {}
+    refused: dict[str, ConfigError] = {}
     for file, name in names.items():
         task, code = split[name]
-        if code in tasks.setdefault(task, {}):
+        if code in tasks.get(task, {}):
             raise DataError(f"{file}: duplicate {task} {code}", hint="keep the newer one")
-        tasks[task][code] = read_harness_log(file, code, metric)
-    return ModelRef(path.name, None, None, hash_files(files)), tasks
+        try:
+            tasks.setdefault(task, {})[code] = read_harness_log(file, code, metric)
+        except ConfigError as error:  # it lacks the wanted score, which other tasks may have
+            refused[name] = error
+    read = {task: languages for task, languages in tasks.items() if languages}
+    if not read:
+        raise next(iter(refused.values()))
+    return ToolLog(ModelRef(path.name, None, None, hash_files(files)), read, tuple(refused))
 
 
-def _evaluation(model: ModelRef, task: str, languages: Mapping[str, LoggedScores]) -> Evaluation:
+def _evaluation(log: ToolLog, task: str, metric: str | None) -> Evaluation:
     """One task of a log. DataError when its languages were scored by different scores."""
+    languages = log.tasks[task]
     metrics = {code: logged.metric for code, logged in languages.items()}
     if len(set(metrics.values())) > 1:
         listed = ", ".join(f"{code} by {name}" for code, name in metrics.items())
-        raise DataError(f"{model.name}: {task} is scored in {listed}", hint="choose one with --metric")
+        raise DataError(f"{log.model.name}: {task} is scored in {listed}", hint="choose one with --metric")
     scores = {code: logged.scores for code, logged in languages.items()}
-    return Evaluation(model, task, "log", model.fingerprint, scores, notes=_notes_by_language(languages))
+    notes = _notes_by_language(languages)
+    if log.without:
+        notes += (f"not compared, as they have no {metric}: {', '.join(log.without)}",)
+    return Evaluation(log.model, task, "log", log.model.fingerprint, scores, notes=notes)
 
 
 def _notes_by_language(languages: Mapping[str, LoggedScores]) -> tuple[str, ...]:

@@ -32,6 +32,7 @@ from spillover.stages.compare.logged_scores import (
 
 HINT = "give a samples_*.jsonl of --log_samples, or a folder of them"
 NO_FILTER = "none"
+UNLISTED = ("acc", "acc_norm", "exact_match", "f1")  # scores to look for in a row that does not list its own
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +89,7 @@ def _samples(path: Path) -> Iterable[HarnessSample]:
         if first != line:
             raise DataError(f"{path}:{line}: duplicate doc_id {item}, first on line {first}", hint="log the task again")
         names = row.get("metrics")
-        names = [str(name) for name in names] if isinstance(names, list) else [name for name in LOGGED if name in row]
+        names = [str(name) for name in names] if isinstance(names, list) else [name for name in UNLISTED if name in row]
         suffix = "" if filter_name == NO_FILTER else f",{filter_name}"
         choices, logprobs = _choices(row)
         if "acc_mutual_info" in names and len(choices) % 2 == 0:
@@ -98,9 +99,6 @@ def _samples(path: Path) -> Iterable[HarnessSample]:
             item, line, choices, logprobs, str(row.get("target", "")).strip(), str(row.get("doc_hash") or ""),
             str(row.get("prompt_hash") or ""), {f"{name}{suffix}": row.get(name) for name in names},
         )  # fmt: skip
-
-
-LOGGED = ("acc", "acc_norm", "exact_match", "f1")  # scores to look for in a row that does not list its own
 
 
 def _choices(row: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[float, ...]]:

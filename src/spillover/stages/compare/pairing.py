@@ -142,13 +142,15 @@ def _check_items(where: str, scores: LabelScores) -> None:
 
 
 def left_out(before: Evaluation, after: Evaluation, pairs: Pairs) -> list[str]:
-    """A sentence for each language of which items were left out, since one side alone has them."""
-    sentences = []
+    """A sentence on languages, and one for each language on items, that were left out since one side alone has them."""
+    languages = [code for code in dict.fromkeys([*before.scores, *after.scores]) if code not in pairs]
+    reason = "as one side lacks them"
+    sentences = [f"Left out, {reason}: {counted(languages, 'language')} ({listed(languages)})"] if languages else []
     for code, (joined, _) in pairs.items():
         items, kept = before.scores[code].example_ids + after.scores[code].example_ids, set(joined.example_ids)
         if names := [name for name in dict.fromkeys(items) if name not in kept]:
             place = "" if code == UNKNOWN_LANGUAGE else f" in {code}"
-            sentences.append(f"Left out{place}, as one side lacks them: {counted(names, 'item')} ({listed(names)})")
+            sentences.append(f"Left out{place}, {reason}: {counted(names, 'item')} ({listed(names)})")
     return sentences
 
 
