@@ -81,11 +81,14 @@ def test_labels_that_tie_count_as_in_the_harness(tmp_path):
     np.testing.assert_allclose(logged.scores.logprobs[0], -1.5, rtol=1e-6)
 
 
-@pytest.mark.parametrize(("targets", "gold"), [("12", [0, 1]), ("10", [1, 0])])
-def test_the_logged_acc_says_what_a_digit_means(tmp_path, targets, gold):
-    """Choices 1 and 2: is the target "1" the first choice, or the one with index 1?"""
+@pytest.mark.parametrize(
+    ("choices", "targets", "gold"),
+    [("12", "12", [0, 1]), ("12", "10", [1, 0]), ("10", "10", [0, 1]), ("10", "10", [1, 0]), ("01", "01", [0, 1])],
+)
+def test_the_logged_acc_says_what_a_digit_means(tmp_path, choices, targets, gold):
+    """Choices 1 and 0: is the target "1" the first choice, or the one with index 1?"""
     rows = [
-        choice_row(i, (-1, -2) if gold[i] == 0 else (-2, -1), target, 1.0, choices=("1", "2"))
+        choice_row(i, (-1, -2) if gold[i] == 0 else (-2, -1), target, 1.0, choices=tuple(choices))
         for i, target in enumerate(targets)
     ]
     logged = read_harness_log(write_rows(tmp_path / "samples_x.jsonl", rows), "de", None)
