@@ -20,7 +20,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from spillover.models.load import packaged_folder
+from spillover.models.packaged_model import packaged_folder
 from spillover.tasks.examples import load_parallel
 from spillover.tasks.prompts import render
 from spillover.tasks.wording import load_task

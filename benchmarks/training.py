@@ -18,7 +18,7 @@ import sys
 from pathlib import Path
 
 from spillover.core.config import BuildConfig
-from spillover.models.load import packaged_folder
+from spillover.models.packaged_model import packaged_folder
 from spillover.stages.build import build_pairs
 from spillover.tasks.benchmark import open_benchmark
 

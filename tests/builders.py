@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 import torch
 import transformers
+from peft import LoraConfig, get_peft_model
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
-from spillover.core.types import Evaluation, LabelScores, ModelRef
+from spillover.core.types import Evaluation, LabelScores, ModelRef, Prompt
 from spillover.models.load import Model
 from spillover.stages.evaluate.score_tables import facts_of, write_scores
 from spillover.stats.calibration import normalised
@@ -113,6 +114,27 @@ def save_model(folder: Path, seed: int = 0) -> Path:
     model.module.save_pretrained(folder)
     model.tokenizer.save_pretrained(folder)
     return folder
+
+
+def save_adapter(folder: Path, base: Path, **options) -> Path:
+    """A LoRA adapter with random weights on the model in `base`, as peft saves it."""
+    torch.manual_seed(1)
+    module = transformers.AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
+    config = LoraConfig(**({"r": 4, "target_modules": ["q_proj", "v_proj"], "task_type": "CAUSAL_LM"} | options))
+    adapted = get_peft_model(module, config)
+    with torch.no_grad():
+        for parameter in adapted.parameters():
+            if parameter.requires_grad:
+                parameter.add_(torch.randn_like(parameter) * 0.3)
+    adapted.save_pretrained(folder, save_embedding_layers=False)
+    return folder
+
+
+def prompts_of(n: int) -> list[Prompt]:
+    """Prompts with a shared beginning and two answers."""
+    shots = "Review: It broke. Sentiment: negative\n"
+    answers = (" positive", " negative")
+    return [Prompt(f"i{i}", "en", shots, f"Review: {'good ' * i}. Sentiment:", answers) for i in range(n)]
 
 
 def write_rows(path: Path, rows: list[dict]) -> Path:

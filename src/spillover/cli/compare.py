@@ -168,14 +168,13 @@ def print_comparison(comparison: Comparison) -> None:
     from spillover.stages.compare.language_groups import group_title
     from spillover.stages.compare.result import Topic
 
-    first, *rest = comparison.verdict
-    notes = comparison.about(Topic.NOTE)
+    first, *others = comparison.verdict
+    notes, rest = ([line for line in others if (line.about == Topic.NOTE) == wanted] for wanted in (True, False))
     level = f"{100 * comparison.level:g} % interval"
     print()
+    for note in notes:
+        print_wrapped(f"Note: {note.text}", indent=6)
     _print_headline(first.numbers)
-    if notes:
-        print("Note:")
-        print_list(note.text for note in notes)
     print()
     header = ("", "n", "accuracy", "change", level, "Holm p", "bias", "rest", "AUROC")
     rows = [_row(f"{row['language']}{'*' if row['seen'] else ''}", row) for row in records(comparison.languages)]
@@ -195,7 +194,7 @@ def print_comparison(comparison: Comparison) -> None:
     reasons = by_reason({row["language"]: row["reason"] for row in records(comparison.languages)})
     print_list(
         [
-            *(sentence.text for sentence in rest if sentence.about != Topic.NOTE),
+            *(sentence.text for sentence in rest),
             *(f"Some numbers are undefined in {codes}: {reason}." for reason, codes in reasons.items()),
         ]
     )

@@ -52,6 +52,8 @@ class ModelConfig(Section):
     """auto, cpu, cuda, cuda:1, mps, ..."""
     load_in_4bit: bool = False
     """Load with bitsandbytes in 4 bits."""
+    ignore_weights: list[str] = []
+    """Regular expressions of weights that the files hold and the model has no place for; others are refused."""
     trust_remote_code: bool = False
     """Run code that comes with the model."""
 

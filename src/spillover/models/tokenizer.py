@@ -35,9 +35,9 @@ def load_tokenizer(name: str, *, revision: str | None = None, trust_remote_code:
     import transformers
 
     from spillover.core.errors import ModelError
-    from spillover.models import load
+    from spillover.models import packaged_model
 
-    path = str(load.packaged_folder()) if name == load.PACKAGED else name
+    path = str(packaged_model.packaged_folder()) if name == packaged_model.PACKAGED else name
     options = {"revision": revision, "trust_remote_code": trust_remote_code}
     try:
         tokenizer = transformers.AutoTokenizer.from_pretrained(path, **options)

@@ -120,7 +120,7 @@ def test_other_items_under_the_same_ids_are_refused(tmp_path):
     before = harness_folder(tmp_path / "a", {"de": 0.5}, rng)
     after = harness_folder(tmp_path / "b", {"de": 0.9}, rng, content="other")
     with pytest.raises(
-        DataError, match=r"xnli de: 60 of 60 items have another content on the two sides: 0, 1, 2, 3, 4, \.\.\."
+        DataError, match=r"xnli de: 60 of 60 items have another text under the same id \(0, 1, 2, 3, 4, \.\.\.\)"
     ):
         notes(before, after)
 

@@ -12,7 +12,6 @@ from spillover.core.errors import DataError, RunError
 from spillover.core.runs import open_run
 from spillover.core.types import Evaluation, ModelRef
 from spillover.stages.compare import compare, compare_run
-from spillover.stages.compare.result import Topic, to_plain
 from spillover.stages.compare.stage import compare_arms
 from tests.builders import (
     evaluation,
@@ -134,15 +133,3 @@ def test_a_run_without_one_side_is_refused(run):
         compare_run(run, config=QUICK.model_copy(update={"against": [str(run.path)]}))
     with pytest.raises(RunError, match="no task was evaluated on both sides"):
         compare_run(run, tasks=["copa"])
-
-
-def test_notes_of_the_sides_stand_right_after_the_headline():
-    own = evaluation({"en": random_hits(np.random.default_rng(0), 0.5)})
-    before, after = replace(own, notes=("by acc", "read with care")), replace(own, notes=("by acc", "two are left out"))
-    found = compare(before, after, config=QUICK)
-    texts = ["Both sides: by acc.", "Before: read with care.", "After: two are left out."]
-    assert [sentence.text for sentence in found.verdict[1:4]] == texts
-    assert found.verdict[0].about == Topic.HEADLINE
-    assert found.verdict[4].about != Topic.NOTE
-    assert [row["text"] for row in to_plain(found)["verdict"] if row["about"] == "note"] == texts
-    assert not compare(own, own, config=QUICK).about(Topic.NOTE)

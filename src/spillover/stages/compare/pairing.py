@@ -1,7 +1,7 @@
 """Two evaluations of the same items → what changed, item by item: a matrix of items × languages for each metric.
 
-1. Join by language and item id; items that one side lacks stop the comparison unless `compare.missing_items` says else.
-   An item whose content is known must be the same on both sides.
+1. Join by language and item: by its content where both sides have a hash of it, else by id. Items that one side lacks
+   stop the comparison unless `compare.missing_items` says else; another text under the same id always does.
 2. For each metric each item's contribution to the change, so that their mean is the change. Means over languages, over
    seeds and differences between runs are then means and differences of contributions, paired by item.
 """
@@ -145,13 +145,21 @@ def left_out(before: Evaluation, after: Evaluation, pairs: Pairs) -> list[str]:
     """A sentence on languages, and one for each language on items, that were left out since one side alone has them."""
     languages = [code for code in dict.fromkeys([*before.scores, *after.scores]) if code not in pairs]
     reason = "as one side lacks them"
-    sentences = [f"Left out, {reason}: {counted(languages, 'language')} ({listed(languages)})"] if languages else []
-    for code, (joined, _) in pairs.items():
-        items, kept = before.scores[code].example_ids + after.scores[code].example_ids, set(joined.example_ids)
-        if names := [name for name in dict.fromkeys(items) if name not in kept]:
+    sentences = [f"Left out, {reason}: {counted(languages, 'language')} ({listed(languages)})."] if languages else []
+    for code, sides in pairs.items():
+        both = zip((before.scores[code], after.scores[code]), sides, strict=True)
+        if names := list(dict.fromkeys(name for scores, joined in both for name in _lost(scores, joined))):
             place = "" if code == UNKNOWN_LANGUAGE else f" in {code}"
-            sentences.append(f"Left out{place}, {reason}: {counted(names, 'item')} ({listed(names)})")
+            sentences.append(f"Left out{place}, {reason}: {counted(names, 'item')} ({listed(names)}).")
     return sentences
+
+
+def _lost(scores: LabelScores, joined: LabelScores) -> list[str]:
+    """The items that are not among the joined ones: by content where it is known, since ids may have changed."""
+    by_content = bool(scores.content and joined.content)
+    kept = set(joined.content if by_content else joined.example_ids)
+    keys = scores.content if by_content else scores.example_ids
+    return [name for name, key in zip(scores.example_ids, keys, strict=True) if key not in kept]
 
 
 def _as_hint(before: Evaluation, after: Evaluation) -> str:
@@ -163,6 +171,7 @@ def _as_hint(before: Evaluation, after: Evaluation) -> str:
 def _same_items(
     where: str, left: LabelScores, right: LabelScores, config: CompareConfig, *, hint: str = ""
 ) -> tuple[LabelScores, LabelScores]:
+    right = _renamed_by_content(where, left, right)
     if config.missing_items == "refuse":
         refuse_unmatched(where, "item", left.example_ids, right.example_ids, hint=hint)
     row = {example_id: i for i, example_id in enumerate(right.example_ids)}
@@ -173,18 +182,35 @@ def _same_items(
         )
     left = _take(left, shared)
     right = _take(right, [row[example_id] for example_id in left.example_ids])
-    if left.content and right.content:
-        pairs = zip(left.example_ids, left.content, right.content, strict=True)
-        if other := [example_id for example_id, content, others in pairs if content != others]:
-            raise DataError(
-                f"{where}: {len(other)} of {len(shared)} items have another content on the two sides: {listed(other)}",
-                hint="the same ids are other items: run both on the same version of the data",
-            )
     if (left.outcome is None) != (right.outcome is None):
         left, right = (side if side.outcome is not None else as_outcomes(side) for side in (left, right))
     if left.labels != right.labels or (left.gold != right.gold).any():
         raise DataError(f"{where}: the two sides' gold labels differ", hint="evaluate both on the same data")
     return left, right
+
+
+def _renamed_by_content(where: str, left: LabelScores, right: LabelScores) -> LabelScores:
+    """`right` with the ids of `left`, where the same texts have other ids there. DataError where an id stands for
+    another text."""
+    if not (left.content and right.content):
+        return right
+    of_left, of_right = (dict(zip(side.example_ids, side.content, strict=True)) for side in (left, right))
+    both = [name for name in of_left if name in of_right]
+    conflicts = [name for name in both if of_left[name] != of_right[name]]
+    if both and not conflicts:
+        return right
+    ids = {content: name for name, content in of_left.items()}
+    unique = len(ids) == len(of_left) and len(set(right.content)) == len(of_right)
+    if changed := [name for name in conflicts if not unique or of_left[name] not in right.content]:
+        raise DataError(
+            f"{where}: {len(changed)} of {len(both)} items have another text under the same id ({listed(changed)})",
+            hint="evaluate both models on the same data",
+        )
+    if not unique:
+        return right
+    # What has no counterpart keeps its id, marked where that stands for another text on the left.
+    names = [ids.get(content, f"{name} after" if name in of_left else name) for name, content in of_right.items()]
+    return replace(right, example_ids=tuple(names))
 
 
 def _take(scores: LabelScores, rows: list[int]) -> LabelScores:

@@ -24,12 +24,13 @@ from spillover.core.types import Evaluation
 from spillover.stages.compare.change_tables import group_table, language_table
 from spillover.stages.compare.comparison_files import FOLDER, write_comparisons
 from spillover.stages.compare.contrasts import TrainedRun, changes_by_arm, contrast_table, seed_table
+from spillover.stages.compare.differences import difference_sentences, note_sentences, run_difference_sentences
 from spillover.stages.compare.flip_analysis import with_flip_analysis
 from spillover.stages.compare.guard import guard_of
 from spillover.stages.compare.headline import with_headline
 from spillover.stages.compare.language_groups import groups_of
-from spillover.stages.compare.pairing import changes_of, join, left_out
-from spillover.stages.compare.result import Comparison, Sentence, Topic
+from spillover.stages.compare.pairing import changes_of, join
+from spillover.stages.compare.result import Comparison
 from spillover.stages.compare.verdict import contrast_sentences, seed_sentences, verdict
 from spillover.stages.evaluate.score_tables import read_evaluation
 from spillover.stats.resampling import bootstrap_changes, item_weights
@@ -68,17 +69,8 @@ def compare(
         verdict=(),
         guard=guard_of(changes, config),
     )
-    notes = note_sentences(before.notes, after.notes, left_out(before, after, pairs))
+    notes = [*difference_sentences(before, after, pairs), *note_sentences(before, after, pairs)]
     return with_headline(replace(comparison, verdict=(*notes, *verdict(comparison))))
-
-
-def note_sentences(before: Sequence[str], after: Sequence[str], both: Sequence[str] = ()) -> list[Sentence]:
-    """What must be known of the two sides, a sentence each; what holds for both is said once. both: of the pairs."""
-    sides = {note: "Both sides" for note in (*before, *after) if note in before and note in after}
-    sides |= {note: "Before" for note in before if note not in after}
-    sides |= {note: "After" for note in after if note not in before}
-    texts = [*(f"{side}: {note}." for note, side in sides.items()), *(f"{note}." for note in both)]
-    return [Sentence(Topic.NOTE, text) for text in texts]
 
 
 def compare_arms(runs: Sequence[TrainedRun], *, config: CompareConfig | None = None, seed: int = 0) -> Comparison:
@@ -92,7 +84,8 @@ def compare_arms(runs: Sequence[TrainedRun], *, config: CompareConfig | None = N
     real, (changes, *_) = next(iter(arms.items()))
     groups = groups_of(changes.languages, first.seen, config.groups)
     seeds, contrasts = seed_table(arms, groups, config), contrast_table(arms, groups, config)
-    sentences = list(comparison.verdict)
+    sides = [(member.before, member.after) for member in runs]
+    sentences = [*run_difference_sentences([member.name for member in runs], sides), *comparison.verdict]
     if seeds is not None:
         sentences += seed_sentences(seeds, real)
     if contrasts is not None:

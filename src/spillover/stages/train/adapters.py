@@ -11,7 +11,8 @@ from peft import LoraConfig, get_peft_model
 from spillover.core.config import TrainConfig
 from spillover.core.errors import ModelError
 from spillover.core.files import atomic_folder, write_json
-from spillover.models.load import BASE_FILE, Model, share_weights
+from spillover.models.adapter_base import BASE_FILE
+from spillover.models.load import Model, share_weights
 
 METHOD_OPTIONS: dict[str, dict[str, bool]] = {"lora": {}, "rslora": {"use_rslora": True}, "dora": {"use_dora": True}}
 """The options of peft's LoraConfig for each `train.method`."""

@@ -26,7 +26,7 @@ from spillover.core.files import hash_of
 from spillover.core.runs import first_process, open_run
 from spillover.core.types import Progress, TrainingPair, no_progress
 from spillover.models.fast.malloc import keep_freed_memory
-from spillover.models.load import Model, attach_adapter
+from spillover.models.load import Model, attach_adapter, same_logits
 from spillover.stages.train.adapters import save_adapter, with_adapter
 from spillover.stages.train.checkpoints import last_checkpoint
 from spillover.stages.train.failures import writing
@@ -85,7 +85,10 @@ def train(
     with run.stage("train", settings) as stage:
         if not (stage.finished and (folder / "adapter").is_dir()):
             stage.facts |= _train(base, pairs, folder, config, seed, evaluation, progress)
-    return attach_adapter(base, str(folder / "adapter"))
+    tuned = attach_adapter(base, str(folder / "adapter"))
+    if same_logits(base, tuned):
+        log.warning("training changed nothing: train longer, or with a higher train.learning_rate")
+    return tuned
 
 
 def _train(

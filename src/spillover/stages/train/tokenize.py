@@ -13,6 +13,7 @@ from spillover.core.errors import ConfigError, DataError
 from spillover.core.types import TrainingPair
 from spillover.models.label_tokens import split_at
 from spillover.models.load import Model
+from spillover.models.loading_checks import check_token_ids
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +49,7 @@ def tokenize_pairs(base: Model, pairs: Sequence[TrainingPair], config: TrainConf
                 continue
         start = max(start, 1)  # no token precedes the first one to predict it
         rows.append({"input_ids": ids, "labels": [IGNORE] * start + ids[start:], "number": number})
+    check_token_ids(base.ref.name, (max(row["input_ids"]) for row in rows), base.embeddings)
     if long:
         _report_long_pairs(long, limit, config.long_pairs, n_kept=len(rows))
     return rows
