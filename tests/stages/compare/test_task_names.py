@@ -20,13 +20,13 @@ AT_END = {
     "hellaswag_de": ("hellaswag", "de"),
     "mgsm_en_cot_de": ("mgsm_en_cot", "de"),
     "lambada_openai_mt_de": ("lambada_openai_mt", "de"),
-    "afrixnli_direct_hau": ("afrixnli_direct", "ha"),
     "mmmlu_zh-CN": ("mmmlu", "zh"),
     "mmmlu_pt_BR": ("mmmlu", "pt-BR"),
 }
 NO_LANGUAGE = (
     "ai2_arc", "arc_easy", "mmlu_pro", "mmlu_pro_law", "gsm8k_cot", "truthfulqa_mc1", "commonsense_qa", "wic", "glue_rte",
-    "bigbench_what_is_the_tao", "wmt16-en-de", "flores_en-de", "sw", "_de", "",
+    "bigbench_what_is_the_tao", "wmt16-en-de", "flores_en-de", "sw", "_de", "", "plur_MS_MV", "plur_MS",
+    "infinitebench_code_run", "alghafa_meta_ar_msa",
 )  # fmt: skip
 
 
@@ -45,6 +45,15 @@ def test_a_code_in_the_middle_counts_beside_the_same_task_in_another_language():
     assert found["global_mmlu_full_sw_history"] == ("global_mmlu_full_history", "sw")
     assert found["global_mmlu_full_de_history"] == ("global_mmlu_full_history", "de")
     assert found["truthfulqa_de_mc1"] == ("truthfulqa_de_mc1", "und")
+
+
+def test_a_code_of_three_letters_counts_beside_the_same_task_in_another_language():
+    assert tasks_and_languages(["sib_hau", "sib_swa", "afrixnli_amh_prompt_1", "afrixnli_yor_prompt_1"]) == {
+        "sib_hau": ("sib", "ha"),
+        "sib_swa": ("sib", "sw"),
+        "afrixnli_amh_prompt_1": ("afrixnli_prompt_1", "am"),
+        "afrixnli_yor_prompt_1": ("afrixnli_prompt_1", "yo"),
+    }
 
 
 def test_two_spellings_of_one_language_stay_apart():

@@ -1,7 +1,8 @@
 """Task names of other tools → task and language: `belebele_deu_Latn` and `belebele_swh_Latn` are one task, belebele.
 
-A code at the end of a name is its language. One in the middle (`global_mmlu_full_sw_history`) is only where the same
-name with another code stands beside it: `what_is_the_tao` holds the code of Icelandic and is in English.
+A code at the end of a name is its language. One in the middle (`global_mmlu_full_sw_history`), or one of three letters
+(`sib_hau`), is only where the same name with another code stands beside it: `what_is_the_tao` is not in Icelandic, and
+`code_run` not in Rundi.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from spillover.core.languages import UNKNOWN_LANGUAGE, code_of, known_languages
 
 # de, deu, deu_Latn, zh-Hant, pt-BR. Regions in small letters are other things: `mt_de` and `en-de` are translations.
-CODE = re.compile(r"[A-Za-z]{2,3}(?P<subtag>[_-][A-Z][a-z]{3}|[_-][A-Z]{2})?")
+CODE = re.compile(r"[a-z]{2,3}(?P<subtag>[_-][A-Z][a-z]{3}|[_-][A-Z]{2})?")
 
 
 def tasks_and_languages(names: Iterable[str]) -> dict[str, tuple[str, str]]:
@@ -31,13 +32,14 @@ def tasks_and_languages(names: Iterable[str]) -> dict[str, tuple[str, str]]:
 
 def _at_end(name: str) -> tuple[str, str] | None:
     words = name.split("_")
-    return _without_code(words, (len(words) - 2, 2)) or _without_code(words, (len(words) - 1, 1))
+    found = _without_code(words, (len(words) - 2, 2))
+    return found or (None if len(words[-1]) == 3 else _without_code(words, (len(words) - 1, 1)))
 
 
 def _inside(name: str) -> tuple[str, str] | None:
-    """Of several codes inside a name, the last."""
+    """Of several codes in a name, the last."""
     words = name.split("_")
-    places = [(start, size) for start in range(len(words) - 2, 0, -1) for size in (2, 1) if start + size < len(words)]
+    places = [(start, size) for start in range(len(words) - 1, 0, -1) for size in (2, 1) if start + size <= len(words)]
     return next(filter(None, (_without_code(words, place) for place in places)), None)
 
 
