@@ -16,6 +16,11 @@ def points(share: float) -> str:
     return "0.0" if text in ("+0.0", "-0.0") else text
 
 
+def size(share: float) -> str:
+    """The size of a change, as in "5.0 points"; one that no data can show is "over 100 points"."""
+    return "over 100 points" if share > 1 else f"{100 * share:.1f} points"
+
+
 def percent(share: float) -> str:
     """A share in percent; a dash for NaN."""
     return "–" if math.isnan(share) else f"{100 * share:.1f}"
