@@ -22,16 +22,8 @@ from spillover.stats.summary import hits
 ScoreColumns = Mapping[str, Mapping[str, Any]]
 """What was logged, by the score's name and then by item id: a number, a word, or anything else a tool writes."""
 
-WORDS = {
-    "c": 1.0,
-    "p": 0.5,
-    "i": 0.0,
-    "n": 0.0,
-    "yes": 1.0,
-    "true": 1.0,
-    "no": 0.0,
-    "false": 0.0,
-}  # as inspect_ai reads
+CORRECT, PARTIAL, INCORRECT = "c yes true".split(), ["p"], "i n no false".split()  # words that inspect_ai reads
+WORDS = dict.fromkeys(CORRECT, 1.0) | dict.fromkeys(PARTIAL, 0.5) | dict.fromkeys(INCORRECT, 0.0)
 PREFERRED = ("acc", "exact_match")
 
 
@@ -113,9 +105,8 @@ def _number(value: Any) -> float | None:
 
 def left_out_note(names: Sequence[str], count: int, reason: str) -> str:
     """`2 of 40 samples ended in an error and are left out: 4, 17`. reason: `ended in an error`."""
-    return (
-        f"{len(names)} of {count} samples {reason} and {'is' if len(names) == 1 else 'are'} left out: {listed(names)}"
-    )
+    end = "is left out" if len(names) == 1 else "are left out"
+    return f"{len(names)} of {count} samples {reason} and {end}: {listed(names)}"
 
 
 def outcome_scores(code: str, outcomes: Mapping[str, float], content: Mapping[str, str]) -> LabelScores:
