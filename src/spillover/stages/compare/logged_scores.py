@@ -22,8 +22,8 @@ from spillover.stats.summary import hits
 ScoreColumns = Mapping[str, Mapping[str, Any]]
 """What was logged, by the score's name and then by item id: a number, a word, or anything else a tool writes."""
 
-CORRECT, PARTIAL, INCORRECT = "c yes true".split(), ["p"], "i n no false".split()  # words that inspect_ai reads
-WORDS = dict.fromkeys(CORRECT, 1.0) | dict.fromkeys(PARTIAL, 0.5) | dict.fromkeys(INCORRECT, 0.0)
+# Words that inspect_ai reads as numbers, in capitals or not.
+WORDS = {"C": 1.0, "YES": 1.0, "TRUE": 1.0, "P": 0.5, "I": 0.0, "N": 0.0, "NO": 0.0, "FALSE": 0.0}
 PREFERRED = ("acc", "exact_match")
 
 
@@ -94,8 +94,8 @@ def _number(value: Any) -> float | None:
     """A value as a number from 0 to 1; NaN where nothing was scored; None where it is something else."""
     if value is None:
         return math.nan
-    if isinstance(value, str) and value.lower() in WORDS:
-        return WORDS[value.lower()]
+    if isinstance(value, str) and value.upper() in WORDS:
+        return WORDS[value.upper()]
     try:
         number = float(value)
     except (TypeError, ValueError, OverflowError):
