@@ -64,7 +64,7 @@ def test_a_broken_line_is_named(tmp_path, text, message):
 
 
 @pytest.mark.parametrize(
-    ("text", "message"), [('{"a":\n1,', ":2: broken JSON"), ("[" * 100_000, ":1: broken JSON: nested too deep")]
+    ("text", "message"), [('{"a":\n1,', ":2: broken JSON"), ("[" * 100_000, ": broken JSON: nested too deep")]
 )
 def test_broken_json_is_named(tmp_path, text, message):
     path = tmp_path / "value.json"

@@ -127,6 +127,8 @@ def exit_code(error: BaseException) -> Any:
     if isinstance(error, OSError) and error.errno in UNWRITABLE:
         hint = "make room or allow writing, then rerun the same command to resume"
         return _fail(f"{error.filename or 'the disk'}: {error.strerror}", hint, RunError.exit_code)
+    if isinstance(error, MemoryError):
+        return _fail("out of memory", "fewer items (--limit), or a machine with more memory", RunError.exit_code)
     if isinstance(error, (KeyboardInterrupt, typer.Abort)):
         return INTERRUPTED
     raise error

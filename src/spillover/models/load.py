@@ -26,7 +26,7 @@ import transformers
 from peft.utils import load_peft_weights
 from torch import Tensor
 
-from spillover.core.errors import MissingExtra, ModelError
+from spillover.core.errors import MissingExtra, ModelError, first_line
 from spillover.core.files import hash_of
 from spillover.core.types import ModelRef
 from spillover.models import loading_checks, packaged_model
@@ -107,9 +107,9 @@ def load_model(
             module, report = transformers.AutoModelForCausalLM.from_pretrained(
                 path, config=config, dtype=torch_dtype, output_loading_info=True, **loading
             )
-    except (OSError, ValueError, RuntimeError, ImportError, KeyError, AttributeError, TypeError) as error:
+    except Exception as error:  # noqa: BLE001  # tokenizers and safetensors raise types of their own
         raise ModelError(
-            f"model {name!r} cannot be loaded: {_first_line(error)}",
+            f"model {name!r} cannot be loaded: {first_line(error)}",
             hint=f"give {PACKAGED}, a Hugging Face id or a folder with config.json and safetensors",
         ) from None
     if not tokenizer.is_fast:
@@ -148,8 +148,10 @@ def attach_adapter(model: Model, adapter: str) -> Model:
         folder = _adapter_folder(adapter)
         config = peft.PeftConfig.from_pretrained(str(folder))
         saved = load_peft_weights(str(folder), device="cpu")
-    except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
-        raise ModelError(f"adapter {adapter!r} cannot be read: {_first_line(error)}", hint=hint) from None
+    except ModelError:
+        raise
+    except Exception as error:  # noqa: BLE001
+        raise ModelError(f"adapter {adapter!r} cannot be read: {first_line(error)}", hint=hint) from None
     if config.is_prompt_learning or config.is_adaption_prompt:
         raise ModelError(
             f"adapter {adapter!r}: {config.peft_type.value} puts vectors of its own into the prompt; not supported",
@@ -162,9 +164,9 @@ def attach_adapter(model: Model, adapter: str) -> Model:
     try:
         with _without_warnings():
             module = peft.PeftModel.from_pretrained(share_weights(model.module, written), str(folder))
-    except (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError) as error:
+    except Exception as error:  # noqa: BLE001
         raise ModelError(
-            f"adapter {adapter!r} does not go onto {model.ref.name}: {_first_line(error)}", hint=hint
+            f"adapter {adapter!r} does not go onto {model.ref.name}: {first_line(error)}", hint=hint
         ) from None
     loading_checks.check_adapter_weights(adapter, model.ref.name, saved, module, whole)
     loading_checks.check_finite(f"adapter {adapter!r}", saved.items())
@@ -236,11 +238,6 @@ def _without_warnings() -> Iterator[None]:
             yield
     finally:
         transformers.logging.set_verbosity(verbosity)
-
-
-def _first_line(error: BaseException) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0][:300] if lines else type(error).__name__
 
 
 def _device(name: str) -> torch.device:
