@@ -96,12 +96,19 @@ def read_text(path: Path) -> str:
 
 def read_json(path: Path) -> Any:
     """The value in a JSON file. DataError with file:line for broken JSON."""
-    text = read_text(path)
+    return parse_json(read_text(path), str(path))
+
+
+def parse_json(text: str | bytes | bytearray, where: str, *, line: int | None = None, hint: str = "") -> Any:
+    """The value of a JSON text. DataError with where:line for text that is no JSON, holds a number of thousands of
+    digits or half a character, or is nested too deep. line: of the file, where the text is one line of it."""
     try:
+        text = text if isinstance(text, str) else text.decode("utf-8-sig")
         return _whole_text(json.loads(text), text)
     except (ValueError, RecursionError) as error:
-        line = f":{error.lineno}" if isinstance(error, json.JSONDecodeError) else ""
-        raise DataError(f"{path}{line}: broken JSON: {_json_reason(error)}") from None
+        number = line or (error.lineno if isinstance(error, json.JSONDecodeError) else None)
+        place = f"{where}:{number}" if number else where
+        raise DataError(f"{place}: broken JSON: {_json_reason(error)}", hint=hint) from None
 
 
 def _json_reason(error: Exception) -> str:
@@ -160,11 +167,7 @@ def read_jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         if not line.strip():
             continue
         empty = False
-        try:
-            value = _whole_text(json.loads(line), line)
-        except (ValueError, RecursionError) as error:
-            reason = _json_reason(error)
-            raise DataError(f"{path}:{number}: broken JSON: {reason}", hint="one JSON object a line") from None
+        value = parse_json(line, str(path), line=number, hint="one JSON object a line")
         if not isinstance(value, dict):
             raise DataError(f"{path}:{number}: expected an object, found {line.strip()[:60]}")
         yield number, value

@@ -124,7 +124,7 @@ class LabelScores:
     """Log-probability of every label for every item of one language; natural log, ≤ 0, not normalised over the labels.
 
     logprobs: [n, labels] float32. gold: [n] index into `labels`. tokens: [n] prompt length.
-    label_tokens: [n, labels] number of tokens each label's log-probability is the sum of.
+    label_tokens: [n, labels] number of tokens each label's log-probability is the sum of; 0: unknown.
     outcome: [n] in [0, 1], from logs of other tools that say only how right an answer was; then `labels` is empty.
     content: [n] hash of each item's text, empty where it is unknown: the same item has the same one on another side.
     """
@@ -170,7 +170,8 @@ class Experiment:
 @dataclass(frozen=True)
 class Evaluation:
     """One model on one task with one label set: scores by language. `key` hashes everything that went into it.
-    experiment: None where it is unknown."""
+    experiment: None where it is unknown. notes: what a reader of these scores must know, such as "by acc; the log also
+    has acc_norm (--metric acc_norm)"."""
 
     model: ModelRef
     task: str
@@ -178,6 +179,7 @@ class Evaluation:
     key: str
     scores: Mapping[str, LabelScores]
     experiment: Experiment | None = None
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

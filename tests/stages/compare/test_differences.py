@@ -7,7 +7,7 @@ import pytest
 
 from spillover.core.types import Experiment, ModelRef
 from spillover.stages.compare.differences import NAMES, differences
-from spillover.stages.compare.result import Topic
+from spillover.stages.compare.result import Topic, to_plain
 from spillover.stages.compare.stage import compare
 from tests.builders import evaluation
 
@@ -65,3 +65,14 @@ def test_equal_scores_are_said_to_be_of_one_model():
     before, _ = sides()
     (note,) = notes(before, replace(before, model=ModelRef("m", None, "a", "tuned")))
     assert "Every score is the same number on both sides" in note
+
+
+def test_what_the_readers_noted_stands_right_after_the_headline():
+    before, after = sides()
+    before, after = replace(before, notes=("by acc", "in haste")), replace(after, notes=("by acc", "with care"))
+    found = compare(before, after)
+    texts = ["Both sides: by acc.", "Before: in haste.", "After: with care."]
+    assert [sentence.text for sentence in found.verdict[1:4]] == texts
+    assert found.verdict[0].about == Topic.HEADLINE
+    assert found.verdict[4].about != Topic.NOTE
+    assert [row["text"] for row in to_plain(found)["verdict"] if row["about"] == "note"] == texts

@@ -10,7 +10,7 @@ import pytest
 from spillover.core.config import CompareConfig
 from spillover.core.errors import DataError
 from spillover.stages.compare import compare
-from spillover.stages.compare.pairing import join
+from spillover.stages.compare.pairing import join, left_out, restricted
 from tests.builders import (
     evaluation,
     random_hits,
@@ -84,6 +84,24 @@ def test_languages_with_other_items_keep_their_means():
         assert row["high"] == pytest.approx(row["boot_high"], abs=0.04)
 
 
+def test_content_goes_with_its_item():
+    own = evaluation({"en": random_hits(np.random.default_rng(0), 0.5, 8)})
+    known = replace(own.scores["en"], content=tuple("abcdefgh"))
+    pairs = join(replace(own, scores={"en": known}), own, CompareConfig())
+    [(kept, _)] = restricted(pairs, {"en": ["i6", "i1"]}).values()
+    assert kept.content == ("g", "b")
+
+
+def test_what_is_left_out_is_counted_and_named():
+    rng = np.random.default_rng(0)
+    left, right = (evaluation({"en": random_hits(rng, 0.5, n), "de": random_hits(rng, 0.5, 9)}) for n in (10, 8))
+    pairs = join(left, right, CompareConfig(missing_items="intersection"))
+    assert left_out(left, right, pairs) == ["Left out in en, as one side lacks them: 2 items (i8, i9)."]
+    right = replace(right, scores={"de": right.scores["de"]})
+    pairs = join(left, right, CompareConfig(missing_items="intersection"))
+    assert left_out(left, right, pairs) == ["Left out, as one side lacks them: 1 language (en)."]
+
+
 def with_content(side, contents, ids=None):
     """The evaluation with these hashes of its items' texts in every language, and other ids."""
     scores = {
@@ -135,3 +153,13 @@ def test_duplicate_texts_are_paired_by_id():
     side = evaluation({"en": np.array([True, False, True])})
     left, right = join(with_content(side, "aab"), with_content(side, "aab"))["en"]
     assert left.example_ids == right.example_ids == ("i0", "i1", "i2")
+
+
+def test_items_that_were_paired_by_content_are_not_called_left_out():
+    side = evaluation({"en": np.array([True, False, True])})
+    before = with_content(side, "abc")
+    intersection = CompareConfig(missing_items="intersection")
+    for contents, ids, lost in (("abc", "xyz", []), ("abd", "xyz", ["2 items (i2, z)"])):
+        after = with_content(side, contents, ids)
+        sentences = left_out(before, after, join(before, after, intersection))
+        assert sentences == [f"Left out in en, as one side lacks them: {names}." for names in lost]

@@ -12,7 +12,7 @@ from dataclasses import fields
 import numpy as np
 
 from spillover.core.types import Evaluation, Experiment
-from spillover.stages.compare.pairing import Pairs
+from spillover.stages.compare.pairing import Pairs, left_out
 from spillover.stages.compare.result import Sentence, Topic
 
 NAMES = {
@@ -55,6 +55,15 @@ def difference_sentences(before: Evaluation, after: Evaluation, pairs: Pairs) ->
         text = "Every score is the same number on both sides: the two are one model, or the adapter changes nothing."
         sentences.append(Sentence(Topic.NOTE, text, {"equal_scores": True}))
     return sentences
+
+
+def note_sentences(before: Evaluation, after: Evaluation, pairs: Pairs) -> list[Sentence]:
+    """What was noted when the two sides were read, said once where it holds for both, and what was left out."""
+    sides = {note: "Both sides" for note in before.notes if note in after.notes}
+    sides |= {note: "Before" for note in before.notes if note not in sides}
+    sides |= {note: "After" for note in after.notes if note not in sides}
+    texts = [f"{side}: {note}." for note, side in sides.items()]
+    return [Sentence(Topic.NOTE, text) for text in (*texts, *left_out(before, after, pairs))]
 
 
 def run_difference_sentences(names: Sequence[str], sides: Sequence[tuple[Evaluation, Evaluation]]) -> list[Sentence]:

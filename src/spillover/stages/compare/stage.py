@@ -24,7 +24,7 @@ from spillover.core.types import Evaluation
 from spillover.stages.compare.change_tables import group_table, language_table
 from spillover.stages.compare.comparison_files import FOLDER, write_comparisons
 from spillover.stages.compare.contrasts import TrainedRun, changes_by_arm, contrast_table, seed_table
-from spillover.stages.compare.differences import difference_sentences, run_difference_sentences
+from spillover.stages.compare.differences import difference_sentences, note_sentences, run_difference_sentences
 from spillover.stages.compare.flip_analysis import with_flip_analysis
 from spillover.stages.compare.guard import guard_of
 from spillover.stages.compare.headline import with_headline
@@ -69,7 +69,7 @@ def compare(
         verdict=(),
         guard=guard_of(changes, config),
     )
-    notes = difference_sentences(before, after, pairs)
+    notes = [*difference_sentences(before, after, pairs), *note_sentences(before, after, pairs)]
     return with_headline(replace(comparison, verdict=(*notes, *verdict(comparison))))
 
 
