@@ -4,9 +4,10 @@ BIN := $(VENV)/bin
 LIMIT :=
 DATA :=
 BENCH :=
+FUZZ :=
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: install demo test test-kernels test-slow test-packaged check bench bench-lens bench-train bench-audit bench-alignment bench-page clean
+.PHONY: install demo test test-kernels test-slow test-packaged check bench bench-lens bench-train bench-audit bench-alignment bench-page fuzz clean
 
 install: $(VENV)/.installed
 
@@ -61,6 +62,9 @@ bench-lens: install  ## the lens against the paper's way; DATA=folder, BENCH="--
 	.venv-lm-eval/bin/pip install --quiet --disable-pip-version-check -c constraints.txt torch
 	.venv-lm-eval/bin/pip install --quiet --disable-pip-version-check -c constraints.txt "lm-eval[hf]==0.4.13"
 	touch $@
+
+fuzz: install  ## damaged input files; FUZZ="--inputs 2000 --seed 1 --only config"
+	PYTHONPATH=. $(BIN)/python -m benchmarks.fuzz $(FUZZ)
 
 bench-audit: install  ## DATA=data/paper for the imported data too, BENCH="--large" for 100,000 items a language
 	PYTHONPATH=. $(BIN)/python -m benchmarks.audit $(if $(DATA),--data $(DATA)) $(BENCH)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -62,3 +63,13 @@ def bfloat16_attention():
         torch.nn.functional.scaled_dot_product_attention(states, states, states)
     except RuntimeError as error:
         pytest.skip(f"torch has no bfloat16 attention here: {error}")
+
+
+@pytest.fixture(scope="session")
+def tool_logs(tmp_path_factory) -> Path:
+    """What lm-evaluation-harness and inspect_ai wrote, see tests/data/make_harness_logs.py and make_inspect_logs.py."""
+    folder = tmp_path_factory.mktemp("tool-logs")
+    for name in ("lm-eval", "inspect-ai"):
+        with zipfile.ZipFile(Path(__file__).with_name("data") / f"{name}.zip") as archive:
+            archive.extractall(folder / name)
+    return folder

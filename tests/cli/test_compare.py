@@ -121,3 +121,28 @@ def test_placebo_arms_and_seeds_by_their_manifests(tmp_path, call):
     assert "Over 2 seeds accuracy" in output
     assert "All languages, translate against copy: accuracy" in output
     assert "with the standard error of items" in output
+
+
+def test_two_logs_are_compared_with_what_to_know_of_them(tool_logs, call):
+    paths = [tool_logs / "inspect-ai" / side / "polarity.eval" for side in ("before", "after")]
+    code, output, error = call("compare", *paths, "--draws", "20")
+    assert (code, output) == (3, "")
+    assert "error: polarity de: 2 items only before (4, 17)" in error
+    assert "try: after: 2 of 20 samples ended in an error and are left out: 4, 17; --missing-items inter" in error
+    code, output, _ = call("compare", *paths, "--draws", "20", "--missing-items", "intersection")
+    assert code == 0
+    text = " ".join(output.split())
+    first = text.index("Note: After: 2 of 20 samples ended in an error and are left out: 4, 17.")
+    second = text.index("Note: Left out in de, as one side lacks them: 2 items (4, 17).")
+    assert first < second < text.index("95 % interval Holm p")
+    assert text.count("ended in an error") == 1
+    plain = json.loads(call("compare", *paths, "--draws", "20", "--missing-items", "intersection", "--json")[1])[0]
+    assert [row["about"] for row in plain["verdict"][:4]] == ["headline", "note", "note", "change"]
+
+
+def test_a_score_that_the_log_lacks_is_named_with_those_it_has(tool_logs, call):
+    folders = [tool_logs / "lm-eval" / side for side in ("before", "after")]
+    code, _, error = call("compare", *folders, "--metric", "f1")
+    assert code == 2
+    assert "no score 'f1'" in error
+    assert "try: --metric takes acc" in error

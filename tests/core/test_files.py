@@ -49,13 +49,29 @@ def test_json_lines_read_back_equal(tmp_path_factory, rows):
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("", "empty"), ('{"a": 1}\n{"a": \n', ":2: broken JSON"), ("[1]\n", ":1: expected an object")],
+    [
+        ("", "empty"),
+        ('{"a": 1}\n{"a": \n', ":2: broken JSON"),
+        ("[1]\n", ":1: expected an object"),
+        ('{"a": 1}\n' + "[" * 100_000, ":2: broken JSON: nested too deep"),
+        ('{"a": 1}\n{"a": ' + "1" * 5000 + "}", ":2: broken JSON: .*4300 digits"),
+    ],
 )
 def test_a_broken_line_is_named(tmp_path, text, message):
     path = tmp_path / "rows.jsonl"
     path.write_text(text)
     with pytest.raises(DataError, match=message):
         list(read_jsonl(path))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"), [('{"a":\n1,', ":2: broken JSON"), ("[" * 100_000, ": broken JSON: nested too deep")]
+)
+def test_broken_json_is_named(tmp_path, text, message):
+    path = tmp_path / "value.json"
+    path.write_text(text)
+    with pytest.raises(DataError, match=rf"value\.json{message}"):
+        read_json(path)
 
 
 def test_text_that_is_not_utf8_is_named_by_line(tmp_path):
@@ -88,6 +104,6 @@ def test_a_million_rows_are_read_one_at_a_time(tmp_path):
 def test_a_character_that_yaml_forbids_is_named_in_one_line(tmp_path):
     path = tmp_path / "config.yaml"
     path.write_text("name: a\x00b\n")
-    with pytest.raises(DataError, match=r"config\.yaml: unacceptable character") as caught:
+    with pytest.raises(DataError, match=r"config\.yaml: broken YAML: unacceptable character") as caught:
         read_yaml(path)
     assert "\n" not in caught.value.message

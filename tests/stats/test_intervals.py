@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import norm, ttest_1samp
 
-from spillover.stats.intervals import adjusted_wald, skewness_adjusted, two_way
+from spillover.stats.contributions import LARGEST_CHANGE, METRICS, estimate
+from spillover.stats.intervals import Estimate, adjusted_wald, skewness_adjusted, two_way, within
 
 
 @given(st.integers(0, 40), st.integers(0, 40), st.integers(1, 100))
@@ -69,3 +70,19 @@ def test_rounding_is_not_spread():
     assert math.isnan(two_way(np.full((7, 3), 0.1), 0.95).p)
     assert math.isnan(skewness_adjusted(np.full(7, 0.1), 0.95).p)
     assert adjusted_wald(np.full(9, 1e-17), 0.95).high == pytest.approx(adjusted_wald(np.zeros(9), 0.95).high)
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("n", [2, 3, 5, 8])
+def test_no_interval_ends_beyond_what_can_be(metric, n):
+    rng = np.random.default_rng(n)
+    for share in (0.0, 0.1, 0.5, 0.9, 1.0):
+        largest = LARGEST_CHANGE[metric]
+        contributions = np.where(rng.random(n) < share, largest, -largest)
+        change = estimate(contributions, metric, 0.99)
+        if not np.isnan(change.low):
+            assert -largest <= change.low <= change.delta <= change.high <= largest
+    wide = Estimate(0.2, -3.0, 2.5, 1.0, 0.8)
+    assert within(wide, 1.0) == Estimate(0.2, -1.0, 1.0, 1.0, 0.8)
+    assert within(wide, 2.0) == Estimate(0.2, -2.0, 2.0, 1.0, 0.8)
+    assert np.isnan(within(Estimate(0.2, math.nan, math.nan, math.nan, math.nan), 1.0).low)

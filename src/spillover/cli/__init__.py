@@ -20,7 +20,7 @@ import typer
 from typer.core import TyperGroup
 
 from spillover.cli.options import PLAIN
-from spillover.cli.terminal import log_to_stderr, say
+from spillover.cli.terminal import log_to_stderr, say, say_lines
 from spillover.core.errors import RunError, SpilloverError, missing_extra
 
 if TYPE_CHECKING:
@@ -116,8 +116,7 @@ def exit_code(error: BaseException) -> Any:
     if isinstance(error, USAGE_ERROR):
         message = error.format_message()
         if message.startswith("Usage:"):  # called without arguments
-            for line in message.splitlines():
-                say(line)
+            say_lines(message.splitlines())
             return error.exit_code
         return _fail([message], "spillover --help", error.exit_code)
     # `| head`: the reader of stdout is gone. click exits with 1; a shell's convention is 128 + the signal's number.
@@ -129,6 +128,8 @@ def exit_code(error: BaseException) -> Any:
     if isinstance(error, OSError) and error.errno in UNWRITABLE:
         hint = UNWRITABLE[error.errno]
         return _fail([f"{error.filename or 'the disk'}: {error.strerror}"], hint, RunError.exit_code)
+    if isinstance(error, MemoryError):
+        return _fail(["out of memory"], "fewer items (--limit), or a machine with more memory", RunError.exit_code)
     if isinstance(error, (KeyboardInterrupt, typer.Abort)):
         return INTERRUPTED
     raise error
@@ -136,9 +137,7 @@ def exit_code(error: BaseException) -> Any:
 
 def _fail(problems: Sequence[str], hint: str | None, code: int) -> int:
     first, *others = problems
-    say(f"error: {first}")
-    for problem in others:
-        say(problem)
+    say_lines([f"error: {first}", *others])
     if hint:
         say(f"  try: {hint}")
     return code

@@ -99,9 +99,8 @@ def _compare(
     config: CompareConfig,
     seed: int,
 ) -> tuple[list[Comparison], Path | None]:
-    from spillover.core.errors import DataError
     from spillover.core.runs import existing_run
-    from spillover.stages.compare.external_logs import is_log, read_logs
+    from spillover.stages.compare.external_logs import is_log, read_log_pairs
     from spillover.stages.compare.stage import compare as compare_sides
     from spillover.stages.compare.stage import compare_run
 
@@ -111,14 +110,9 @@ def _compare(
     if is_log(paths[0]):
         if len(paths) != 2 or not is_log(paths[1]):
             raise typer.BadParameter(f"{paths[0]} is a log: give two, before and after")
-        old, new = ({side.task: side for side in read_logs(path, metric=metric)} for path in paths)
-        both = [task for task in old if task in new]
-        if not both:
-            raise DataError(
-                f"{paths[0]} has {', '.join(old)}, {paths[1]} has {', '.join(new)}", hint="run both on one task"
-            )
+        pairs = read_log_pairs(paths[0], paths[1], metric=metric)
         config = config.model_copy(update={"against": []})
-        return [compare_sides(old[task], new[task], seen=codes or (), config=config, seed=seed) for task in both], None
+        return [compare_sides(*sides, seen=codes or (), config=config, seed=seed) for sides in pairs], None
     run, (before, after) = existing_run(paths[0]), names
     return compare_run(run, before=before, after=after, seen=codes, config=config, seed=seed), paths[0] / "compare"
 
@@ -178,13 +172,17 @@ def _print_published(path: Path, items: int | None, config: CompareConfig, as_js
 
 
 def print_comparison(comparison: Comparison) -> None:
-    """The headline, a table of languages, one of groups, and the sentences."""
+    """The headline, what to know of the two sides, a table of languages, one of groups, and the other sentences."""
     from spillover.core.tables import records
     from spillover.stages.compare.language_groups import group_title
+    from spillover.stages.compare.result import Topic
 
-    first, *rest = comparison.verdict
+    first, *others = comparison.verdict
+    notes, rest = ([line for line in others if (line.about == Topic.NOTE) == wanted] for wanted in (True, False))
     level = f"{100 * comparison.level:g} % interval"
     show()
+    for note in notes:
+        print_wrapped(f"Note: {note.text}", indent=6)
     _print_headline(first.numbers)
     show()
     header = ("", "n", "accuracy", "change", level, "Holm p", "bias", "rest", "AUROC")

@@ -31,6 +31,12 @@ def say(text: str) -> None:
     print(visible(text), file=sys.stderr)
 
 
+def say_lines(lines: Iterable[str]) -> None:
+    """Lines of ours on stderr."""
+    for line in lines:
+        say(line)
+
+
 def show(text: object = "") -> None:
     """One line on stdout."""
     print(visible(str(text)))

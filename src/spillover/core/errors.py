@@ -47,6 +47,12 @@ class MissingExtra(SpilloverError):
     exit_code = 4
 
 
+def first_line(error: BaseException) -> str:
+    """The first line of an error's text that says something, 300 characters of it; its type's name where none does."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0][:300] if lines else type(error).__name__
+
+
 EXTRAS = {
     "torch": "models",
     "transformers": "models",

@@ -14,12 +14,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from spillover.core.errors import DataError
+from spillover.core.errors import DataError, first_line
 
 if TYPE_CHECKING:
     import pandas as pd
 
 LONGEST_LINE = 16 << 20
+LONGEST_YAML = 1 << 20
+LARGEST_YAML = 100_000  # values, aliases written out
 SEPARATORS = {",": "comma", ";": "semicolon", "\t": "tab"}
 RERUN_HINT = "delete it and rerun its stage"
 
@@ -30,23 +32,41 @@ def resources() -> Path:
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """A YAML 1.2 mapping (a bare `no` stays text). DataError with file:line for broken YAML or anything else."""
+    """A YAML 1.2 mapping (a bare `no` stays text). DataError with file:line for broken YAML or anything else, and for
+    what is too large: over `LONGEST_YAML` bytes, or `LARGEST_YAML` values where its aliases are written out."""
     from ruamel.yaml import YAML
     from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
     text = read_text(path)
+    if len(text) > LONGEST_YAML:
+        raise DataError(f"{path}: {len(text) >> 20} MB of YAML", hint=f"at most {LONGEST_YAML >> 20} MB")
     try:
         value = YAML(typ="safe", pure=True).load(text)
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark else 1
         raise DataError(f"{path}:{line}: {error.problem or error.context}", hint="fix the YAML syntax") from None
-    except YAMLError as error:
-        reason = " ".join(str(error).split())
-        raise DataError(f"{path}: {reason}", hint="fix the YAML syntax") from None
+    except RecursionError:
+        raise DataError(f"{path}: broken YAML: nested too deep", hint="fix the YAML syntax") from None
+    except (YAMLError, ValueError, TypeError, KeyError, AttributeError) as error:
+        # The last four: keys that are lists, dates and numbers that are none.
+        raise DataError(f"{path}: broken YAML: {first_line(error)}", hint="fix the YAML syntax") from None
+    if _size(value, {}) > LARGEST_YAML:
+        raise DataError(f"{path}: more than {LARGEST_YAML:,} values where aliases are written out", hint="no aliases")
     if not isinstance(value, dict):
         raise DataError(f"{path}:1: expected `key: value` lines, found {type(value).__name__}")
     return value
+
+
+def _size(value: Any, known: dict[int, float]) -> float:
+    """How many values a YAML value holds, each alias counted as often as it is used; infinite if one holds itself."""
+    if not isinstance(value, (dict, list)):
+        return 1
+    if id(value) not in known:
+        known[id(value)] = math.inf  # until it is known: where it is met again inside itself
+        parts = value.values() if isinstance(value, dict) else value
+        known[id(value)] = 1 + sum(_size(part, known) for part in parts)
+    return known[id(value)]
 
 
 def write_yaml(path: Path, value: Mapping[str, Any]) -> None:
@@ -82,10 +102,36 @@ def _not_utf8(path: Path, line: int, error: UnicodeDecodeError) -> DataError:
 
 def read_json(path: Path) -> Any:
     """The value in a JSON file. DataError with file:line for broken JSON."""
+    return parse_json(read_text(path), str(path))
+
+
+def parse_json(text: str | bytes | bytearray, where: str, *, line: int | None = None, hint: str = "") -> Any:
+    """The value of a JSON text. DataError with where:line for text that is no JSON, holds a number of thousands of
+    digits or half a character, or is nested too deep. line: of the file, where the text is one line of it."""
     try:
-        return json.loads(read_text(path))
-    except json.JSONDecodeError as error:
-        raise DataError(f"{path}:{error.lineno}: broken JSON: {error.msg}") from None
+        text = text if isinstance(text, str) else text.decode("utf-8-sig")
+        return _whole_text(json.loads(text), text)
+    except (ValueError, RecursionError) as error:
+        number = line or (error.lineno if isinstance(error, json.JSONDecodeError) else None)
+        place = f"{where}:{number}" if number else where
+        raise DataError(f"{place}: broken JSON: {_json_reason(error)}", hint=hint) from None
+
+
+def _json_reason(error: Exception) -> str:
+    if isinstance(error, RecursionError):
+        return "nested too deep"
+    return error.msg if isinstance(error, json.JSONDecodeError) else first_line(error)
+
+
+def _whole_text(value: Any, text: str) -> Any:
+    """`value`, parsed from the JSON `text`. ValueError where it holds half a character (a lone surrogate), which no
+    UTF-8 file can."""
+    if "\\ud" in text.lower():
+        try:
+            json.dumps(value, ensure_ascii=False).encode()
+        except UnicodeEncodeError:
+            raise ValueError("half a character (a lone surrogate)") from None
+    return value
 
 
 def read_table(path: Path, columns: Sequence[str] = ()) -> pd.DataFrame:
@@ -127,12 +173,7 @@ def read_jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         if not line.strip():
             continue
         empty = False
-        try:
-            value = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise DataError(f"{path}:{number}: broken JSON: {error.msg}", hint="one JSON object a line") from None
-        except RecursionError:
-            raise DataError(f"{path}:{number}: broken JSON: nested too deep", hint="one JSON object a line") from None
+        value = parse_json(line, str(path), line=number, hint="one JSON object a line")
         if not isinstance(value, dict):
             raise DataError(f"{path}:{number}: expected an object, found {line.strip()[:60]}")
         yield number, value
@@ -213,9 +254,12 @@ def read_json_array(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         if text[position : position + 1] == "]":
             return
         try:
+            start = position
             value, position = decoder.raw_decode(text, position)
-        except json.JSONDecodeError as error:
-            raise DataError(f"{path}:{error.lineno}: broken JSON: {error.msg}") from None
+            _whole_text(value, text[start:position])
+        except (ValueError, RecursionError) as error:
+            where = error.lineno if isinstance(error, json.JSONDecodeError) else line
+            raise DataError(f"{path}:{where}: broken JSON: {_json_reason(error)}") from None
         if not isinstance(value, dict):
             raise DataError(f"{path}:{line}: expected an object, found {type(value).__name__}")
         yield line, value

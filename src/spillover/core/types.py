@@ -78,7 +78,8 @@ class Example:
 @dataclass(frozen=True)
 class Prompt:
     """One item as text. `prefix` (the few-shot block) is the same for a whole language; `answers` are the label words
-    in the order of `Task.labels`, each to be scored directly after `text`."""
+    in the order of `Task.labels`, each to be scored directly after `text`. content: a hash of the item's fields, the
+    same under any wording; "" where the prompt is no item."""
 
     example_id: str
     language: str
@@ -86,6 +87,7 @@ class Prompt:
     body: str
     answers: tuple[str, ...]
     gold: str | None = None
+    content: str = ""
 
     @property
     def text(self) -> str:
@@ -122,8 +124,9 @@ class LabelScores:
     """Log-probability of every label for every item of one language; natural log, ≤ 0, not normalised over the labels.
 
     logprobs: [n, labels] float32. gold: [n] index into `labels`. tokens: [n] prompt length.
-    label_tokens: [n, labels] number of tokens each label's log-probability is the sum of.
+    label_tokens: [n, labels] number of tokens each label's log-probability is the sum of; 0: unknown.
     outcome: [n] in [0, 1], from logs of other tools that say only how right an answer was; then `labels` is empty.
+    content: [n] hash of each item's text, empty where it is unknown: the same item has the same one on another side.
     """
 
     language: str
@@ -135,6 +138,7 @@ class LabelScores:
     label_tokens: NDArray[np.int32]
     calibration: CalibrationScores | None = None
     outcome: NDArray[np.float64] | None = None
+    content: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -148,14 +152,34 @@ class ModelRef:
 
 
 @dataclass(frozen=True)
+class Experiment:
+    """What an evaluation's scores depend on besides items and weights. wording, template, vocabulary: hashes of the
+    task's files, of its template, and of the tokenizer's tokens with their ids. labels: the label set. dtype: as in
+    `float32`. The rest is as in the config."""
+
+    wording: str
+    template: str
+    labels: str
+    shots: str
+    rule: str
+    content_free: tuple[str, ...]
+    dtype: str
+    vocabulary: str
+
+
+@dataclass(frozen=True)
 class Evaluation:
-    """One model on one task with one label set: scores by language. `key` hashes everything that went into it."""
+    """One model on one task with one label set: scores by language. `key` hashes everything that went into it.
+    experiment: None where it is unknown. notes: what a reader of these scores must know, such as "by acc; the log also
+    has acc_norm (--metric acc_norm)"."""
 
     model: ModelRef
     task: str
     label_set: str
     key: str
     scores: Mapping[str, LabelScores]
+    experiment: Experiment | None = None
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

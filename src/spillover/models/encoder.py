@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from spillover.core.errors import ModelError
+from spillover.core.errors import ModelError, first_line
 from spillover.core.types import Encode
 
 
@@ -18,8 +18,8 @@ def load_encoder(name: str) -> Encode:
     try:
         encoder = SentenceTransformer(name)
     except (OSError, ValueError) as error:
-        reason = " ".join(str(error).split())
-        raise ModelError(f"encoder {name!r}: {reason}", hint="a sentence-transformers model, or a folder") from None
+        hint = "a sentence-transformers model, or a folder"
+        raise ModelError(f"encoder {name!r}: {first_line(error)}", hint=hint) from None
 
     def encode(texts: Sequence[str]) -> NDArray[np.float32]:
         return np.asarray(encoder.encode(list(texts), show_progress_bar=False), dtype=np.float32)

@@ -45,4 +45,5 @@ def label_scores(task: Task, prompts: Sequence[Prompt], batches: Sequence[Scored
         logprobs=np.concatenate([batch.logprobs for batch in batches])[order],
         tokens=np.concatenate([batch.tokens for batch in batches])[order],
         label_tokens=np.concatenate([batch.label_tokens for batch in batches])[order],
+        content=tuple(prompt.content for prompt in prompts) if all(prompt.content for prompt in prompts) else (),
     )

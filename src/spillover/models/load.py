@@ -15,6 +15,7 @@ import re
 import warnings
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +26,8 @@ import transformers
 from peft.utils import load_peft_weights
 from torch import Tensor
 
-from spillover.core.errors import MissingExtra, ModelError
+from spillover.core.errors import MissingExtra, ModelError, first_line
+from spillover.core.files import hash_of
 from spillover.core.types import ModelRef
 from spillover.models import loading_checks, packaged_model
 from spillover.models.adapter_base import BASE_FILE, TOKENIZER_FILE, check_base
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+HUB_ID = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?")
 ADAPTER_FILES = (ADAPTER_CONFIG, "adapter_model.*", BASE_FILE, TOKENIZER_FILE)
 
 
@@ -60,6 +63,11 @@ class Model:
     def embeddings(self) -> int:
         """How many token ids have an embedding."""
         return int(self.module.get_input_embeddings().weight.shape[0])
+
+    @cached_property
+    def vocabulary(self) -> str:
+        """A hash of every token and its id."""
+        return hash_of(sorted(self.tokenizer.get_vocab().items()))
 
     @property
     def layers(self) -> int:
@@ -93,6 +101,8 @@ def load_model(
     quantised = _four_bit(torch_dtype) if load_in_4bit else {}
     hub = {"revision": revision, "trust_remote_code": trust_remote_code}
     try:
+        if not (HUB_ID.fullmatch(path) or Path(path).is_dir()):
+            raise OSError("no such folder")
         with _without_warnings():
             tokenizer = transformers.AutoTokenizer.from_pretrained(path, **hub)
             config = transformers.AutoConfig.from_pretrained(path, **hub)
@@ -100,9 +110,9 @@ def load_model(
             module, report = transformers.AutoModelForCausalLM.from_pretrained(
                 path, config=config, dtype=torch_dtype, output_loading_info=True, **loading
             )
-    except (OSError, ValueError, RuntimeError, ImportError, KeyError, AttributeError, TypeError) as error:
+    except Exception as error:  # noqa: BLE001  # tokenizers and safetensors raise types of their own
         raise ModelError(
-            f"model {name!r} cannot be loaded: {_first_line(error)}",
+            f"model {name!r} cannot be loaded: {first_line(error)}",
             hint=f"give {PACKAGED}, a Hugging Face id or a folder with config.json and safetensors",
         ) from None
     if not tokenizer.is_fast:
@@ -141,8 +151,10 @@ def attach_adapter(model: Model, adapter: str) -> Model:
         folder = _adapter_folder(adapter)
         config = peft.PeftConfig.from_pretrained(str(folder))
         saved = load_peft_weights(str(folder), device="cpu")
-    except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
-        raise ModelError(f"adapter {adapter!r} cannot be read: {_first_line(error)}", hint=hint) from None
+    except ModelError:
+        raise
+    except Exception as error:  # noqa: BLE001
+        raise ModelError(f"adapter {adapter!r} cannot be read: {first_line(error)}", hint=hint) from None
     if config.is_prompt_learning or config.is_adaption_prompt:
         raise ModelError(
             f"adapter {adapter!r}: {config.peft_type.value} puts vectors of its own into the prompt; not supported",
@@ -155,9 +167,9 @@ def attach_adapter(model: Model, adapter: str) -> Model:
     try:
         with _without_warnings():
             module = peft.PeftModel.from_pretrained(share_weights(model.module, written), str(folder))
-    except (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError) as error:
+    except Exception as error:  # noqa: BLE001
         raise ModelError(
-            f"adapter {adapter!r} does not go onto {model.ref.name}: {_first_line(error)}", hint=hint
+            f"adapter {adapter!r} does not go onto {model.ref.name}: {first_line(error)}", hint=hint
         ) from None
     loading_checks.check_adapter_weights(adapter, model.ref.name, saved, module, whole)
     loading_checks.check_finite(f"adapter {adapter!r}", saved.items())
@@ -183,7 +195,7 @@ def _adapter_folder(adapter: str) -> Path:
     """The adapter's folder; one on the hub is downloaded. ModelError where it is neither."""
     if Path(adapter).is_dir():
         return Path(adapter)
-    if not re.fullmatch(r"[\w.-]+/[\w.-]+", adapter) or adapter.startswith("."):
+    if not HUB_ID.fullmatch(adapter):
         raise ModelError(f"adapter {adapter!r}: no such folder", hint="give the folder with adapter_config.json")
     return Path(huggingface_hub.snapshot_download(adapter, allow_patterns=list(ADAPTER_FILES)))
 
@@ -229,11 +241,6 @@ def _without_warnings() -> Iterator[None]:
             yield
     finally:
         transformers.logging.set_verbosity(verbosity)
-
-
-def _first_line(error: BaseException) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0][:300] if lines else type(error).__name__
 
 
 def _device(name: str) -> torch.device:

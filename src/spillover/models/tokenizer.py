@@ -34,7 +34,7 @@ def load_tokenizer(name: str, *, revision: str | None = None, trust_remote_code:
     """The tokenizer of smollm2-135m, of a Hugging Face model or of a folder. ModelError when it cannot be loaded."""
     import transformers
 
-    from spillover.core.errors import ModelError
+    from spillover.core.errors import ModelError, first_line
     from spillover.models import packaged_model
 
     path = str(packaged_model.packaged_folder()) if name == packaged_model.PACKAGED else name
@@ -42,7 +42,7 @@ def load_tokenizer(name: str, *, revision: str | None = None, trust_remote_code:
     try:
         tokenizer = transformers.AutoTokenizer.from_pretrained(path, **options)
         config = transformers.AutoConfig.from_pretrained(path, **options).get_text_config()
-    except (OSError, ValueError) as error:
-        reason = " ".join(str(error).split())
-        raise ModelError(f"tokenizer {name!r}: {reason}", hint="smollm2-135m, a Hugging Face id, or a folder") from None
+    except Exception as error:  # noqa: BLE001  # tokenizers raises types of its own
+        hint = "smollm2-135m, a Hugging Face id, or a folder"
+        raise ModelError(f"tokenizer {name!r}: {first_line(error)}", hint=hint) from None
     return Counter(name, int(getattr(config, "max_position_embeddings", None) or 10**9), tokenizer)

@@ -75,6 +75,11 @@ def _lengths(scores: LabelScores, length: Length) -> Floats:
     if length == "sum":
         return np.ones((1, len(scores.labels)))
     if length == "token":
+        if not scores.label_tokens.all():
+            raise DataError(
+                f"{scores.language}: the log does not say how many tokens its labels have",
+                hint="compare.length: sum",
+            )
         return np.asarray(scores.label_tokens, dtype=np.float64)
     if scores.calibration is None:
         raise DataError(

@@ -13,11 +13,13 @@ import numpy as np
 from spillover.core.types import Floats, LabelScores
 from spillover.stats.auroc import auroc_influence
 from spillover.stats.calibration import Method, log_odds
-from spillover.stats.intervals import Estimate, adjusted_wald, skewed_mean, skewness_adjusted
+from spillover.stats.intervals import Estimate, adjusted_wald, skewed_mean, skewness_adjusted, within
 from spillover.stats.summary import calibrated_hits, hits, measures, reason_undefined
 
 # The label-bias component (prior_repair) and the calibrated component add up to accuracy, see `contributions_of`.
 METRICS = ("accuracy", "calibrated_accuracy", "prior_repair", "auroc")
+# A share and an area lie in [0, 1]; the cost of label bias is a difference of two shares.
+LARGEST_CHANGE = {"accuracy": 1.0, "calibrated_accuracy": 1.0, "prior_repair": 2.0, "auroc": 1.0}
 
 
 def contributions_of(before: LabelScores, after: LabelScores, calibration: Method = "batch") -> dict[str, Floats]:
@@ -64,6 +66,7 @@ def undefined_reason(before: LabelScores, after: LabelScores, contributions: Map
     return ""
 
 
-def estimate(contributions: Floats, metric: str, level: float) -> Estimate:
-    """The reported interval and p of a metric's mean change."""
-    return skewness_adjusted(contributions, level) if metric == "auroc" else adjusted_wald(contributions, level)
+def estimate(contributions: Floats, metric: str, level: float, *, changes: int = 1) -> Estimate:
+    """The reported interval and p of a metric's mean change, or of the difference of two `changes`."""
+    method = skewness_adjusted if metric == "auroc" else adjusted_wald
+    return within(method(contributions, level), changes * LARGEST_CHANGE[metric])

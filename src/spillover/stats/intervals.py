@@ -7,7 +7,7 @@ coverage of the percentile bootstrap and of the plain normal interval is below t
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -73,8 +73,7 @@ def two_way(matrix: Floats, level: float, *, floor: float = 0.0) -> Estimate:
 
     Variance of a crossed design: between items plus between columns (Cameron, Gelbach and Miller 2011). The residual
     that is in both is not subtracted: with three columns the coverage was then too low. t with Satterthwaite's degrees
-    of freedom. floor: the least standard error. Changes of shares: the interval ends at ±1. NaN for fewer than two
-    columns or items.
+    of freedom. floor: the least standard error. NaN for fewer than two columns or items.
     """
     from scipy.stats import t
 
@@ -91,7 +90,14 @@ def two_way(matrix: Floats, level: float, *, floor: float = 0.0) -> Estimate:
     error = math.sqrt(variance)
     half = float(t.ppf((1 + level) / 2, freedom)) * error
     p = float(2 * t.sf(abs(mean) / error, freedom))
-    return Estimate(mean, max(mean - half, -1.0), min(mean + half, 1.0), error, p)
+    return Estimate(mean, mean - half, mean + half, error, p)
+
+
+def within(estimate: Estimate, largest: float) -> Estimate:
+    """The estimate with an interval that ends at ±`largest`, the largest change that can be (or at the estimate)."""
+    bound = max(largest, abs(estimate.delta))
+    low, high = (float(np.clip(end, -bound, bound)) for end in (estimate.low, estimate.high))
+    return replace(estimate, low=low, high=high)
 
 
 def untested(values: Floats) -> Estimate:

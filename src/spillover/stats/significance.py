@@ -76,7 +76,7 @@ def noninferiority_test(contributions: Floats, margin: float, size: float) -> tu
     if mean is None:
         change = float(contributions.mean())
         return change, change, float(change >= -margin - UNVARIED)
-    return mean.estimate, mean.interval(1 - 2 * size)[1], float(norm.cdf(mean.statistic(-margin)))
+    return mean.estimate, min(mean.interval(1 - 2 * size)[1], 1.0), float(norm.cdf(mean.statistic(-margin)))
 
 
 def tango_statistic(gained: float, lost: float, n: float, change: float) -> float:

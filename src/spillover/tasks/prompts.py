@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from spillover.core.errors import ConfigError
+from spillover.core.files import hash_of
 from spillover.core.types import Example, Prompt, Task, Wording
 from spillover.tasks.wording import PLACEHOLDER
 
@@ -59,7 +60,15 @@ def render(task: Task, examples: Sequence[Example], *, label_set: str, shots: st
     language = examples[0].language
     prefix = shot_block(task, label_set, language, shots)
     words = answers(task, label_set, language)
-    return [Prompt(example.id, language, prefix, question(task, example), words, example.label) for example in examples]
+    return [
+        Prompt(example.id, language, prefix, question(task, example), words, example.label, content_hash(task, example))
+        for example in examples
+    ]
+
+
+def content_hash(task: Task, example: Example) -> str:
+    """A hash of what an item says, whatever its id and the wording around it."""
+    return hash_of([example.fields[name] for name in task.fields])
 
 
 def wording_of(task: Task, language: str) -> Wording:

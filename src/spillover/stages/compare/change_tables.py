@@ -20,8 +20,8 @@ from spillover.core.types import Floats
 from spillover.stages.compare.language_groups import Group
 from spillover.stages.compare.pairing import Changes, Pairs
 from spillover.stages.compare.verdict import outcome_of
-from spillover.stats.contributions import METRICS, before_after_values, estimate
-from spillover.stats.intervals import two_way
+from spillover.stats.contributions import LARGEST_CHANGE, METRICS, before_after_values, estimate
+from spillover.stats.intervals import two_way, within
 from spillover.stats.power import minimum_detectable, minimum_detectable_mean
 from spillover.stats.resampling import percentile_interval
 from spillover.stats.significance import corrected, sign_flip_test
@@ -30,7 +30,14 @@ from spillover.stats.summary import constant_prediction
 if TYPE_CHECKING:
     import pandas as pd
 
-SHARE, CHANGE, P = "0 to 1", "-1 to 1", "0 to 1"
+SHARE, P = "0 to 1", "0 to 1"
+GROUP_CHANGE = "-2 to 2"  # of the label-bias component; -1 to 1 of the others
+
+
+def _range(metric: str) -> str:
+    return f"-{LARGEST_CHANGE[metric]:g} to {LARGEST_CHANGE[metric]:g}"
+
+
 VERDICT = Column("verdict", "outcome of the test: improved, got worse, no evidence, underpowered or undefined")
 LANGUAGE_COLUMNS = (
     Column("language", "BCP-47 code"),
@@ -50,11 +57,23 @@ LANGUAGE_COLUMNS = (
         column
         for metric in METRICS
         for column in (
-            Column(f"{metric}_delta", f"change in {metric}; prior_repair is the label-bias component", "share", CHANGE),
-            Column(f"{metric}_low", "lower end of the reported, analytic interval", "share"),
-            Column(f"{metric}_high", "upper end of the reported, analytic interval", "share"),
-            Column(f"{metric}_boot_low", "lower end of the paired bootstrap's percentile interval", "share", CHANGE),
-            Column(f"{metric}_boot_high", "upper end of the paired bootstrap's percentile interval", "share", CHANGE),
+            Column(
+                f"{metric}_delta",
+                f"change in {metric}; prior_repair is the label-bias component",
+                "share",
+                _range(metric),
+            ),
+            Column(f"{metric}_low", "lower end of the reported, analytic interval", "share", _range(metric)),
+            Column(f"{metric}_high", "upper end of the reported, analytic interval", "share", _range(metric)),
+            Column(
+                f"{metric}_boot_low", "lower end of the paired bootstrap's percentile interval", "share", _range(metric)
+            ),
+            Column(
+                f"{metric}_boot_high",
+                "upper end of the paired bootstrap's percentile interval",
+                "share",
+                _range(metric),
+            ),
             Column(f"{metric}_p", "two-sided p of no change", "", P),
             Column(f"{metric}_holm_p", "the same after Holm's correction over the languages", "", P),
         )
@@ -78,18 +97,18 @@ GROUP_COLUMNS = (
     Column("n", "items that any of the languages has", "items"),
     Column("before", "mean over the languages; NaN for prior_repair", "share", SHARE),
     Column("after", "mean over the languages; NaN for prior_repair", "share", SHARE),
-    Column("delta", "mean change", "share", CHANGE),
-    Column("low", "lower end of the reported, analytic interval", "share"),
-    Column("high", "upper end of the reported, analytic interval", "share"),
-    Column("boot_low", "lower end of the paired bootstrap's percentile interval", "share", CHANGE),
-    Column("boot_high", "upper end of the paired bootstrap's percentile interval", "share", CHANGE),
+    Column("delta", "mean change", "share", GROUP_CHANGE),
+    Column("low", "lower end of the reported, analytic interval", "share", GROUP_CHANGE),
+    Column("high", "upper end of the reported, analytic interval", "share", GROUP_CHANGE),
+    Column("boot_low", "lower end of the paired bootstrap's percentile interval", "share", GROUP_CHANGE),
+    Column("boot_high", "upper end of the paired bootstrap's percentile interval", "share", GROUP_CHANGE),
     Column("p", "two-sided p of no change", "", P),
     Column("holm_p", "p after Holm's correction within scripts, families or own groups; p itself for the rest", "", P),
-    Column("languages_low", "lower end of the interval with the languages as a sample too", "share", CHANGE),
-    Column("languages_high", "upper end of the interval with the languages as a sample too", "share", CHANGE),
+    Column("languages_low", "lower end of the interval with the languages as a sample too", "share", GROUP_CHANGE),
+    Column("languages_high", "upper end of the interval with the languages as a sample too", "share", GROUP_CHANGE),
     Column("languages_p", "two-sided p of no change, the languages being a sample too", "", P),
-    Column("languages_boot_low", "lower end of its bootstrap interval", "share", CHANGE),
-    Column("languages_boot_high", "upper end of its bootstrap interval", "share", CHANGE),
+    Column("languages_boot_low", "lower end of its bootstrap interval", "share", GROUP_CHANGE),
+    Column("languages_boot_high", "upper end of its bootstrap interval", "share", GROUP_CHANGE),
     Column("detectable", "minimum detectable mean change", "share"),
     VERDICT,
 )
@@ -178,7 +197,7 @@ def _group_columns(
 ) -> dict[str, float]:
     """matrix: contributions, [items, languages]. draws: [draws, languages]."""
     error = estimate(matrix.mean(axis=1), metric, config.level).error
-    general = two_way(matrix, config.level, floor=0.0 if math.isnan(error) else error)
+    general = within(two_way(matrix, config.level, floor=0.0 if math.isnan(error) else error), LARGEST_CHANGE[metric])
     k = draws.shape[1]
     weights = rng.multinomial(k, np.full(k, 1 / k), size=len(draws)) / k
     low = high = math.nan

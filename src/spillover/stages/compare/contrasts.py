@@ -18,11 +18,11 @@ from spillover.core.config import CompareConfig
 from spillover.core.errors import DataError
 from spillover.core.tables import Column, check_columns
 from spillover.core.types import Evaluation, Floats
-from spillover.stages.compare.change_tables import CHANGE, VERDICT, P, outcomes
+from spillover.stages.compare.change_tables import GROUP_CHANGE, VERDICT, P, outcomes
 from spillover.stages.compare.language_groups import Group
 from spillover.stages.compare.pairing import Changes, Pairs, changes_of, join, refuse_unmatched, restricted
-from spillover.stats.contributions import METRICS, estimate
-from spillover.stats.intervals import Estimate, two_way
+from spillover.stats.contributions import LARGEST_CHANGE, METRICS, estimate
+from spillover.stats.intervals import Estimate, two_way, within
 from spillover.stats.power import minimum_detectable_mean
 from spillover.stats.significance import corrected
 
@@ -36,12 +36,12 @@ SEED_COLUMNS = (
     Column("kind", "all, training, reference, script, family or own"),
     METRIC,
     Column("seeds", "how many seeds"),
-    Column("deltas", "each seed's change", "share", CHANGE),
+    Column("deltas", "each seed's change", "share", GROUP_CHANGE),
     Column("items_error", "standard error of the items alone", "share"),
     Column("seed_deviation", "standard deviation between seeds", "share"),
-    Column("delta", "mean change over seeds", "share", CHANGE),
-    Column("low", "lower end of the interval, items and seeds being samples", "share", CHANGE),
-    Column("high", "upper end of the interval, items and seeds being samples", "share", CHANGE),
+    Column("delta", "mean change over seeds", "share", GROUP_CHANGE),
+    Column("low", "lower end of the interval, items and seeds being samples", "share", GROUP_CHANGE),
+    Column("high", "upper end of the interval, items and seeds being samples", "share", GROUP_CHANGE),
     Column("p", "two-sided p of no change", "", P),
     Column("detectable", "minimum detectable change", "share"),
     VERDICT,
@@ -53,9 +53,9 @@ CONTRAST_COLUMNS = (
     METRIC,
     Column("languages", "how many languages"),
     Column("n", "items that any of the languages has", "items"),
-    Column("delta", "change of the first run's arm minus change of the other", "share"),
-    Column("low", "lower end of its interval", "share"),
-    Column("high", "upper end of its interval", "share"),
+    Column("delta", "change of the first run's arm minus change of the other", "share", "-4 to 4"),
+    Column("low", "lower end of its interval", "share", "-4 to 4"),
+    Column("high", "upper end of its interval", "share", "-4 to 4"),
     Column("p", "two-sided p of no difference", "", P),
     Column("holm_p", "after Holm's correction: over the arms for a group, over the languages for single ones", "", P),
     Column("detectable", "minimum detectable difference", "share"),
@@ -149,6 +149,7 @@ def seed_table(
                 matrix = seed_matrix(runs, group, metric)
                 items = estimate(matrix.mean(axis=1), metric, config.level)
                 pooled = two_way(matrix, config.level, floor=0.0 if math.isnan(items.error) else items.error)
+                pooled = within(pooled, LARGEST_CHANGE[metric])
                 row = {"arm": arm, "group": group.name, "kind": group.kind, "metric": metric, "seeds": len(runs)}
                 row |= {"deltas": [float(value) for value in matrix.mean(axis=0)], "items_error": items.error}
                 row |= {"seed_deviation": float(matrix.mean(axis=0).std(ddof=1))}
@@ -207,7 +208,7 @@ def contrast(real: Floats, other: Floats, metric: str, level: float) -> Estimate
     from scipy.stats import t
 
     contributions = real.mean(axis=1) - other.mean(axis=1)
-    change = estimate(contributions, metric, level)
+    change = estimate(contributions, metric, level, changes=2)
     counts = (real.shape[1], other.shape[1])
     freedom = sum(counts) - 2
     if freedom == 0 or math.isnan(change.error):
@@ -219,4 +220,5 @@ def contrast(real: Floats, other: Floats, metric: str, level: float) -> Estimate
     degrees = error**4 / (items + between**2 / freedom)
     half = float(t.ppf((1 + level) / 2, degrees)) * error
     p = float(2 * t.sf(abs(change.delta) / error, degrees))
-    return Estimate(change.delta, change.delta - half, change.delta + half, error, p)
+    ends = change.delta - half, change.delta + half
+    return within(Estimate(change.delta, *ends, error, p), 2 * LARGEST_CHANGE[metric])

@@ -1,8 +1,11 @@
-"""How the numbers of a comparison are written: points, percent, p-values, intervals."""
+"""How the numbers and names of a comparison are written: points, percent, p-values, intervals, lists."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+
+NAMED = 5
 
 
 def points(share: float) -> str:
@@ -11,6 +14,11 @@ def points(share: float) -> str:
         return "–"
     text = f"{100 * share:+.1f}"
     return "0.0" if text in ("+0.0", "-0.0") else text
+
+
+def size(share: float) -> str:
+    """The size of a change, as in "5.0 points"; one that no data can show is "over 100 points"."""
+    return "over 100 points" if share > 1 else f"{100 * share:.1f} points"
 
 
 def percent(share: float) -> str:
@@ -35,3 +43,13 @@ def area_span(delta: float, low: float, high: float) -> str:
     if math.isnan(low):
         return f"{delta:+.3f} (nothing varies, no interval)"
     return f"{delta:+.3f} ({low:+.3f} to {high:+.3f})"
+
+
+def listed(names: Sequence[str]) -> str:
+    """The first few of them, joined by commas."""
+    return ", ".join(names[:NAMED]) + ", ..." * (len(names) > NAMED)
+
+
+def counted(names: Sequence[str], noun: str) -> str:
+    """`1 item`, `2 items`."""
+    return f"{len(names)} {noun}{'s' * (len(names) != 1)}"

@@ -7,7 +7,7 @@ from dataclasses import replace
 from spillover.core.languages import UNKNOWN_LANGUAGE, language
 from spillover.core.tables import records
 from spillover.stages.build.arms import REAL_ARM
-from spillover.stages.compare.format import area_span, percent, points, span
+from spillover.stages.compare.format import area_span, percent, points, size, span
 from spillover.stages.compare.result import Answer, Comparison, GroupChange, Outcome, Sentence, Topic
 from spillover.stages.compare.verdict import auroc_loss
 
@@ -82,7 +82,7 @@ def _answer(
     """(the answer, its reasons beside the change in accuracy)."""
     if change.verdict == Outcome.UNDEFINED:
         return Answer.UNTESTED, ["there is one item"]
-    detectable = f"the minimum detectable change is {100 * change.detectable:.1f} points"
+    detectable = f"the minimum detectable change is {size(change.detectable)}"
     area_text = area_span(area.delta, area.low, area.high)
     area_fell = [f"the model discriminates less, AUROC {area_text}"] if area.verdict == Outcome.WORSE else []
     if change.verdict == Outcome.UNDERPOWERED:

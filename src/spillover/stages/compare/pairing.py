@@ -1,6 +1,7 @@
 """Two evaluations of the same items → what changed, item by item: a matrix of items × languages for each metric.
 
-1. Join by language and item id; items that one side lacks stop the comparison unless `compare.missing_items` says else.
+1. Join by language and item: by its content where both sides have a hash of it, else by id. Items that one side lacks
+   stop the comparison unless `compare.missing_items` says else; another text under the same id always does.
 2. For each metric each item's contribution to the change, so that their mean is the change. Means over languages, over
    seeds and differences between runs are then means and differences of contributions, paired by item.
 """
@@ -15,14 +16,15 @@ import numpy as np
 
 from spillover.core.config import CompareConfig
 from spillover.core.errors import DataError
+from spillover.core.languages import UNKNOWN_LANGUAGE
 from spillover.core.types import Evaluation, Floats, LabelScores
+from spillover.stages.compare.format import counted, listed
+from spillover.stages.compare.logged_scores import as_outcomes
 from spillover.stats.calibration import Method, rescaled
 from spillover.stats.contributions import METRICS, contributions_of, undefined_reason
 
 Pairs = Mapping[str, tuple[LabelScores, LabelScores]]
 """(before, after) by language, on the same items in the same order."""
-
-NAMED = 5
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,7 @@ def join(before: Evaluation, after: Evaluation, config: CompareConfig | None = N
     for code, left in before.scores.items():
         if code in after.scores:
             sides = rescaled(left, config.length), rescaled(after.scores[code], config.length)
-            pairs[code] = _same_items(f"{before.task} {code}", *sides, config)
+            pairs[code] = _same_items(f"{before.task} {code}", *sides, config, hint=_as_hint(before, after))
     if not pairs:
         raise DataError(f"{before.task}: the two sides have no language in common", hint="evaluate both on the same")
     return pairs
@@ -109,8 +111,7 @@ def refuse_unmatched(
     problems = []
     for side, names, others in ((sides[0], left, right), (sides[1], right, left)):
         if only := [name for name in names if name not in others]:
-            listed = ", ".join(only[:NAMED]) + ", ..." * (len(only) > NAMED)
-            problems.append(f"{len(only)} {kind}{'s' * (len(only) > 1)} only {side} ({listed})")
+            problems.append(f"{counted(only, kind)} only {side} ({listed(only)})")
     if problems:
         raise DataError(f"{where}: {'; '.join(problems)}", hint=f"{hint}--missing-items intersection leaves them out")
 
@@ -132,21 +133,47 @@ def _check_items(where: str, scores: LabelScores) -> None:
     duplicates = [example_id for example_id, count in Counter(scores.example_ids).items() if count > 1]
     if duplicates:
         raise DataError(
-            f"{where}: {len(duplicates)} duplicate ids: {', '.join(duplicates[:NAMED])}",
+            f"{where}: {len(duplicates)} duplicate ids: {listed(duplicates)}",
             hint="give each item its own id",
         )
     if scores.outcome is None and not np.isfinite(scores.logprobs).all():
         bad = [scores.example_ids[i] for i in np.flatnonzero(~np.isfinite(scores.logprobs).all(axis=1))]
-        raise DataError(
-            f"{where}: {len(bad)} items have non-finite scores: {', '.join(bad[:NAMED])}", hint="evaluate again"
-        )
+        raise DataError(f"{where}: {len(bad)} items have non-finite scores: {listed(bad)}", hint="evaluate again")
+
+
+def left_out(before: Evaluation, after: Evaluation, pairs: Pairs) -> list[str]:
+    """A sentence on languages, and one for each language on items, that were left out since one side alone has them."""
+    languages = [code for code in dict.fromkeys([*before.scores, *after.scores]) if code not in pairs]
+    reason = "as one side lacks them"
+    sentences = [f"Left out, {reason}: {counted(languages, 'language')} ({listed(languages)})."] if languages else []
+    for code, sides in pairs.items():
+        both = zip((before.scores[code], after.scores[code]), sides, strict=True)
+        if names := list(dict.fromkeys(name for scores, joined in both for name in _lost(scores, joined))):
+            place = "" if code == UNKNOWN_LANGUAGE else f" in {code}"
+            sentences.append(f"Left out{place}, {reason}: {counted(names, 'item')} ({listed(names)}).")
+    return sentences
+
+
+def _lost(scores: LabelScores, joined: LabelScores) -> list[str]:
+    """The items that are not among the joined ones: by content where it is known, since ids may have changed."""
+    by_content = bool(scores.content and joined.content)
+    kept = set(joined.content if by_content else joined.example_ids)
+    keys = scores.content if by_content else scores.example_ids
+    return [name for name, key in zip(scores.example_ids, keys, strict=True) if key not in kept]
+
+
+def _as_hint(before: Evaluation, after: Evaluation) -> str:
+    """What the readers of both sides noted: it may say why items are missing."""
+    sides = (("before", before), ("after", after))
+    return "".join(f"{name}: {note}; " for name, side in sides for note in side.notes)
 
 
 def _same_items(
-    where: str, left: LabelScores, right: LabelScores, config: CompareConfig
+    where: str, left: LabelScores, right: LabelScores, config: CompareConfig, *, hint: str = ""
 ) -> tuple[LabelScores, LabelScores]:
+    right = _renamed_by_content(where, left, right)
     if config.missing_items == "refuse":
-        refuse_unmatched(where, "item", left.example_ids, right.example_ids)
+        refuse_unmatched(where, "item", left.example_ids, right.example_ids, hint=hint)
     row = {example_id: i for i, example_id in enumerate(right.example_ids)}
     shared = [i for i, example_id in enumerate(left.example_ids) if example_id in row]
     if not shared:
@@ -155,9 +182,35 @@ def _same_items(
         )
     left = _take(left, shared)
     right = _take(right, [row[example_id] for example_id in left.example_ids])
+    if (left.outcome is None) != (right.outcome is None):
+        left, right = (side if side.outcome is not None else as_outcomes(side) for side in (left, right))
     if left.labels != right.labels or (left.gold != right.gold).any():
         raise DataError(f"{where}: the two sides' gold labels differ", hint="evaluate both on the same data")
     return left, right
+
+
+def _renamed_by_content(where: str, left: LabelScores, right: LabelScores) -> LabelScores:
+    """`right` with the ids of `left`, where the same texts have other ids there. DataError where an id stands for
+    another text."""
+    if not (left.content and right.content):
+        return right
+    of_left, of_right = (dict(zip(side.example_ids, side.content, strict=True)) for side in (left, right))
+    both = [name for name in of_left if name in of_right]
+    conflicts = [name for name in both if of_left[name] != of_right[name]]
+    if both and not conflicts:
+        return right
+    ids = {content: name for name, content in of_left.items()}
+    unique = len(ids) == len(of_left) and len(set(right.content)) == len(of_right)
+    if changed := [name for name in conflicts if not unique or of_left[name] not in right.content]:
+        raise DataError(
+            f"{where}: {len(changed)} of {len(both)} items have another text under the same id ({listed(changed)})",
+            hint="evaluate both models on the same data",
+        )
+    if not unique:
+        return right
+    # What has no counterpart keeps its id, marked where that stands for another text on the left.
+    names = [ids.get(content, f"{name} after" if name in of_left else name) for name, content in of_right.items()]
+    return replace(right, example_ids=tuple(names))
 
 
 def _take(scores: LabelScores, rows: list[int]) -> LabelScores:
@@ -169,4 +222,5 @@ def _take(scores: LabelScores, rows: list[int]) -> LabelScores:
         tokens=scores.tokens[rows],
         label_tokens=scores.label_tokens[rows],
         outcome=None if scores.outcome is None else scores.outcome[rows],
+        content=tuple(scores.content[i] for i in rows) if scores.content else (),
     )

@@ -36,6 +36,7 @@ class Topic(str, Enum):
     """What a sentence of the verdict is about."""
 
     HEADLINE = "headline"
+    NOTE = "note"
     CHANGE = "change"
     LANGUAGES = "languages"
     SPLIT = "split"

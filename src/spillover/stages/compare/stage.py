@@ -24,6 +24,7 @@ from spillover.core.types import Evaluation
 from spillover.stages.compare.change_tables import group_table, language_table
 from spillover.stages.compare.comparison_files import FOLDER, write_comparisons
 from spillover.stages.compare.contrasts import TrainedRun, changes_by_arm, contrast_table, seed_table
+from spillover.stages.compare.differences import difference_sentences, note_sentences, run_difference_sentences
 from spillover.stages.compare.flip_analysis import with_flip_analysis
 from spillover.stages.compare.guard import guard_of
 from spillover.stages.compare.headline import with_headline
@@ -68,7 +69,8 @@ def compare(
         verdict=(),
         guard=guard_of(changes, config),
     )
-    return with_headline(replace(comparison, verdict=verdict(comparison)))
+    notes = [*difference_sentences(before, after, pairs), *note_sentences(before, after, pairs)]
+    return with_headline(replace(comparison, verdict=(*notes, *verdict(comparison))))
 
 
 def compare_arms(runs: Sequence[TrainedRun], *, config: CompareConfig | None = None, seed: int = 0) -> Comparison:
@@ -82,7 +84,8 @@ def compare_arms(runs: Sequence[TrainedRun], *, config: CompareConfig | None = N
     real, (changes, *_) = next(iter(arms.items()))
     groups = groups_of(changes.languages, first.seen, config.groups)
     seeds, contrasts = seed_table(arms, groups, config), contrast_table(arms, groups, config)
-    sentences = list(comparison.verdict)
+    sides = [(member.before, member.after) for member in runs]
+    sentences = [*run_difference_sentences([member.name for member in runs], sides), *comparison.verdict]
     if seeds is not None:
         sentences += seed_sentences(seeds, real)
     if contrasts is not None:

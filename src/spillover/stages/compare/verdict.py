@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from spillover.core.config import CompareConfig
 from spillover.core.languages import UNKNOWN_LANGUAGE, language
 from spillover.core.tables import records
-from spillover.stages.compare.format import area_span, p_value, percent, points, span
+from spillover.stages.compare.format import area_span, p_value, percent, points, size, span
 from spillover.stages.compare.result import Comparison, GroupChange, LanguageChange, Outcome, Sentence, Topic
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def _change(comparison: Comparison, change: GroupChange) -> Sentence:
         Outcome.IMPROVED: "improved",
         Outcome.WORSE: "got worse",
         Outcome.NO_EVIDENCE: "no evidence of a change",
-        Outcome.UNDERPOWERED: f"underpowered, the minimum detectable change is {100 * change.detectable:.1f} points",
+        Outcome.UNDERPOWERED: f"underpowered, the minimum detectable change is {size(change.detectable)}",
         Outcome.UNDEFINED: "no test, there is one item",
     }
     return Sentence(
@@ -237,7 +237,7 @@ def _contrast(other: str, group: str, rows: Mapping[str, Mapping[str, Any]], arm
     ends = {Outcome.IMPROVED: f"{arm} beats {other}", Outcome.WORSE: f"{other} beats {arm}"}
     end = ends.get(change["verdict"], f"no evidence that {arm} beats {other}")
     if change["verdict"] == Outcome.UNDERPOWERED:
-        end += f" (underpowered, the minimum detectable difference is {100 * change['detectable']:.1f} points)"
+        end += f" (underpowered, the minimum detectable difference is {size(change['detectable'])})"
     return Sentence(
         Topic.PLACEBO,
         f"{TITLES[group]}, {arm} against {other}: accuracy {points(change['delta'])} "

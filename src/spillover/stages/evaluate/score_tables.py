@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from spillover.core.errors import DataError
 from spillover.core.files import atomic
 from spillover.core.languages import in_order
-from spillover.core.types import CalibrationScores, Evaluation, LabelScores, ModelRef
+from spillover.core.types import CalibrationScores, Evaluation, Experiment, LabelScores, ModelRef
 
 METADATA = b"spillover"
 
@@ -31,6 +31,8 @@ def write_scores(path: Path, scores: LabelScores, facts: Mapping[str, Any], text
     columns |= {f"logprob_{label}": scores.logprobs[:, i] for i, label in enumerate(scores.labels)}
     columns["tokens"] = scores.tokens
     columns |= {f"tokens_{label}": scores.label_tokens[:, i] for i, label in enumerate(scores.labels)}
+    if scores.content:
+        columns["content"] = list(scores.content)
     if texts is not None:
         columns["text"] = list(texts)
     note = json.dumps(
@@ -58,6 +60,7 @@ def read_scores(path: Path) -> tuple[LabelScores, dict[str, Any]]:
             tokens=table["tokens"].to_numpy(),
             label_tokens=np.stack([table[f"tokens_{label}"].to_numpy() for label in labels], axis=1),
             calibration=_calibration(facts.pop("calibration", None), len(labels)),
+            content=tuple(table["content"].to_pylist()) if "content" in table.column_names else (),
         )
     except (pa.ArrowInvalid, OSError, KeyError, TypeError, ValueError):
         raise DataError(
@@ -111,7 +114,15 @@ def read_evaluation(folder: Path) -> Evaluation:
             )
     scores = {own.language: own for own, _ in read.values()}
     ordered = {code: scores[code] for code in in_order(scores)}
-    return Evaluation(ModelRef(**facts["model"]), facts["task"], facts["label_set"], facts["key"], ordered)
+    experiment = facts.get("experiment")
+    return Evaluation(
+        ModelRef(**facts["model"]),
+        facts["task"],
+        facts["label_set"],
+        facts["key"],
+        ordered,
+        Experiment(**experiment | {"content_free": tuple(experiment["content_free"])}) if experiment else None,
+    )
 
 
 def facts_of(evaluation: Evaluation) -> dict[str, Any]:
@@ -121,4 +132,5 @@ def facts_of(evaluation: Evaluation) -> dict[str, Any]:
         "task": evaluation.task,
         "label_set": evaluation.label_set,
         "key": evaluation.key,
+        "experiment": asdict(evaluation.experiment) if evaluation.experiment else None,
     }

@@ -25,6 +25,7 @@ from spillover.core.runs import Run, open_run
 from spillover.core.types import (
     CalibrationScores,
     Evaluation,
+    Experiment,
     LabelScores,
     Progress,
     Prompt,
@@ -67,9 +68,19 @@ def evaluate(
     engine = open_engine(model, config)
     benchmark, plans = _within_budget(run, engine, benchmark, config)
     task = benchmark.task
+    experiment = Experiment(
+        wording=task.fingerprint,
+        template=hash_of(task.template),
+        labels=config.labels,
+        shots=config.shots,
+        rule=config.rule,
+        content_free=tuple(config.content_free),
+        dtype=str(model.dtype).removeprefix("torch."),
+        vocabulary=model.vocabulary,
+    )
     settings = {
         "model": model.ref.fingerprint,
-        "dtype": str(model.dtype).removeprefix("torch."),
+        "dtype": experiment.dtype,
         "wording": task.fingerprint,
         "data": benchmark.hashes(),
         "limit": benchmark.limit,
@@ -77,7 +88,7 @@ def evaluate(
         "missing_items": benchmark.missing_items,
         "disagreeing_labels": benchmark.disagreeing_labels,
     } | config.model_dump(exclude={"batch_tokens", "missing_items", "disagreeing_labels"})
-    evaluation = Evaluation(model.ref, task.name, config.labels, hash_of(settings), {})
+    evaluation = Evaluation(model.ref, task.name, config.labels, hash_of(settings), {}, experiment)
     n_content_free = len(config.content_free)
     if run is None:
         return _score_all(engine, task, plans, n_content_free, None, evaluation, name, progress)

@@ -130,7 +130,7 @@ def _task_part(
     after = by_folder[sides[-1][0]] if sides else []
     figures = task_figures(run, comparison)
     headlines = comparison.about(Topic.HEADLINE)
-    shown_elsewhere = (Topic.HEADLINE, Topic.EXPLANATION)
+    shown_elsewhere = (Topic.HEADLINE, Topic.NOTE, Topic.EXPLANATION)
     return {
         "task": task,
         "level": f"{100 * comparison.level:g}",

@@ -9,8 +9,8 @@ from spillover.core.languages import language
 from spillover.core.runs import Run
 from spillover.core.types import Evaluation, Finding
 from spillover.stages.build.arms import REAL_ARM
-from spillover.stages.compare.format import area_span, points
-from spillover.stages.compare.result import Comparison, Outcome
+from spillover.stages.compare.format import area_span, points, size
+from spillover.stages.compare.result import Comparison, Outcome, Topic
 from spillover.stages.compare.stage import training_languages
 from spillover.stages.compare.verdict import auroc_loss
 from spillover.stages.report.multi_run import arm_of
@@ -56,6 +56,7 @@ def warnings(
 ) -> list[PageWarning]:
     """The warnings of one task, the gravest first. after: summaries of the tuned model, empty without its scores."""
     return [
+        *(PageWarning(sentence.text) for sentence in comparison.about(Topic.NOTE)),
         *_data_warnings(comparison.task, findings or ()),
         *_change_warnings(comparison),
         *_prediction_warnings(after),
@@ -89,7 +90,7 @@ def _change_warnings(comparison: Comparison) -> Iterator[PageWarning]:
     row = groups[(groups["metric"] == "accuracy") & groups["group"].isin(("all", "unseen"))].iloc[-1]
     if row["verdict"] == Outcome.UNDERPOWERED:
         yield PageWarning(
-            f"Underpowered: only a mean change of {100 * row['detectable']:.1f} points would have been found. "
+            f"Underpowered: only a mean change of {size(row['detectable'])} would have been found. "
             "“Not shown” does not mean that nothing changed."
         )
     fewest = int(comparison.languages["n"].min())

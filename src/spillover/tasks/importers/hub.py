@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from spillover.core.errors import ConfigError, DataError, RunError
+from spillover.core.errors import ConfigError, DataError, RunError, first_line
 from spillover.core.file_names import check_file_name
 from spillover.core.files import SEPARATORS, atomic_folder, read_yaml, resources, write_json
 from spillover.core.languages import language as language_of
@@ -163,9 +163,7 @@ def load_rows(source: Source, language: str, split: str) -> Iterator[tuple[str, 
         files = _hub_csv_files(source, language, split)
         rows = [] if files else _hub_rows(source, language, split)
     except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
-        raise DataError(
-            f"{source.hub}: {str(error).splitlines()[0]}", hint="a network, or a row with local files"
-        ) from None
+        raise DataError(f"{source.hub}: {first_line(error)}", hint="a network, or a row with local files") from None
     for file in files:
         yield from _local_rows(file, source, suffix=".csv")
     for number, row in enumerate(rows, start=1):
@@ -190,7 +188,7 @@ def _local_rows(path: Path, source: Source, suffix: str = "") -> Iterator[tuple[
             yield f"{path}: row {number}", row
     except (pa.ArrowException, OSError) as error:
         raise DataError(
-            f"{path}: not a readable table ({str(error).splitlines()[0][:160]})",
+            f"{path}: not a readable table ({first_line(error)[:160]})",
             hint="paths count from the folder you are in",
         ) from None
 

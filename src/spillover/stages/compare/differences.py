@@ -1,0 +1,96 @@
+"""What two evaluations differ in besides the model: a change between them is not the model's alone.
+
+Other items or other gold labels are refused when the two are joined (`pairing`). Everything else may be what somebody
+wants to compare, so it is stated, in the first lines of every form of the result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import fields
+
+import numpy as np
+
+from spillover.core.types import Evaluation, Experiment
+from spillover.stages.compare.pairing import Pairs, left_out
+from spillover.stages.compare.result import Sentence, Topic
+
+NAMES = {
+    "wording": "the task's files (words, label words or shots)",
+    "template": "the template",
+    "labels": "label words",
+    "shots": "language of the shots",
+    "rule": "scoring rule",
+    "content_free": "content-free inputs of calibration",
+    "dtype": "precision",
+    "vocabulary": "tokenizer",
+}
+"""What a reader calls each field of `Experiment`."""
+HASHED = ("wording", "template", "vocabulary")
+
+
+def differences(before: Evaluation, after: Evaluation) -> list[str]:
+    """What is known to differ, in the order of `NAMES`, as in "precision (float32 → bfloat16)". Empty where a side does
+    not say how it was made, as logs of other tools and older tables."""
+    first, second = before.experiment, after.experiment
+    if first is None or second is None:
+        return []
+    names = [entry.name for entry in fields(Experiment) if getattr(first, entry.name) != getattr(second, entry.name)]
+    return [_difference(name, getattr(first, name), getattr(second, name)) for name in NAMES if name in names]
+
+
+def difference_sentences(before: Evaluation, after: Evaluation, pairs: Pairs) -> list[Sentence]:
+    """What a reader must know of the two sides before the numbers: other settings, or one and the same model."""
+    named = differences(before, after)
+    one_model = before.model.fingerprint == after.model.fingerprint
+    numbers = {"differences": named, "one_model": one_model}
+    if named and one_model:
+        text = f"Both sides are one model, and differ in {_listed(named)}: the change is that of these settings."
+        return [Sentence(Topic.NOTE, text, numbers)]
+    sentences = []
+    if named:
+        text = f"Besides the model, the two sides differ in {_listed(named)}: the change is not the model's alone."
+        sentences.append(Sentence(Topic.NOTE, text, numbers))
+    if _equal_scores(pairs):
+        text = "Every score is the same number on both sides: the two are one model, or the adapter changes nothing."
+        sentences.append(Sentence(Topic.NOTE, text, {"equal_scores": True}))
+    return sentences
+
+
+def note_sentences(before: Evaluation, after: Evaluation, pairs: Pairs) -> list[Sentence]:
+    """What was noted when the two sides were read, said once where it holds for both, and what was left out."""
+    sides = {note: "Both sides" for note in before.notes if note in after.notes}
+    sides |= {note: "Before" for note in before.notes if note not in sides}
+    sides |= {note: "After" for note in after.notes if note not in sides}
+    texts = [f"{side}: {note}." for note, side in sides.items()]
+    return [Sentence(Topic.NOTE, text) for text in (*texts, *left_out(before, after, pairs))]
+
+
+def run_difference_sentences(names: Sequence[str], sides: Sequence[tuple[Evaluation, Evaluation]]) -> list[Sentence]:
+    """The same for several runs, each against the first: names and (before, after) of each."""
+    sentences = []
+    for name, others in zip(names[1:], sides[1:], strict=True):
+        named = list(dict.fromkeys(item for first, other in zip(sides[0], others, strict=True)
+                                   for item in differences(first, other)))  # fmt: skip
+        if named:
+            text = f"The runs {names[0]} and {name} differ in {_listed(named)}: so may their changes."
+            sentences.append(Sentence(Topic.NOTE, text, {"run": name, "differences": named}))
+    return sentences
+
+
+def _equal_scores(pairs: Pairs) -> bool:
+    return all(
+        before.outcome is None and after.outcome is None and np.array_equal(before.logprobs, after.logprobs)
+        for before, after in pairs.values()
+    )
+
+
+def _difference(name: str, first: object, second: object) -> str:
+    if name in HASHED:
+        return NAMES[name]
+    first, second = (", ".join(map(repr, value)) if isinstance(value, tuple) else value for value in (first, second))
+    return f"{NAMES[name]} ({first} → {second})"
+
+
+def _listed(names: Sequence[str]) -> str:
+    return " and ".join(filter(None, ("; ".join(names[:-1]), names[-1])))
