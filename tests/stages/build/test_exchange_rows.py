@@ -10,11 +10,11 @@ import pytest
 from spillover.core.errors import DataError
 from spillover.stages.build.formats import read_exchange
 
-QUESTION = "Der Hund schläft.\nTranslate the input from German to English:\n"
-ANSWER = "The dog sleeps."
+QUESTION = "Die Katze wartet.\nTranslate the input from German to English:\n"
+ANSWER = "The cat waits."
 HUMAN, GPT = {"from": "human", "value": QUESTION}, {"from": "gpt", "value": ANSWER}
 USER, ASSISTANT = {"role": "user", "content": QUESTION}, {"role": "assistant", "content": ANSWER}
-SYSTEM = {"role": "system", "content": "Be formal."}
+SYSTEM = {"role": "system", "content": "Write plainly."}
 ALPACA = {"instruction": QUESTION, "input": "", "output": ANSWER}
 OPENAI_TAGS = {
     "role_tag": "role", "content_tag": "content", "user_tag": "user", "assistant_tag": "assistant",
@@ -63,26 +63,29 @@ def test_question_and_answer_are_found_in_each_shape(tmp_path, row, entry):
 @pytest.mark.parametrize(
     ("row", "entry"),
     [
-        (ALPACA | {"system": "Be formal."}, None),
-        (ALPACA | {"sys": "Be formal."}, {"columns": {"prompt": "instruction", "response": "output", "system": "sys"}}),
-        ({"conversations": [{"from": "system", "value": "Be formal."}, HUMAN, GPT]}, None),
-        ({"conversations": [HUMAN, GPT], "system": "Be formal."}, None),
+        (ALPACA | {"system": "Write plainly."}, None),
         (
-            {"conversations": [HUMAN, GPT], "system": "Be formal."},
+            ALPACA | {"sys": "Write plainly."},
+            {"columns": {"prompt": "instruction", "response": "output", "system": "sys"}},
+        ),
+        ({"conversations": [{"from": "system", "value": "Write plainly."}, HUMAN, GPT]}, None),
+        ({"conversations": [HUMAN, GPT], "system": "Write plainly."}, None),
+        (
+            {"conversations": [HUMAN, GPT], "system": "Write plainly."},
             {"formatting": "sharegpt", "columns": {"messages": "conversations", "system": "system"}},
         ),
         ({"messages": [SYSTEM, USER, ASSISTANT]}, MESSAGES),
-        ({"messages": [SYSTEM, USER, ASSISTANT], "system": "Be formal."}, None),
+        ({"messages": [SYSTEM, USER, ASSISTANT], "system": "Write plainly."}, None),
         ({"prompt": [SYSTEM, USER], "completion": [ASSISTANT]}, None),
     ],
 )
 def test_a_system_prompt_stands_in_front_of_the_question(tmp_path, row, entry):
-    assert read(tmp_path, row, entry) == (f"Be formal.\n{QUESTION}", ANSWER)
+    assert read(tmp_path, row, entry) == (f"Write plainly.\n{QUESTION}", ANSWER)
 
 
 def test_instruction_and_input_follow_the_system_prompt(tmp_path):
-    row = {"instruction": "Der Hund", "input": "schläft." + QUESTION[17:], "output": ANSWER, "system": "Be formal."}
-    assert read(tmp_path, row)[0] == "Be formal.\nDer Hund\n" + row["input"]
+    row = {"instruction": "Die Katze", "input": "wartet." + QUESTION[17:], "output": ANSWER, "system": "Write plainly."}
+    assert read(tmp_path, row)[0] == "Write plainly.\nDie Katze\n" + row["input"]
 
 
 @pytest.mark.parametrize(
@@ -128,9 +131,9 @@ def test_what_a_pair_cannot_hold_is_refused_by_name(tmp_path, row, message):
 @pytest.mark.parametrize(
     ("row", "entry", "message"),
     [
-        (ALPACA | {"system": "Be formal."}, {}, "column 'system' is filled, but dataset_info.json does not name it"),
+        (ALPACA | {"system": "Write plainly."}, {}, "column 'system' is filled, but dataset_info.json does not name it"),
         (ALPACA | {"input": "x"}, {"columns": {"prompt": "instruction", "response": "output"}}, "column 'input'"),
-        ({"messages": [USER, ASSISTANT], "system": "Be formal."}, MESSAGES, "column 'system' is filled, but"),
+        ({"messages": [USER, ASSISTANT], "system": "Write plainly."}, MESSAGES, "column 'system' is filled, but"),
         (ALPACA, {"ranking": True}, r"dataset_info\.json: ranking"),
         (ALPACA, {"num_samples": 5}, r"dataset_info\.json: num_samples: 5"),
         (ALPACA, {"formatting": "chatml"}, "formatting 'chatml' is not known"),
