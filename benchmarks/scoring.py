@@ -20,7 +20,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from spillover.models.packaged_model import packaged_folder
+from spillover.models.packaged_model import local_path
 from spillover.tasks.examples import load_parallel
 from spillover.tasks.prompts import render
 from spillover.tasks.wording import load_task
@@ -139,7 +139,7 @@ def main() -> None:
         os.environ |= {"BENCH_PROCESSOR_TIME": "1", "OMP_NUM_THREADS": "1"}
     workers = {"ours": Worker(sys.executable, "ours"), "paper": Worker(sys.executable, "paper")}
     if options.lm_eval_python:
-        workers["lm-eval"] = Worker(options.lm_eval_python, "lm-eval", str(packaged_folder()))
+        workers["lm-eval"] = Worker(options.lm_eval_python, "lm-eval", local_path("smollm2-135m"))
     exact = Worker(sys.executable, "exact")
     baselines = [name for name in workers if name in BASELINES]
     rows: list[dict] = []

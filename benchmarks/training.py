@@ -18,7 +18,7 @@ import sys
 from pathlib import Path
 
 from spillover.core.config import BuildConfig
-from spillover.models.packaged_model import packaged_folder
+from spillover.models.packaged_model import local_path
 from spillover.stages.build import build_pairs
 from spillover.tasks.benchmark import open_benchmark
 
@@ -103,7 +103,7 @@ def main() -> None:
     for turn in range(options.repeats):
         for name in names[turn % len(names) :] + names[: turn % len(names)]:
             folder = options.out / f"{name}-{turn}"
-            measured = run(pythons[name], name, str(packaged_folder()), path, folder)
+            measured = run(pythons[name], name, local_path("smollm2-135m"), path, folder)
             results[name] += [measured] if measured else []
             (options.out / "results.json").write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
             print(f"{name}: done", file=sys.stderr)

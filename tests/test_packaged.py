@@ -7,10 +7,12 @@ import os
 import numpy as np
 import pytest
 import torch
+import transformers
 
 from spillover.models.label_tokens import tokenize_prompts
 from spillover.models.load import load_model
 from spillover.models.local import LocalEngine
+from spillover.models.registry import packaged_models
 from spillover.stages.evaluate.stage import evaluate
 from spillover.stats.summary import summarise
 from spillover.tasks.benchmark import open_benchmark
@@ -22,6 +24,23 @@ pytestmark = pytest.mark.packaged
 def packaged():
     torch.set_num_threads(os.cpu_count() or 1)
     return load_model("smollm2-135m", dtype="float32", device="cpu")
+
+
+@pytest.mark.parametrize("name", packaged_models())
+def test_a_converted_model_is_what_transformers_reads_from_the_gguf_file(name, tmp_path, demo_prompts):
+    if not all(packaged_models()[name].files()):
+        pytest.skip(f"{name} is not installed")
+    torch.set_num_threads(os.cpu_count() or 1)
+    joined = tmp_path / "model.gguf"
+    joined.write_bytes(b"".join(path.read_bytes() for path in packaged_models()[name].files()))
+    direct = transformers.AutoModelForCausalLM.from_pretrained(tmp_path, gguf_file=joined.name, dtype=torch.float32)
+    converted = load_model(name, dtype="float32", device="cpu")
+    prompt = converted.tokenizer(demo_prompts("sentiment", "en")[0].text, return_tensors="pt")
+    with torch.inference_mode():
+        first, second = (model(**prompt).logits for model in (direct, converted.module))
+        assert torch.equal(first, second)
+        ids = [model.generate(**prompt, max_new_tokens=200, do_sample=False) for model in (direct, converted.module)]
+    assert torch.equal(*ids)
 
 
 def scores(model, prompts, **options):

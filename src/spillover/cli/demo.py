@@ -16,7 +16,7 @@ from spillover.core.config import RunConfig
 from spillover.core.files import resources
 
 
-@config_options("limit", "languages", base=resources() / "demo.yaml")
+@config_options("model.name", "limit", "languages", base=resources() / "demo.yaml")
 def demo(
     config: RunConfig,
     out: Out = Path("runs/demo"),
@@ -27,6 +27,6 @@ def demo(
         from spillover.core.runs import existing_run
 
         shutil.rmtree(existing_run(out).path)
-    say("spillover demo: SmolLM2-135M, sentiment in 20 languages, tuned on Spanish and German questions.")
+    say(f"spillover demo: {config.model.name}, sentiment in 20 languages, tuned on Spanish and German questions.")
     say("On two cores this takes four to eight minutes. Interrupt it at any time; rerun to resume.")
     run_config(config, out)

@@ -48,14 +48,12 @@ def _language_lines() -> Iterator[str]:
 
 
 def _model_lines() -> Iterator[str]:
-    from importlib.util import find_spec
-
     from spillover.models.registry import packaged_models
 
     for name, model in packaged_models().items():
-        state = "installed" if find_spec(model.module) else f"not installed: {model.install}"
-        yield f"{name:<13} {model.hub}, {model.licence}, {state}"
-    yield "any other     a Hugging Face id, or a folder with config.json and safetensors"
+        state = "installed" if all(model.files()) else f"not installed: {model.install}"
+        yield f"{name:<13} {model.hub}, licence {model.licence} ({model.terms}); {model.about}; {state}"
+    yield "any other     a Hugging Face id, a .gguf file, or a folder with config.json and safetensors"
 
 
 def _run_lines(folder: Path) -> Iterator[str]:

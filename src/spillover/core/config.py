@@ -42,7 +42,7 @@ class ModelConfig(Section):
     """Which model, and how it is loaded."""
 
     name: str = "smollm2-135m"
-    """A packaged model (`spillover ls models`), a Hugging Face id, or a folder."""
+    """A packaged model (`spillover ls models`), a Hugging Face id, a .gguf file, or a folder."""
     revision: str | None = None
     """Branch, tag or commit on the hub."""
     adapter: str | None = None

@@ -58,6 +58,7 @@ EXTRAS = {
     "transformers": "models",
     "peft": "models",
     "accelerate": "models",
+    "filelock": "models",
     "huggingface_hub": "models",
     "gguf": "demo",
     "lingua": "audit",

@@ -26,19 +26,23 @@ import transformers
 from peft.utils import load_peft_weights
 from torch import Tensor
 
+from spillover.core.config import ModelConfig
 from spillover.core.errors import MissingExtra, ModelError, first_line
 from spillover.core.files import hash_of
 from spillover.core.types import ModelRef
-from spillover.models import loading_checks, packaged_model
+from spillover.models import loading_checks
 from spillover.models.adapter_base import BASE_FILE, TOKENIZER_FILE, check_base
 from spillover.models.fingerprint import ADAPTER_CONFIG, fingerprint_of, hash_adapter
-from spillover.models.packaged_model import PACKAGED
+from spillover.models.gguf import SUFFIX
+from spillover.models.packaged_model import local_path
+from spillover.models.registry import model_names
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 log = logging.getLogger(__name__)
 
+DEFAULT = ModelConfig().name
 HUB_ID = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?")
 ADAPTER_FILES = (ADAPTER_CONFIG, "adapter_model.*", BASE_FILE, TOKENIZER_FILE)
 
@@ -76,7 +80,7 @@ class Model:
 
 
 def load_model(
-    name: str = PACKAGED,
+    name: str = DEFAULT,
     *,
     revision: str | None = None,
     adapter: str | None = None,
@@ -88,8 +92,9 @@ def load_model(
 ) -> Model:
     """The model, ready to score, in evaluation mode.
 
-    name: smollm2-135m, a Hugging Face id, or a folder. dtype "auto" is bfloat16 where the hardware multiplies it, else
-    float32. ignore_weights: regular expressions of weights that the files may hold and the model not use.
+    name: a packaged model, a Hugging Face id, a GGUF file, or a folder. dtype "auto" is bfloat16 where the hardware
+    multiplies it, else float32. ignore_weights: regular expressions of weights that the files may hold and the model
+    not use.
 
     ModelError says what cannot be loaded, or is not what was asked for: weights that are missing, unexpected, of
     another shape or not finite, a model that is not causal, an adapter of another base or that changes nothing.
@@ -97,12 +102,12 @@ def load_model(
     """
     torch_device = _device(device)
     torch_dtype = _dtype(dtype, torch_device)
-    path = str(packaged_model.packaged_folder()) if name == PACKAGED else name
+    path = local_path(name)
     quantised = _four_bit(torch_dtype) if load_in_4bit else {}
     hub = {"revision": revision, "trust_remote_code": trust_remote_code}
     try:
-        if not (HUB_ID.fullmatch(path) or Path(path).is_dir()):
-            raise OSError("no such folder")
+        if not (HUB_ID.fullmatch(path) or Path(path).is_dir()) or path.endswith(SUFFIX):
+            raise OSError("no such file or folder")
         with _without_warnings():
             tokenizer = transformers.AutoTokenizer.from_pretrained(path, **hub)
             config = transformers.AutoConfig.from_pretrained(path, **hub)
@@ -113,7 +118,7 @@ def load_model(
     except Exception as error:  # noqa: BLE001  # tokenizers and safetensors raise types of their own
         raise ModelError(
             f"model {name!r} cannot be loaded: {first_line(error)}",
-            hint=f"give {PACKAGED}, a Hugging Face id or a folder with config.json and safetensors",
+            hint=f"give {model_names()} with config.json and safetensors",
         ) from None
     if not tokenizer.is_fast:
         raise ModelError(

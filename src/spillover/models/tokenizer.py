@@ -31,18 +31,19 @@ class Counter:
 
 
 def load_tokenizer(name: str, *, revision: str | None = None, trust_remote_code: bool = False) -> Counter:
-    """The tokenizer of smollm2-135m, of a Hugging Face model or of a folder. ModelError when it cannot be loaded."""
+    """The tokenizer of a model by any name that `load_model` takes. ModelError when it cannot be loaded."""
     import transformers
 
     from spillover.core.errors import ModelError, first_line
-    from spillover.models import packaged_model
+    from spillover.models.packaged_model import local_path
+    from spillover.models.registry import model_names
 
-    path = str(packaged_model.packaged_folder()) if name == packaged_model.PACKAGED else name
+    path = local_path(name)
     options = {"revision": revision, "trust_remote_code": trust_remote_code}
     try:
         tokenizer = transformers.AutoTokenizer.from_pretrained(path, **options)
         config = transformers.AutoConfig.from_pretrained(path, **options).get_text_config()
     except Exception as error:  # noqa: BLE001  # tokenizers raises types of its own
-        hint = "smollm2-135m, a Hugging Face id, or a folder"
+        hint = f"give {model_names()}"
         raise ModelError(f"tokenizer {name!r}: {first_line(error)}", hint=hint) from None
     return Counter(name, int(getattr(config, "max_position_embeddings", None) or 10**9), tokenizer)
