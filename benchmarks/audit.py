@@ -41,8 +41,17 @@ def alarms(findings: Iterable[Finding]) -> set[tuple[str, str, str]]:
     }
 
 
-def planted(folder: Path, task: str, trials: int, faults: Sequence[str], seed: int = 0) -> None:
-    """A table of detection by fault and rate: languages found, damaged rows named, other rows named."""
+def planted(
+    folder: Path,
+    task: str,
+    trials: int,
+    faults: Sequence[str],
+    rates: Sequence[float],
+    languages: Sequence[str] = (),
+    seed: int = 0,
+) -> None:
+    """A table of detection by fault and rate: languages found, damaged rows named, other rows named. languages: to
+    damage, one trial after the other; empty: drawn from all."""
     data = read_data(folder / task / "test")
     clean = undamaged(data, task)
     print(f"{'fault':<30}{'rate':>6}{'found':>9}{'rows named':>12}{'false alarms':>14}")
@@ -50,9 +59,11 @@ def planted(folder: Path, task: str, trials: int, faults: Sequence[str], seed: i
         if not fits(fault, data):
             continue
         star = "*" if fault in CHANGES_SCORES else " "
-        for rate in (1.0,) if fault in WHOLE_FILE else RATES:
+        for rate in (1.0,) if fault in WHOLE_FILE else rates:
             seeds = [(seed, list(FOUND_BY).index(fault), int(1000 * rate), i) for i in range(trials)]
-            tried = [row for row in (trial(fault, data, task, rate, clean, own) for own in seeds) if row is not None]
+            damaged = [languages[own[-1] % len(languages)] if languages else None for own in seeds]
+            results = (trial(fault, data, task, rate, clean, *pair) for pair in zip(seeds, damaged, strict=True))
+            tried = [row for row in results if row is not None]
             if tried:
                 found, recall, false = (np.mean([row[i] for row in tried]) for i in range(3))
                 line = f"{fault + star:<30}{100 * rate:>5.0f}%{100 * found:>8.0f}%{100 * recall:>11.0f}%{false:>14.2f}"
@@ -77,17 +88,25 @@ def fits(fault: str, data: Data) -> bool:
     """Whether the data has what the fault needs: two fields, or three classes."""
     rows = data[reference_language()]
     pairs, classes = len(rows[0]) == 4, len({row["label"] for row in rows})
-    return (pairs or fault != "identical pairs") and (classes > 2 or fault != "cyclic shift of classes")
+    if fault in ("identical pairs", "exchanged fields"):
+        return pairs
+    return classes > 2 or fault != "cyclic shift of classes"
 
 
 def trial(
-    fault: str, data: Data, task: str, rate: float, clean: set[tuple[str, str, str]], seed: Sequence[int]
+    fault: str,
+    data: Data,
+    task: str,
+    rate: float,
+    clean: set[tuple[str, str, str]],
+    seed: Sequence[int],
+    language: str | None = None,
 ) -> tuple[float, float, float] | None:
     """(1 when any damaged row is named, share of the damaged rows named, other rows named), None where nothing could be
     damaged, such as mojibake of plain ASCII."""
     rng = np.random.default_rng(seed)
     others = [code for code in data if code != reference_language()]
-    language = others[int(rng.integers(len(others)))]
+    language = language or others[int(rng.integers(len(others)))]
     rows, training, damaged = plant(fault, data, language, reference_language(), rate, rng)
     if not damaged:
         return None
@@ -131,6 +150,8 @@ def main() -> None:
     parser.add_argument("--data", help="another data folder beside the demo's, such as the paper's imported one")
     parser.add_argument("--task", action="append", help="of the three, all by default")
     parser.add_argument("--fault", action="append", choices=FOUND_BY, help="all by default")
+    parser.add_argument("--rate", action="append", type=float, help="share of damaged rows; 0.01, 0.02, 0.05, 0.2")
+    parser.add_argument("--language", action="append", help="to damage, in turn; drawn from all by default")
     parser.add_argument("--trials", type=int, default=3)
     parser.add_argument("--large", action="store_true", help="time 100,000 items a language and a million rows too")
     parser.add_argument("--only", choices=("planted", "time"))
@@ -142,7 +163,8 @@ def main() -> None:
     if chosen.only != "time":
         for folder in [resources() / "demo", *([Path(chosen.data)] if chosen.data else [])]:
             for task in chosen.task or bundled_tasks():
-                planted(folder, task, chosen.trials, chosen.fault or list(FOUND_BY))
+                faults, rates = chosen.fault or list(FOUND_BY), chosen.rate or RATES
+                planted(folder, task, chosen.trials, faults, rates, chosen.language or ())
     if chosen.only != "planted":
         large = ((100_000, 20), (1_000_000, 1)) if chosen.large else ()
         for items, languages in ((600, 20), (6000, 20), *large):

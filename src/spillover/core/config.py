@@ -92,6 +92,12 @@ class AuditThresholds(Section):
     """Shorter numbers may be written out in words; in digits."""
     near_duplicate: Share = 0.8
     """Least Jaccard similarity of character 4-grams of two near duplicates."""
+    added_share: Share = 0.02
+    """Least share of a language's rows that hold the same added text."""
+    added_nats: Positive = 8.0
+    """By how much lengths must fit the other languages' better without it, in nats."""
+    exchange_odds: Positive = 100.0
+    """Least odds that two fields of a row are exchanged."""
     balance: Share = 0.05
     """Largest difference of a class's share from its share in the other languages."""
     label_pieces: Positive = 3.0

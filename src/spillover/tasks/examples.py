@@ -166,14 +166,12 @@ def csv_items(
     n_rows, first_line = 0, 2
     suspicious: list[str] = []
     for line, row in read_csv(path):
-        swallowed = swallowed_rows(row)
-        from_the_end = list(row).index(label_column) - len(row) if label_column in row else 0
-        if from_the_end and any(cells[from_the_end].strip(' "') in labels for cells in swallowed):
+        if holds_rows(row, labels, label_column=label_column):
             raise DataError(
                 f"{path}:{first_line}: lines {first_line} to {line} are one row: a cell holds whole rows",
                 hint="a quote in one of them is not closed: double the quotes that belong to the text",
             )
-        if swallowed:
+        if swallowed_rows(row):
             suspicious.append(f"{first_line} to {line}")
         n_rows, first_line = n_rows + 1, line + 1
         yield line, row
@@ -182,6 +180,14 @@ def csv_items(
             f"{path}: read {n_rows} items from {first_line - 1} lines; cells with line breaks that may be rows: lines "
             f"{', '.join(suspicious[:5])}"
         )
+
+
+def holds_rows(row: Mapping[str, str], labels: Collection[str], *, label_column: str = "label") -> bool:
+    """Whether a cell holds whole rows of its file: a line inside it has one of `labels` where its row would have it."""
+    if label_column not in row:
+        return False
+    from_the_end = list(row).index(label_column) - len(row)
+    return any(cells[from_the_end].strip(' "') in labels for cells in swallowed_rows(row))
 
 
 def load_parallel(

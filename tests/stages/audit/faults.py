@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
+import yaml
 
 Row = dict[str, str]
 Data = Mapping[str, list[Row]]
@@ -28,10 +29,18 @@ FOUND_BY: dict[str, set[str]] = {
     "leaked training rows": {"leaked-question"},
     "nearly leaked training rows": {"near-leak"},
     "label word missing": {"unknown-label"},
+    "exchanged fields": {"exchanged-fields"},
+    "added notes": {"boilerplate"},
+    "added prefixes": {"boilerplate"},
+    "added closings": {"boilerplate"},
+    "added tags": {"stray-tags"},
 }
+ADDED_TEXTS = yaml.safe_load((Path(__file__).parent / "added_texts.yaml").read_text(encoding="utf-8"))
+ADDED = ("added notes", "added prefixes", "added closings")
 CHANGES_SCORES = {
     "exchanged classes", "cyclic shift of classes", "single wrong labels", "off-by-one lines", "label word missing",
 }  # fmt: skip
+LABEL_FAULTS = {"exchanged classes", "cyclic shift of classes", "label word missing", "single wrong labels"}
 WHOLE_FILE = {"exchanged classes", "cyclic shift of classes", "label word missing"}
 
 
@@ -47,21 +56,15 @@ def plant(
     labels = sorted({row["label"] for row in rows})
     n = max(1, round(rate * len(rows)))
     chosen = sorted(rng.permutation(len(rows))[:n].tolist())
-    if fault in ("exchanged classes", "cyclic shift of classes"):
-        turn = dict(zip(labels, labels[1:] + labels[:1], strict=True))
-        if fault == "exchanged classes":
-            turn = {labels[-1]: labels[-2], labels[-2]: labels[-1]}
-        return _relabel(rows, range(len(rows)), lambda row: turn.get(row["label"], row["label"]))
-    if fault == "label word missing":
-        lost = labels[int(rng.integers(len(labels)))]
-        return _relabel(rows, range(len(rows)), lambda row: "zork" if row["label"] == lost else row["label"])
-    if fault == "single wrong labels":
-        return _relabel(rows, chosen, lambda row: str(rng.choice([label for label in labels if label != row["label"]])))
+    if fault in LABEL_FAULTS:
+        return _damage_labels(fault, rows, labels, chosen, rng)
     if fault == "off-by-one lines":
         return _shift(rows, max(2, n), rng)
     if fault in ("leaked training rows", "nearly leaked training rows"):
         near = fault.startswith("nearly")
         return rows, [_leak(rows[i], near) for i in chosen], [f"leak-{rows[i]['id']}" for i in chosen]
+    if fault in ADDED:
+        return _add(rows, chosen, ADDED.index(fault), ADDED_TEXTS.get(language, ADDED_TEXTS[reference]), rng)
     others = {fault: lambda i, key: EDITS[fault](rows, data[reference], i, key, rng)}
     damaged = []
     for i in chosen:
@@ -73,6 +76,18 @@ def plant(
             if fault == "duplicates":
                 damaged.append(rows[_twin(rows, i)]["id"])
     return rows, [], list(dict.fromkeys(damaged))
+
+
+def _damage_labels(fault, rows, labels, chosen, rng) -> tuple[list[Row], list[Row], list[str]]:
+    if fault in ("exchanged classes", "cyclic shift of classes"):
+        turn = dict(zip(labels, labels[1:] + labels[:1], strict=True))
+        if fault == "exchanged classes":
+            turn = {labels[-1]: labels[-2], labels[-2]: labels[-1]}
+        return _relabel(rows, range(len(rows)), lambda row: turn.get(row["label"], row["label"]))
+    if fault == "label word missing":
+        lost = labels[int(rng.integers(len(labels)))]
+        return _relabel(rows, range(len(rows)), lambda row: "zork" if row["label"] == lost else row["label"])
+    return _relabel(rows, chosen, lambda row: str(rng.choice([label for label in labels if label != row["label"]])))
 
 
 def _twin(rows: list[Row], i: int) -> int:
@@ -97,6 +112,16 @@ def _shift(rows: list[Row], n: int, rng: np.random.Generator) -> tuple[list[Row]
     for i, content in zip(run, moved, strict=True):
         rows[i] = {"id": rows[i]["id"]} | content
     return rows, [], [rows[i]["id"] for i in run]
+
+
+def _add(rows, chosen, kind, added_texts, rng):
+    """The same text into the last field of the rows: a note anywhere, a prefix before it, a closing sentence after it."""
+    for i in chosen:
+        key = fields(rows[i])[-1]
+        text = rows[i][key]
+        place = (int(rng.integers(len(text))), 0, len(text))[kind]
+        rows[i] = rows[i] | {key: text[:place] + added_texts[kind] + text[place:]}
+    return rows, [], [rows[i]["id"] for i in chosen]
 
 
 def _leak(row: Row, near: bool) -> Row:
@@ -129,12 +154,24 @@ def _identical(rows, reference, i, key, rng):
     return rows[i][fields(rows[i])[0]]
 
 
+def _exchanged(rows, reference, i, key, rng):
+    names = fields(rows[i])
+    return rows[i][names[1 - names.index(key)]]
+
+
+def _tagged(rows, reference, i, key, rng):
+    middle = len(rows[i][key]) // 2
+    return rows[i][key][:middle] + "<br>" + rows[i][key][middle:]
+
+
 EDITS = {
     "untranslated rows": _untranslated,
     "truncated rows": _truncated,
     "mojibake": _mojibake,
     "duplicates": _duplicate,
     "identical pairs": _identical,
+    "exchanged fields": _exchanged,
+    "added tags": _tagged,
 }
 
 

@@ -90,4 +90,5 @@ def blank(code, items, words):
     return Profile(
         code, items, words, shape, flags, letters, flags,
         empty.astype(np.uint32), empty, empty.astype(np.bool_), np.zeros(n, dtype=np.uint64),
+        flags, letters.astype(np.uint8), empty.astype(np.uint32), empty, empty.astype(np.int8),
     )  # fmt: skip

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from spillover.core.types import Example
-from spillover.stages.audit.row_repairs import DropCopies, RenameLabels, RestoreText, SetLabels
+from spillover.stages.audit.row_repairs import DropCopies, ExchangeFields, RenameLabels, RestoreText, SetLabels
 
 
 def rows(*labels):
@@ -27,3 +27,10 @@ def test_text_is_restored_in_the_named_rows_alone():
 def test_the_first_of_identical_rows_is_kept():
     first, second = rows("a", "b")
     assert DropCopies({"i0"}).apply([first, second, first, second]) == [first, second, None, second]
+
+
+def test_fields_are_exchanged_in_the_named_rows_alone():
+    pairs = [Example(f"i{i}", "de", {"premise": "a", "hypothesis": "b", "source": "c"}, None) for i in range(2)]
+    first, second = ExchangeFields({"i0"}, "premise", "hypothesis").apply(pairs)
+    assert list(first.fields.items()) == [("premise", "b"), ("hypothesis", "a"), ("source", "c")]
+    assert second == pairs[1]

@@ -16,21 +16,24 @@ from spillover.core.config import AuditConfig, AuditThresholds
 from spillover.core.errors import ConfigError
 from spillover.core.types import Finding, RowRepair, Severity
 from spillover.stages.audit import (
+    boilerplate,
     ceiling_check,
     content_checks,
     duplicates,
+    exchanged_fields,
     label_checks,
     language_checks,
     leakage,
     parallelism,
     prompt_checks,
     retrieval_check,
+    swallowed_cells,
 )
 from spillover.stages.audit.ceiling_check import AuditSummary
 from spillover.stages.audit.inputs import Fault, LanguageRows, WordingInput
 from spillover.stages.audit.leakage import OtherSplit
 from spillover.stages.audit.profile import LanguageProfiles
-from spillover.stages.audit.row_repairs import DropCopies, RenameLabels, RestoreText, SetLabels
+from spillover.stages.audit.row_repairs import DropCopies, ExchangeFields, RenameLabels, RestoreText, SetLabels
 
 
 class Scope(str, Enum):
@@ -94,6 +97,10 @@ CHECKS: tuple[Check, ...] = (
     Check("shifted-items", Scope.LANGUAGES, "error", parallelism.shifted_items, ("shift_lines", "shift_items")),
     Check("unordered-items", Scope.LANGUAGES, "error", parallelism.unordered_items),
     Check("misplaced-item", Scope.LANGUAGES, "warning", parallelism.misplaced_items),
+    Check(
+        "exchanged-fields", Scope.LANGUAGES, "warning", exchanged_fields.exchanged_fields, ("exchange_odds",),
+        ExchangeFields,
+    ),
     Check("untranslated", Scope.LANGUAGES, "warning", language_checks.untranslated, ("text_letters",)),
     Check("untranslated-field", Scope.LANGUAGES, "warning", language_checks.untranslated_fields, ("text_letters",)),
     Check(
@@ -109,6 +116,9 @@ CHECKS: tuple[Check, ...] = (
         "truncated", Scope.LANGUAGES, "warning", content_checks.truncated_texts,
         ("length_ratio", "length_spread", "cut_ratio", "cut_spread", "consensus"),
     ),
+    Check("swallowed-cells", Scope.LANGUAGE, "error", swallowed_cells.swallowed_cells),
+    Check("boilerplate", Scope.LANGUAGES, "warning", boilerplate.boilerplate, ("added_share", "added_nats")),
+    Check("stray-tags", Scope.LANGUAGES, "warning", boilerplate.stray_tags, ("consensus",)),
     Check("lost-number", Scope.LANGUAGES, "note", content_checks.lost_numbers, ("number_digits", "consensus")),
     Check("mojibake", Scope.LANGUAGE, "warning", content_checks.mojibake, repair=RestoreText),
     Check("lost-characters", Scope.LANGUAGE, "warning", content_checks.lost_characters),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import warnings
 from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
@@ -11,12 +10,14 @@ from numpy.typing import NDArray
 
 from spillover.core.types import Severity
 from spillover.stages.audit.encoding import repair_mojibake, unescape
+from spillover.stages.audit.exchanged_fields import exchanged_item_numbers
+from spillover.stages.audit.expected_lengths import log_shares, median
 from spillover.stages.audit.inputs import Fault, LanguageRows
 from spillover.stages.audit.messages import counted
 from spillover.stages.audit.profile import LanguageProfiles
 from spillover.stages.audit.row_repairs import RestoreText
+from spillover.stages.audit.text_features import TAG
 
-TAG = re.compile(r"</?([a-zA-Z][a-zA-Z0-9]*)(?:\s[^<>]*)?/?>")
 UNPAIRED_TAGS = ("br", "hr", "img", "p", "li")
 LOST = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufffd]|\?{4,}")
 LEAST_SPREAD = 0.08  # of log lengths: below it every ratio would stand out
@@ -47,16 +48,17 @@ def truncated_texts(languages: LanguageProfiles) -> Iterator[Fault]:
 
     Sees a translation that stops half way: `length_ratio` of the expected length and `length_spread` robust standard
     deviations, or `cut_ratio` and `cut_spread` where the final punctuation is missing too that the other languages
-    have. Cannot see one that lost a few words, nor a text that was filled up again; in a language without final
-    punctuation (Thai), or of terse texts, it passes over some that kept nearly half.
+    have. Passes over rows that `exchanged-fields` explains. Cannot see one that lost a few words, nor a text that was
+    filled up again; in a language without final punctuation (Thai), or of terse texts, it passes over some that kept
+    nearly half.
     """
-    if len(languages.profiles) < 2:
-        return
     ids, letters, limits = languages.item_ids(), languages.letters(), languages.thresholds
+    exchanged = exchanged_item_numbers(languages)
     for code, log_share, cut in _lengths_left(languages):
         has_letters = letters[languages.codes.index(code)] > 0
         short = has_letters & _too_short(log_share, limits.length_ratio, limits.length_spread)
         short |= has_letters & cut & _too_short(log_share, limits.cut_ratio, limits.cut_spread)
+        short[list(exchanged.get(code, ()))] = False
         items = np.flatnonzero(short.any(axis=1))
         if len(items):
             share_left = np.exp(np.where(short, log_share, 0).min(axis=1))
@@ -75,17 +77,14 @@ def truncated_texts(languages: LanguageProfiles) -> Iterator[Fault]:
 
 
 def _lengths_left(languages: LanguageProfiles) -> Iterator[tuple[str, NDArray[np.float64], NDArray[np.bool_]]]:
-    """(language, [items, fields] log of the share that is left of the length expected from the other languages,
-    [items, fields] whether the final punctuation is lost). With two languages the reference is believed."""
-    lengths, ends, present = languages.shapes()[..., 0].astype(np.float64), languages.ends(), languages.present()
-    relative = lengths - _median(lengths, 1)[:, None]
+    """(language, [items, fields] log of the share that is left of the expected length, [items, fields] whether the
+    final punctuation is lost)."""
+    ends, present = languages.ends(), languages.present()
     n_ended, n_present = ends.sum(axis=0), present.sum(axis=0)[:, None]
-    for number, code in enumerate(languages.profiles):
-        if languages.believed(code):
-            continue
-        log_share = relative[number] - _median(np.delete(relative, number, axis=0), 0)
+    for code, log_share in log_shares(languages).items():
+        number = languages.codes.index(code)
         share_ended = (n_ended - ends[number]) / np.maximum(n_present - present[number][:, None], 1)
-        whole = log_share >= _median(log_share, 0) - 1e-9
+        whole = log_share >= median(log_share, 0) - 1e-9
         yield code, log_share, _lost_punctuation(ends[number], share_ended >= languages.thresholds.consensus, whole)
 
 
@@ -100,15 +99,8 @@ def _lost_punctuation(
 
 def _too_short(log_share: NDArray[np.float64], ratio: float, spreads: float) -> NDArray[np.bool_]:
     """[items, fields] where less than `ratio` is left, and that is so many robust standard deviations below 0."""
-    spread = np.maximum(MAD_TO_SD * _median(np.abs(log_share - _median(log_share, 0)), 0), LEAST_SPREAD)
+    spread = np.maximum(MAD_TO_SD * median(np.abs(log_share - median(log_share, 0)), 0), LEAST_SPREAD)
     return np.asarray(log_share < np.minimum(np.log(ratio), -spreads * spread))
-
-
-def _median(values: NDArray[np.float64], axis: int) -> NDArray[np.float64]:
-    """The median without NaN; NaN where there is nothing else, such as an item that no other language has."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)
-        return np.asarray(np.nanmedian(values, axis=axis))
 
 
 def lost_numbers(languages: LanguageProfiles) -> Iterator[Fault]:

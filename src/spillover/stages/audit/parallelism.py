@@ -16,9 +16,11 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from spillover.stages.audit.exchange_odds import exchanged_languages
 from spillover.stages.audit.inputs import Fault, computed_once
 from spillover.stages.audit.messages import counted
-from spillover.stages.audit.profile import SHAPE_FEATURES, LanguageProfiles
+from spillover.stages.audit.profile import LanguageProfiles
+from spillover.stages.audit.text_features import SHAPE_FEATURES
 
 Floats = NDArray[np.float64]
 CHANGE_PRICE = 6.0  # nats for a change of shift: about one in 400 items
@@ -85,8 +87,9 @@ def shifted_items(languages: LanguageProfiles) -> Iterator[Fault]:
     """Blocks of rows that hold their neighbours' text: a line left out or put in, and all after it off by one.
 
     Labels that moved with their text leave a perfect model's score as it is, and break every comparison by item.
-    Sees shifts of up to `shift_lines` over at least `shift_items` rows, without reading ids or languages. Cannot see
-    shifts among items that are alike in length, punctuation, numbers and names, or shorter blocks.
+    Sees shifts of up to `shift_lines` over at least `shift_items` rows, without reading ids or languages. Passes over
+    files that `exchanged-fields` explains. Cannot see shifts among items that are alike in length, punctuation, numbers
+    and names, or shorter blocks.
     """
     ids, labels = languages.item_ids(), languages.labels()
     by_language: dict[str, list[ShiftedBlock]] = {}
@@ -135,10 +138,11 @@ def _majority_label(labels: NDArray[np.int32], item: int) -> int:
 def unordered_items(languages: LanguageProfiles) -> Iterator[Fault]:
     """Files in no order at all: lengths that do not correlate with the other languages', whose lengths correlate.
 
-    Sees files of at least 50 items. Cannot see a file whose texts are all equally long.
+    Sees files of at least 50 items. Passes over files that `exchanged-fields` explains. Cannot see a file whose texts
+    are all equally long.
     """
     ids = languages.item_ids()
-    typical, unordered = _unordered_languages(languages)
+    typical, unordered = _order(languages)
     for code, correlation in unordered.items():
         yield Fault(
             f"lengths correlate with the other languages' by {correlation:.2f} only",
@@ -150,8 +154,13 @@ def unordered_items(languages: LanguageProfiles) -> Iterator[Fault]:
         )
 
 
+def unordered_languages(languages: LanguageProfiles) -> frozenset[str]:
+    """The languages whose files are in no order."""
+    return frozenset(_order(languages)[1])
+
+
 @computed_once
-def _unordered_languages(languages: LanguageProfiles) -> tuple[float, dict[str, float]]:
+def _order(languages: LanguageProfiles) -> tuple[float, dict[str, float]]:
     """(median correlation of lengths over the languages, correlation of the languages that are in no order)."""
     correlations = _length_correlations(languages)
     defined = [value for value in correlations.values() if not np.isnan(value)]
@@ -162,6 +171,7 @@ def _unordered_languages(languages: LanguageProfiles) -> tuple[float, dict[str, 
         if len(languages.profiles[code].items) >= UNORDERED_ITEMS
         and correlation < UNORDERED_CORRELATION
         and typical > PARALLEL_CORRELATION
+        and code not in exchanged_languages(languages)
     }
 
 
@@ -172,7 +182,7 @@ def misplaced_items(languages: LanguageProfiles) -> Iterator[Fault]:
     `shifted-items` and `unordered-items` explain. Cannot see a row without numbers and names.
     """
     ids, expected = languages.item_ids(), _expected_anchors(languages)
-    shifted, (_, unordered) = shifted_item_numbers(languages), _unordered_languages(languages)
+    shifted, unordered = shifted_item_numbers(languages), unordered_languages(languages)
     for code in languages.profiles:
         if code in unordered:
             continue
@@ -199,7 +209,7 @@ def find_shifts(languages: LanguageProfiles) -> list[ShiftedBlock]:
     scaled, total, n_languages = _standardised_shapes(languages)
     blocks = []
     for number, code in enumerate(languages.profiles):
-        if languages.believed(code):
+        if languages.believed(code) or code in exchanged_languages(languages):
             continue
         others = (total - scaled[number]) / np.maximum(n_languages - 1, 1)
         scores = expected.anchor_scores(code, reach) + SHAPE_WEIGHT * _shape_scores(scaled[number], others, reach)

@@ -6,12 +6,8 @@ languages of 100,000 items fit into a laptop.
 
 from __future__ import annotations
 
-import math
-import re
-import unicodedata
 import zlib
-from array import array
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -19,18 +15,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spillover.core.config import AuditThresholds
-from spillover.core.types import Task
+from spillover.core.types import Example, Task
+from spillover.stages.audit.added_affixes import added_affixes
+from spillover.stages.audit.added_phrases import USUAL, added_phrases
+from spillover.stages.audit.anchor_columns import AnchorColumns, TiltColumns
 from spillover.stages.audit.inputs import LanguageRows
+from spillover.stages.audit.text_features import (
+    SHAPE_FEATURES,
+    count_tags,
+    has_final_punctuation,
+    name_hash,
+    name_places,
+    number_places,
+    text_shape,
+    weighted_length,
+)
 from spillover.tasks.overlap import text_key
-
-# A group of three digits after a space, a point or a comma is the rest of one number.
-NUMBER = re.compile(r"\d+(?:[.,'’\u00a0\u202f ]\d{3}(?!\d)|[.,]\d+)*")
-NAME = re.compile(r"\b[A-Z][A-Za-z0-9]{2,}")
-WIDE = re.compile("[\u1100-\u115f\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\uff00-\uff60]")
-SEPARATOR = re.compile(r"\D")
-MARKS = ("?？؟", "!！", ",，、،", ".。।")
-OPEN = ",;:、،，-–—("
-SHAPE_FEATURES = 1 + len(MARKS)  # of a field: log length and how often each kind of mark stands in it
 
 Value = TypeVar("Value", bound=np.generic)
 
@@ -43,7 +43,10 @@ class Profile:
     SHAPE_FEATURES] log length and counts of punctuation. ends: [n, fields] the text has final punctuation. letters: [n,
     fields]. same: [n, fields] equal to the reference's text.
     anchors, anchor_rows: hashes of numbers and names, and the row each stands in; is_number says which are numbers.
-    keys: [n] hash of the normalised item.
+    keys: [n] hash of the normalised item. texts: [n, fields] hash of each text. tags: [n,
+    fields] number of HTML tags.
+    tilt_names, tilt_rows, tilts: of two fields, stems of names and numbers, the row each stands in, and where: 100 for
+    the first field alone, -100 for the second alone, in between the difference of its places in the two.
     """
 
     language: str
@@ -57,12 +60,29 @@ class Profile:
     anchor_rows: NDArray[np.int32]
     is_number: NDArray[np.bool_]
     keys: NDArray[np.uint64]
+    texts: NDArray[np.uint32]
+    tags: NDArray[np.uint8]
+    tilt_names: NDArray[np.uint32]
+    tilt_rows: NDArray[np.int32]
+    tilts: NDArray[np.int8]
+
+
+@dataclass(frozen=True, eq=False)
+class Phrase:
+    """A phrase in one field of a language that may have been added there. length: weighted characters. items: [k]
+    numbers of the items that hold it. known: that it was added is known without the other languages' lengths."""
+
+    field: int
+    text: str
+    length: int
+    items: NDArray[np.int32]
+    known: bool
 
 
 @dataclass(eq=False)
 class LanguageProfiles:
     """The profiles of all languages of one task. `ids` and `words` number item ids and label words: the task's labels
-    first, then whatever else the data has. `sizes`: rows of each (split, language)."""
+    first, then whatever else the data has. `sizes`: rows of each (split, language). `phrases`: of each language."""
 
     task: Task
     thresholds: AuditThresholds
@@ -71,6 +91,7 @@ class LanguageProfiles:
     words: dict[str, int] = field(default_factory=dict)
     profiles: dict[str, Profile] = field(default_factory=dict)
     sizes: dict[tuple[str, str], int] = field(default_factory=dict)
+    phrases: dict[str, list[Phrase]] = field(default_factory=dict)
     cache: dict[Hashable, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -80,6 +101,24 @@ class LanguageProfiles:
     def add(self, rows: LanguageRows) -> None:
         """Keep what the checks across languages need of one language."""
         self.profiles[rows.language] = profile(rows, self.ids, self.words)
+        if rows.reference:
+            self.phrases[rows.language] = self._phrases(rows.rows, rows.reference)
+        if rows.reference and self.reference not in self.phrases:
+            counterparts = {row.id: row for row in rows.rows}
+            self.phrases[self.reference] = self._phrases(list(rows.reference.values()), counterparts)
+
+    def _phrases(self, rows: Sequence[Example], counterparts: Mapping[str, Example]) -> list[Phrase]:
+        """What may have been added to the texts of one language, beside another."""
+        pairs = [(row, counterparts[row.id]) for row in rows if row.id in counterparts]
+        phrases = []
+        for number, name in enumerate(self.task.fields):
+            texts, others = [row.fields[name] for row, _ in pairs], [other.fields[name] for _, other in pairs]
+            affixes = added_affixes(texts, others, self.thresholds.added_share)
+            for text in dict.fromkeys([*affixes, *added_phrases(texts, others, self.thresholds.added_share)]):
+                items = np.array([self.ids[row.id] for row in rows if text in row.fields[name]], dtype=np.int32)
+                known = text in affixes or len(items) >= USUAL * len(rows)
+                phrases.append(Phrase(number, text, weighted_length(text), items, known))
+        return phrases
 
     @property
     def codes(self) -> list[str]:
@@ -118,6 +157,14 @@ class LanguageProfiles:
         """[languages, items, fields] number of letters."""
         return self._by_item(lambda profile: profile.letters, 0)
 
+    def texts(self) -> NDArray[np.uint32]:
+        """[languages, items, fields] hash of each text."""
+        return self._by_item(lambda profile: profile.texts, 0)
+
+    def tags(self) -> NDArray[np.uint8]:
+        """[languages, items, fields] number of HTML tags."""
+        return self._by_item(lambda profile: profile.tags, 0)
+
     def _by_item(self, values: Callable[[Profile], NDArray[Value]], empty: object) -> NDArray[Value]:
         """[languages, items, ...] of values that the profiles hold row by row."""
         return np.stack([self._of_language(kept.items, values(kept), empty) for kept in self.profiles.values()])
@@ -134,10 +181,11 @@ def profile(rows: LanguageRows, ids: dict[str, int], words: dict[str, int]) -> P
     shape = np.zeros((n, fields, SHAPE_FEATURES), dtype=np.float32)
     ends = np.zeros((n, fields), dtype=np.bool_)
     letters = np.zeros((n, fields), dtype=np.int32)
+    text_hashes = np.zeros((n, fields), dtype=np.uint32)
+    tags = np.zeros((n, fields), dtype=np.uint8)
     same = np.zeros((n, fields), dtype=np.bool_)
     items, labels = np.zeros(n, dtype=np.int32), np.zeros(n, dtype=np.int32)
-    # Arrays, not lists: a million rows have some million of them.
-    anchors, anchor_rows, number_flags = array("I"), array("i"), array("b")
+    anchors, tilts = AnchorColumns(), TiltColumns()
     for i, row in enumerate(rows.rows):
         items[i] = ids.setdefault(row.id, len(ids))
         labels[i] = -1 if row.label is None else words.setdefault(row.label, len(words))
@@ -147,58 +195,15 @@ def profile(rows: LanguageRows, ids: dict[str, int], words: dict[str, int]) -> P
             shape[i, j] = text_shape(text)
             ends[i, j] = has_final_punctuation(text)
             letters[i, j] = sum(map(str.isalpha, text))
+            text_hashes[i, j] = zlib.crc32(text.encode())
+            tags[i, j] = min(count_tags(text), 255)
         if counterpart is not None:
             same[i] = [ours == theirs for ours, theirs in zip(text_key(row), text_key(counterpart), strict=True)]
-        whole = "\n".join(texts)
-        for is_number, hashes in ((True, numbers_in(whole)), (False, names_in(whole))):
-            anchors.extend(hashes)
-            anchor_rows.extend([i] * len(hashes))
-            number_flags.extend([is_number] * len(hashes))
+        numbers, names = [number_places(text) for text in texts], [name_places(text) for text in texts]
+        anchors.add(i, set().union(*numbers), {name_hash(name) for places in names for name in places})
+        if fields == 2:
+            tilts.add(i, texts, numbers, names)
     return Profile(
-        rows.language, items, labels, shape, ends, letters, same,
-        np.array(anchors, dtype=np.uint32), np.array(anchor_rows, dtype=np.int32),
-        np.array(number_flags, dtype=np.bool_),
-        rows.hashes,
+        rows.language, items, labels, shape, ends, letters, same, *anchors.arrays(), rows.hashes,
+        text_hashes, tags, *tilts.arrays(),
     )  # fmt: skip
-
-
-def text_shape(text: str) -> list[float]:
-    """[SHAPE_FEATURES] natural log of 1 + the length in letters, and counts of each kind of punctuation."""
-    return [math.log1p(weighted_length(text)), *(float(sum(map(text.count, marks))) for marks in MARKS)]
-
-
-def weighted_length(text: str) -> int:
-    """Length in characters, each that stands for a syllable or a word as three: names in Latin letters among Chinese
-    would make a text long that says no more."""
-    return len(text) if text.isascii() else len(text) + 2 * len(WIDE.findall(text))
-
-
-def has_final_punctuation(text: str) -> bool:
-    """Whether the last character may end a text: no letter, no digit, and no mark after which something must come."""
-    # Not "is punctuation": some Bengali ends with a look-alike of the danda that Unicode counts among the numbers.
-    last = text.rstrip()[-1:]
-    return bool(last) and last not in OPEN and not unicodedata.category(last).startswith(("L", "M", "Nd"))
-
-
-def numbers_in(text: str) -> set[int]:
-    """Hashes of the numbers in a text, whatever their digits' script and separators."""
-    return {number_hash(digits) for digits in digit_strings(text)}
-
-
-def digit_strings(text: str) -> set[str]:
-    """The numbers in a text as ASCII digits without separators."""
-    numbers = set()
-    for match in NUMBER.findall(text):
-        digits = SEPARATOR.sub("", match)
-        numbers.add(digits if digits.isascii() else "".join(str(unicodedata.decimal(char)) for char in digits))
-    return numbers
-
-
-def number_hash(digits: str) -> int:
-    """A number's hash; its last bits say how many digits it has, up to 15."""
-    return (zlib.crc32(digits.encode()) & ~0xF) | min(len(digits), 15)
-
-
-def names_in(text: str) -> set[int]:
-    """Hashes of capitalised words in ASCII letters, which many translations keep."""
-    return {zlib.crc32(name.encode()) for name in NAME.findall(text)}

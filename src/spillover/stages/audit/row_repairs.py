@@ -60,3 +60,20 @@ class DropCopies:
             kept.append(None if row.id in self.example_ids and row.id in seen else row)
             seen.add(row.id)
         return kept
+
+
+@dataclass(frozen=True)
+class ExchangeFields:
+    """Two fields exchanged back with each other, in these rows."""
+
+    example_ids: Collection[str]
+    first: str
+    second: str
+
+    def apply(self, rows: Sequence[Example]) -> list[Example]:
+        """The rows with these fields exchanged."""
+        return [self._exchanged(row) if row.id in self.example_ids else row for row in rows]
+
+    def _exchanged(self, row: Example) -> Example:
+        first, second = row.fields[self.first], row.fields[self.second]
+        return replace(row, fields={**row.fields, self.first: second, self.second: first})
