@@ -90,7 +90,8 @@ def write_input(place: Path) -> None:
     small_data(place / "data", items=4)
     (place / "run.yaml").write_text(
         "data: data\nmodel: {name: model, dtype: float32, device: cpu}\nbuild: {sources: [de]}\nprobe: {items: 3}\n"
-        "train: {epochs: 4, batch: 2, learning_rate: 0.01, validation: 0.0, checkpoint_steps: 2}\ncompare: {draws: 50}\n"
+        "train: {epochs: 4, batch: 2, learning_rate: 0.01, validation: 0.0, checkpoint_steps: 2}\n"
+        "compare: {draws: 50}\n"
     )
 
 
