@@ -4,8 +4,8 @@ from spillover.models.registry import model_names, on_hub, packaged_models
 
 
 def test_a_packaged_model_stands_for_one_on_the_hub_and_any_other_name_for_itself():
-    assert on_hub("smollm2-135m") == ("HuggingFaceTB/SmolLM2-135M-Instruct", "apache-2.0")
-    assert on_hub("someone/model") == ("someone/model", None)
+    assert on_hub("smollm2-135m") == "HuggingFaceTB/SmolLM2-135M-Instruct"
+    assert on_hub("someone/model") == "someone/model"
 
 
 def test_every_packaged_model_says_how_it_is_installed():

@@ -58,7 +58,7 @@ def _check_named_base(ref: ModelRef, adapter: str, named: str, revision: str | N
         log.warning(
             "adapter %s was made for %s; whether %s holds the same weights is unknown", adapter, named, ref.name
         )
-    elif named not in (ref.name, on_hub(ref.name)[0]):
+    elif named not in (ref.name, on_hub(ref.name)):
         raise _wrong_base(ref, adapter, named, named)
     elif revision and ref.revision and revision != ref.revision:
         raise _wrong_base(ref, adapter, f"revision {revision} of {named}", f"{named} --revision {revision}")

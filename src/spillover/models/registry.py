@@ -50,10 +50,10 @@ def model_names() -> str:
     return f"{', '.join(packaged_models())}, a Hugging Face id, a .gguf file or a folder"
 
 
-def on_hub(name: str) -> tuple[str, str | None]:
-    """(a model's name on the hub, its licence where it is known): the name of a packaged model stands for one there."""
+def on_hub(name: str) -> str:
+    """A model's name on the hub: that of a packaged model stands for one there."""
     model = packaged_models().get(name)
-    return (model.hub, model.licence) if model else (name, None)
+    return model.hub if model else name
 
 
 def _find(module: str, file: str) -> Path | None:

@@ -48,6 +48,8 @@ def test_the_packaged_model_is_known_by_its_name_on_the_hub(tmp_path):
     card = ModelCard.load(write_card(run.path))
     assert card.data.license == "apache-2.0"
     assert card.data.base_model.startswith("HuggingFaceTB/")
+    assert card.data.license_link.startswith("https://")
+    assert f"its licence ({card.data.license_link}) holds" in card.text
 
 
 def test_a_run_without_weights_and_scores_has_no_card(tmp_path):

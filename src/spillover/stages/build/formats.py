@@ -92,7 +92,7 @@ def llama_factory_config(config: RunConfig) -> dict[str, Any]:
     """What `llamafactory-cli train` needs to train the same adapter, in the folder of the data."""
     train = config.train
     return {
-        "model_name_or_path": on_hub(config.model.name)[0],
+        "model_name_or_path": on_hub(config.model.name),
         "stage": "sft",
         "do_train": True,
         "finetuning_type": "lora",

@@ -17,7 +17,7 @@ from spillover.core.model_names import Weights, base_name, public_name
 from spillover.core.runs import Run, existing_run
 from spillover.core.tables import records
 from spillover.core.visible_text import visible
-from spillover.models.registry import on_hub
+from spillover.models.registry import packaged_models
 from spillover.stages.compare.result import Comparison
 from spillover.stages.compare.stage import training_languages
 from spillover.stages.report.markdown import code, markdown
@@ -58,8 +58,10 @@ def model_card(run: Run, weights: Weights | None, name: str, *, licence: str | N
         raise missing_extra(error) or error from None
 
     name = visible(name)
-    base, known_licence = on_hub(visible(_base(run, weights)))
-    licence = licence or known_licence
+    packaged = packaged_models().get(_base(run, weights))
+    base = packaged.hub if packaged else visible(_base(run, weights))
+    terms = packaged.terms if packaged and not licence else None
+    licence = licence or (packaged.licence if packaged else None)
     comparisons = run_comparisons(run)
     trained_on = training_languages(run)
     evaluated = [code for comparison in comparisons for code in comparison.languages["language"]]
@@ -70,6 +72,7 @@ def model_card(run: Run, weights: Weights | None, name: str, *, licence: str | N
         library_name="peft" if is_adapter else "transformers",
         pipeline_tag="text-generation",
         license=licence or "other",
+        license_link=terms,
         license_name=None if licence else f"that of the base, {base}",
         base_model=base if on_the_hub else None,
         base_model_relation=("adapter" if is_adapter else "finetune") if on_the_hub else None,
@@ -83,6 +86,7 @@ def model_card(run: Run, weights: Weights | None, name: str, *, licence: str | N
         name=name,
         kind=KINDS[weights],
         base=base,
+        terms=terms,
         training=list(_training(run, base, trained_on)),
         comparisons=comparisons,
     )

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from spillover.core.languages import language
 from spillover.core.runs import Run
 from spillover.core.types import Evaluation, Finding
+from spillover.models.registry import packaged_models
 from spillover.stages.build.arms import REAL_ARM
 from spillover.stages.compare.format import area_span, points, size
 from spillover.stages.compare.result import Comparison, Outcome, Topic
@@ -33,15 +34,18 @@ class PageWarning:
 
 
 def run_facts(run: Run, evaluations: Sequence[Evaluation], comparisons: Sequence[Comparison]) -> dict[str, str]:
-    """Model, task, trained on, evaluated in, items, date. What is not known is left out."""
+    """Model, licence of a packaged one, task, trained on, evaluated in, items, date. What is not known is left out."""
     codes = list(dict.fromkeys(code for evaluation in evaluations for code in evaluation.scores))
     counts = sorted({len(scores.gold) for evaluation in evaluations for scores in evaluation.scores.values()})
     tasks = dict.fromkeys(side.task for side in comparisons or evaluations)
     label_set = f" ({evaluations[0].label_set} label words)" if evaluations else ""
     arm = arm_of(run)
     trained_on = ", ".join(language(code).name for code in training_languages(run))
+    name = evaluations[0].model.name if evaluations else ""
+    packaged = packaged_models().get(name)
     facts = {
-        "Model": evaluations[0].model.name if evaluations else "",
+        "Model": name,
+        "Licence": f"{packaged.licence}, {packaged.terms}" if packaged else "",
         "Task": ", ".join(f"{task}{label_set}" for task in tasks),
         "Trained on": f"{trained_on} ({arm})" if trained_on and arm not in ("", REAL_ARM) else trained_on,
         "Evaluated in": f"{len(codes)} languages" if len(codes) > MAX_NAMES else _names(codes),
