@@ -5,10 +5,9 @@ LIMIT :=
 DATA :=
 BENCH :=
 FUZZ :=
-CHAOS :=
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: install demo test test-kernels test-slow test-packaged check bench bench-lens bench-train bench-audit bench-alignment bench-page chaos fuzz clean
+.PHONY: install demo test test-kernels test-slow test-packaged check bench bench-lens bench-train bench-audit bench-alignment bench-page fuzz clean
 
 install: $(VENV)/.installed
 
@@ -64,9 +63,6 @@ bench-lens: install  ## the lens against the paper's way; DATA=folder, BENCH="--
 	.venv-lm-eval/bin/pip install --quiet --disable-pip-version-check -c constraints.txt torch
 	.venv-lm-eval/bin/pip install --quiet --disable-pip-version-check -c constraints.txt "lm-eval[hf]==0.4.13"
 	touch $@
-
-chaos: install  ## runs killed at random moments and resumed; CHAOS="--runs 20 --seed 1"
-	PYTHONPATH=. $(BIN)/python -m benchmarks.chaos $(CHAOS)
 
 fuzz: install  ## damaged input files; FUZZ="--inputs 2000 --seed 1 --only config"
 	PYTHONPATH=. $(BIN)/python -m benchmarks.fuzz $(FUZZ)

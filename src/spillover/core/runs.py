@@ -21,9 +21,11 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from spillover.core.errors import RunError
+from pydantic import BaseModel, ValidationError
+
+from spillover.core.errors import DataError, RunError
 from spillover.core.files import hash_of, read_json, write_json
 
 MANIFEST = "run.json"
@@ -80,9 +82,9 @@ class Run:
         return folders
 
     def manifest(self) -> dict[str, Any]:
-        """run.json as it stands now; a new one where nothing was written yet."""
+        """run.json as it stands now; a new one where nothing was written yet. DataError when it is damaged."""
         path = self.path / MANIFEST
-        return dict(read_json(path)) if path.exists() else _new_manifest()
+        return _checked(path, read_json(path)) if path.exists() else _new_manifest()
 
     def update(self, **values: Any) -> None:
         """Set keys of the manifest, atomically."""
@@ -129,6 +131,39 @@ class Run:
 
     def _record(self, name: str, record: Mapping[str, Any]) -> None:
         self.update(stages=self.manifest()["stages"] | {name: dict(record)})
+
+
+class StageRecord(BaseModel):
+    """One stage in the manifest; further keys are kept as they are, and a stage without a state is not done."""
+
+    key: str = ""
+    state: Literal["", "started", "done"] = ""
+    settings: dict[str, Any] = {}
+    facts: dict[str, Any] = {}
+    seconds: float | None = None
+
+
+class Manifest(BaseModel):
+    """What must be as it was written in run.json; further keys are kept as they are."""
+
+    created: str
+    versions: dict[str, str]
+    host: dict[str, str | int | None]
+    stages: dict[str, StageRecord]
+
+
+def _checked(path: Path, value: Any) -> dict[str, Any]:
+    try:
+        Manifest.model_validate(value)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "the whole"
+        raise DataError(
+            f"{path}: damaged: {where}: {first['msg'].lower()}", hint="restore it, or start again in another folder"
+        ) from None
+    defaults = {"key": "", "state": "", "settings": {}}
+    stages = {name: defaults | record for name, record in value["stages"].items()}
+    return dict(value, stages=stages)
 
 
 def first_process() -> bool:
