@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
@@ -137,7 +137,7 @@ class StageRecord(BaseModel):
     """One stage in the manifest; further keys are kept as they are, and a stage without a state is not done."""
 
     key: str = ""
-    state: Literal["", "started", "done"] = ""
+    state: str = ""
     settings: dict[str, Any] = {}
     facts: dict[str, Any] = {}
     seconds: float | None = None
