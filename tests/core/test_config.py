@@ -86,3 +86,9 @@ def test_an_old_and_a_new_key_together_are_refused(tmp_path):
 def test_a_removed_adapter_method_is_refused_with_those_there_are():
     with pytest.raises(ConfigError, match=r"train\.method: input should be 'lora', 'rslora' or 'dora', found 'pissa'"):
         load_config(train__method="pissa")
+
+
+def test_weights_to_ignore_are_regular_expressions():
+    assert load_config(overrides=['model.ignore_weights=["^mtp"]']).model.ignore_weights == ["^mtp"]
+    with pytest.raises(ConfigError, match=r"model.ignore_weights.*not a regular expression"):
+        load_config(overrides=['model.ignore_weights=["(mtp"]'])

@@ -35,33 +35,14 @@ class Ending:
     seconds: float
 
 
-@dataclass(frozen=True)
-class Child:
-    """A forked process that runs the command line."""
-
-    pid: int
-
-    def wait(self) -> int:
-        """Its exit code, negative for the signal that ended it."""
-        return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
-
-
-def fork_command(
-    arguments: Sequence[str], folder: Path, output: Path, *, seconds: float = SECONDS, memory: int = MEMORY
-) -> Child:
-    """Start spillover in `folder`, with what it says in the file `output`. A process that needs more seconds of the
-    processor is killed, one that needs more memory gets a MemoryError."""
+def run_command(arguments: Sequence[str], folder: Path, *, seconds: float = SECONDS, memory: int = MEMORY) -> Ending:
+    """Run spillover in `folder`. A process that needs more seconds of the processor is killed, one that needs more
+    memory gets a MemoryError."""
+    output = folder.parent / f"{folder.name}.output"
     child = os.fork()
     if child == 0:  # pragma: no cover
         _be_spillover(arguments, folder, output, seconds, memory)
-    return Child(child)
-
-
-def run_command(arguments: Sequence[str], folder: Path, *, seconds: float = SECONDS, memory: int = MEMORY) -> Ending:
-    """Run spillover in `folder`, within the same bounds."""
-    output = folder.parent / f"{folder.name}.output"
-    child = fork_command(arguments, folder, output, seconds=seconds, memory=memory)
-    _, status, used = os.wait4(child.pid, 0)
+    _, status, used = os.wait4(child, 0)
     text = output.read_text(encoding="utf-8", errors="replace")
     output.unlink()
     return Ending(os.waitstatus_to_exitcode(status), text, used.ru_utime + used.ru_stime)

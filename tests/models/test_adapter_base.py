@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 
+import peft
 import pytest
 
 from spillover.core.errors import ModelError
@@ -32,7 +33,8 @@ def changed(adapter, tmp_path, **values):
 
 
 def check(adapter, name, fingerprint="f", revision=None):
-    check_base(ModelRef(name, revision, None, fingerprint), make_tokenizer("byte-level"), str(adapter), adapter)
+    ref, config = ModelRef(name, revision, None, fingerprint), peft.PeftConfig.from_pretrained(adapter)
+    check_base(ref, make_tokenizer("byte-level"), str(adapter), adapter, config)
 
 
 def test_an_adapter_of_another_base_of_the_same_shape_is_refused(folders):

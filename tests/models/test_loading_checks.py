@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+
 import pytest
 import torch
 import transformers
@@ -66,6 +68,14 @@ def test_weights_without_a_place_are_refused_unless_named(tmp_path):
         load(tmp_path)
     assert 'model.ignore_weights=["^mtp"]' in caught.value.hint
     assert load(tmp_path, ignore_weights=["^mtp"]).layers == 2
+
+
+def test_the_hint_names_every_weight_without_a_place():
+    keys = {"mtp.0.weight", "mtp.1.weight", "score.weight", "value_head.bias"}
+    with pytest.raises(ModelError) as caught:
+        check_loading_report("m", {"unexpected_keys": keys})
+    pattern = re.search(r'\["(.*)"\]', caught.value.hint)[1]
+    check_loading_report("m", {"unexpected_keys": keys}, [pattern])
 
 
 def test_a_sequence_classifier_is_refused(tmp_path):

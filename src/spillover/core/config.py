@@ -6,6 +6,7 @@ Order of precedence: defaults here < the file < `--set a.b=c` < flags (which `cl
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterable, Mapping
 from copy import deepcopy
 from pathlib import Path
@@ -18,6 +19,15 @@ from spillover.core.file_names import name_problem
 from spillover.core.files import read_yaml
 
 log = logging.getLogger(__name__)
+
+
+def _regular_expression(text: str) -> str:
+    try:
+        re.compile(text)
+    except re.error as error:
+        raise ValueError(f"not a regular expression: {error}") from None
+    return text
+
 
 Share = Annotated[float, Field(ge=0, lt=1)]
 Count = Annotated[int, Field(ge=1)]
@@ -53,7 +63,7 @@ class ModelConfig(Section):
     """auto, cpu, cuda, cuda:1, mps, ..."""
     load_in_4bit: bool = False
     """Load with bitsandbytes in 4 bits."""
-    ignore_weights: list[str] = []
+    ignore_weights: list[Annotated[str, AfterValidator(_regular_expression)]] = []
     """Regular expressions of weights that the files hold and the model has no place for; others are refused."""
     trust_remote_code: bool = False
     """Run code that comes with the model."""

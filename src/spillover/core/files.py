@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 LONGEST_LINE = 16 << 20
 LONGEST_YAML = 1 << 20
-LARGEST_YAML = 100_000  # values, aliases written out
+LARGEST_YAML = 100_000  # values, aliases expanded
 SEPARATORS = {",": "comma", ";": "semicolon", "\t": "tab"}
 RERUN_HINT = "delete it and rerun its stage"
 
@@ -33,7 +33,7 @@ def resources() -> Path:
 
 def read_yaml(path: Path) -> dict[str, Any]:
     """A YAML 1.2 mapping (a bare `no` stays text). DataError with file:line for broken YAML or anything else, and for
-    what is too large: over `LONGEST_YAML` bytes, or `LARGEST_YAML` values where its aliases are written out."""
+    what is too large: over `LONGEST_YAML` characters, or `LARGEST_YAML` values where its aliases are expanded."""
     from ruamel.yaml import YAML
     from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
@@ -49,10 +49,10 @@ def read_yaml(path: Path) -> dict[str, Any]:
     except RecursionError:
         raise DataError(f"{path}: broken YAML: nested too deep", hint="fix the YAML syntax") from None
     except (YAMLError, ValueError, TypeError, KeyError, AttributeError) as error:
-        # The last four: keys that are lists, dates and numbers that are none.
+        # The last four: keys that are lists, impossible dates, malformed numbers.
         raise DataError(f"{path}: broken YAML: {first_line(error)}", hint="fix the YAML syntax") from None
     if _size(value, {}) > LARGEST_YAML:
-        raise DataError(f"{path}: more than {LARGEST_YAML:,} values where aliases are written out", hint="no aliases")
+        raise DataError(f"{path}: more than {LARGEST_YAML:,} values with its aliases expanded", hint="fewer of them")
     if not isinstance(value, dict):
         raise DataError(f"{path}:1: expected `key: value` lines, found {type(value).__name__}")
     return value

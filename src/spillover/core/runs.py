@@ -23,7 +23,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from spillover.core.errors import DataError, RunError
 from spillover.core.files import hash_of, read_json, write_json
@@ -134,8 +134,9 @@ class Run:
 
 
 class StageRecord(BaseModel):
-    """One stage in the manifest; further keys are kept as they are, and a stage without a state is not done."""
+    """One stage in the manifest. A stage without a state is not done."""
 
+    model_config = ConfigDict(extra="allow")
     key: str = ""
     state: str = ""
     settings: dict[str, Any] = {}
@@ -146,6 +147,7 @@ class StageRecord(BaseModel):
 class Manifest(BaseModel):
     """What must be as it was written in run.json; further keys are kept as they are."""
 
+    model_config = ConfigDict(extra="allow")
     created: str
     versions: dict[str, str]
     host: dict[str, str | int | None]
@@ -154,16 +156,14 @@ class Manifest(BaseModel):
 
 def _checked(path: Path, value: Any) -> dict[str, Any]:
     try:
-        Manifest.model_validate(value)
+        manifest = Manifest.model_validate(value)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "the whole"
         raise DataError(
             f"{path}: damaged: {where}: {first['msg'].lower()}", hint="restore it, or start again in another folder"
         ) from None
-    defaults = {"key": "", "state": "", "settings": {}}
-    stages = {name: defaults | record for name, record in value["stages"].items()}
-    return dict(value, stages=stages)
+    return manifest.model_dump()
 
 
 def first_process() -> bool:

@@ -46,16 +46,10 @@ def csv_text(table: pd.DataFrame) -> str:
     """A table as CSV (RFC 4180) with a header. Numbers are written in full; an apostrophe stands before a text that a
     spreadsheet would take for a formula."""
     texts = table.rename(columns=_no_formula)
-    for name in texts.columns[[not is_number for is_number in map(_is_number, texts.dtypes)]]:
-        texts = texts.assign(**{name: texts[name].map(_no_formula)})
+    for name in texts.select_dtypes(exclude="number"):
+        texts[name] = texts[name].map(_no_formula)
     # With these line ends, pandas quotes a cell with either of them.
     return str(texts.to_csv(index=False, lineterminator="\r\n"))
-
-
-def _is_number(dtype: Any) -> bool:
-    from pandas.api.types import is_numeric_dtype
-
-    return bool(is_numeric_dtype(dtype))
 
 
 def _no_formula(value: Any) -> Any:

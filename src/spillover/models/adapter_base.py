@@ -32,8 +32,12 @@ BASE_FILE = "spillover.json"
 TOKENIZER_FILE = "tokenizer.json"
 
 
-def check_base(ref: ModelRef, tokenizer: PreTrainedTokenizerBase, adapter: str, folder: Path) -> None:
-    """ModelError when the adapter in `folder`, called `adapter`, was made for another base than the model `ref`."""
+def check_base(
+    ref: ModelRef, tokenizer: PreTrainedTokenizerBase, adapter: str, folder: Path, config: peft.PeftConfig
+) -> None:
+    """ModelError when the adapter in `folder`, called `adapter`, was made for another base than the model `ref`.
+
+    config: its adapter_config.json."""
     if (folder / TOKENIZER_FILE).is_file():
         trained_with = PreTrainedTokenizerFast(tokenizer_file=str(folder / TOKENIZER_FILE)).get_vocab()
         _check_vocabulary(adapter, ref.name, trained_with, tokenizer.get_vocab())
@@ -42,7 +46,6 @@ def check_base(ref: ModelRef, tokenizer: PreTrainedTokenizerBase, adapter: str, 
         if base["fingerprint"] != ref.fingerprint:
             raise _wrong_base(ref, adapter, f"{base['name']} ({base['fingerprint']})", base["name"])
         return
-    config = peft.PeftConfig.from_pretrained(str(folder))
     if config.base_model_name_or_path:
         _check_named_base(ref, adapter, config.base_model_name_or_path, config.revision)
     else:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 import io
 import logging
@@ -17,12 +16,11 @@ import transformers
 from filelock import FileLock
 
 from spillover.core.errors import MissingExtra, ModelError, first_line
-from spillover.core.files import atomic_folder
+from spillover.core.files import atomic_folder, hash_files
 
 log = logging.getLogger(__name__)
 
 SUFFIX = ".gguf"
-BLOCK = 1 << 20
 
 
 def cache_folder() -> Path:
@@ -32,12 +30,10 @@ def cache_folder() -> Path:
 
 
 def gguf_folder(source: Path) -> Path:
-    """The folder of a GGUF file's model; converted on first use. The same bytes are converted once, wherever they are.
+    """The folder of a GGUF file's model; converted on first use. A copy of the file is not converted again.
 
     ModelError when the file is damaged, or of an architecture that transformers cannot read."""
-    with source.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256") if hasattr(hashlib, "file_digest") else _digest(file)
-    return convert_once(source, cache_folder() / f"{source.stem}-{digest.hexdigest()[:16]}", str(source))
+    return convert_once(source, cache_folder() / f"{source.stem}-{hash_files([source])}", str(source))
 
 
 def convert_once(source: Path, folder: Path, name: str) -> Path:
@@ -80,10 +76,3 @@ def _without_progress() -> Iterator[None]:
     """The converter draws a progress bar; it would fill a log with lines, and cannot be turned off."""
     with nullcontext() if sys.stderr.isatty() else redirect_stderr(io.StringIO()):
         yield
-
-
-def _digest(file: io.BufferedReader) -> hashlib._Hash:
-    digest = hashlib.sha256()
-    while block := file.read(BLOCK):
-        digest.update(block)
-    return digest

@@ -165,7 +165,7 @@ def attach_adapter(model: Model, adapter: str) -> Model:
             f"adapter {adapter!r}: {config.peft_type.value} puts vectors of its own into the prompt; not supported",
             hint="LoRA and other adapters of the weights are",
         )
-    check_base(model.ref, model.tokenizer, adapter, folder)
+    check_base(model.ref, model.tokenizer, adapter, folder, config)
     whole = {f"base_model.model.{key}": key for key in model.module.state_dict()}
     # Whole layers that the file holds are written over the module's: they must not be the base's own.
     written = {whole[key] for key in (name.replace(".base_layer.", ".") for name in saved) if key in whole}

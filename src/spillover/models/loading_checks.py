@@ -57,9 +57,7 @@ def check_loading_report(name: str, report: Mapping[str, Any], ignored: Sequence
     raise ModelError(f"model {name!r}: {'; '.join(problems)}", hint=hint)
 
 
-def check_adapter_weights(
-    adapter: str, base: str, saved: Collection[str], module: Any, whole: Collection[str] = ()
-) -> None:
+def check_adapter_weights(adapter: str, base: str, saved: Collection[str], module: Any, whole: Collection[str]) -> None:
     """ModelError when the names of an adapter's saved tensors are not those of the adapter in `module`, where peft has
     put it onto the base. whole: names of the base's own tensors, which an adapter's file may hold too."""
     expected = set(get_peft_model_state_dict(module, save_embedding_layers=False))
@@ -139,5 +137,5 @@ def _listed(keys: Sequence[str]) -> str:
 
 
 def _pattern(keys: Sequence[str]) -> str:
-    first = keys[0].split(".")[0]
-    return f"^{first}" if all(key.split(".")[0] == first for key in keys) else "|".join(map(re.escape, keys[:NAMED]))
+    """A regular expression that finds all of them, by the modules at their beginnings."""
+    return "|".join(dict.fromkeys(f"^{re.escape(key.partition('.')[0])}" for key in keys))

@@ -9,10 +9,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from spillover.core.errors import MissingExtra, ModelError
-from spillover.models.gguf import BLOCK, SUFFIX, cache_folder, convert_once, gguf_folder
+from spillover.models.gguf import SUFFIX, cache_folder, convert_once, gguf_folder
 from spillover.models.registry import packaged_models
 
 log = logging.getLogger(__name__)
+
+BLOCK = 1 << 20
 
 
 def packaged_folder(name: str) -> Path:

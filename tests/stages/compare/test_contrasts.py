@@ -78,6 +78,23 @@ def test_runs_whose_languages_hold_other_items_are_never_mixed_up():
     assert set(found[found["group"] == "de"]["n"]) == {150}
 
 
+def test_runs_on_other_texts_under_the_same_ids_are_refused():
+    first = runs_of(("translate", 0, 0.4))[0]
+
+    def with_texts(side, content):
+        return replace(side, scores={code: replace(own, content=content) for code, own in side.scores.items()})
+
+    ids = first.before.scores["de"].example_ids
+    runs = [
+        replace(
+            first, name=name, arm=name, before=with_texts(first.before, texts), after=with_texts(first.after, texts)
+        )
+        for name, texts in (("one", ids), ("two", ids[::-1]))
+    ]
+    with pytest.raises(DataError, match=r"one and two: \w+: another text under the same id"):
+        compare_arms(runs, config=QUICK)
+
+
 def test_runs_with_other_gold_labels_are_refused():
     first = runs_of(("translate", 0, 0.4))[0]
 

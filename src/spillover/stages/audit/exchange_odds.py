@@ -34,9 +34,8 @@ START_SHARE = 0.05
 LEAST_SHARE, MOST_SHARE = 1e-5, 1 - 1e-5
 LEAST_STEP = 1e-9  # of the share
 MOST_EXPONENT = 60.0
-MOST_ROWS = (
-    0.9  # share of exchanged rows of a language that is exchanged as a whole; texts in no order fit half and half
-)
+# Share of exchanged rows from which a language is exchanged as a whole: texts in no order fit half and half.
+MOST_ROWS = 0.9
 
 
 @dataclass(frozen=True, eq=False)

@@ -105,7 +105,13 @@ def _on_the_same_items(runs: Sequence[TrainedRun], config: CompareConfig) -> lis
     shared = [restricted(pairs, shared_ids) for pairs in joined]
     for run, pairs in zip(runs[1:], shared[1:], strict=True):
         for code, (before, _) in pairs.items():
-            if (before.gold != shared[0][code][0].gold).any():
+            first = shared[0][code][0]
+            if before.content and first.content and before.content != first.content:
+                raise DataError(
+                    f"{runs[0].name} and {run.name}: {code}: another text under the same id",
+                    hint="evaluate them on the same data",
+                )
+            if (before.gold != first.gold).any():
                 raise DataError(
                     f"{runs[0].name} and {run.name}: {code}: gold labels differ", hint="evaluate them on the same data"
                 )

@@ -49,8 +49,8 @@ def chosen_score(path: Path, columns: ScoreColumns, metric: str | None) -> str:
         return wanted if wanted in names else names[0]
     names = [name for name, values in columns.items() if any(_is_score(value) for value in values.values())]
     if not names:
-        listed = ", ".join(columns) or "none"
-        raise DataError(f"{path}: no score between 0 and 1, of {listed}", hint="score the log, or log another metric")
+        logged = ", ".join(columns) or "none"
+        raise DataError(f"{path}: no score between 0 and 1, of {logged}", hint="score the log, or log another metric")
     return min(
         names, key=lambda name: PREFERRED.index(stem) if (stem := score_stem(name)) in PREFERRED else len(PREFERRED)
     )

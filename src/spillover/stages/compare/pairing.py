@@ -1,7 +1,7 @@
 """Two evaluations of the same items → what changed, item by item: a matrix of items × languages for each metric.
 
-1. Join by language and item: by its content where both sides have a hash of it, else by id. Items that one side lacks
-   stop the comparison unless `compare.missing_items` says else; another text under the same id always does.
+1. Join by language and item id, or by the hash of the item's text where it has another id on each side. Items that one
+   side lacks stop the comparison unless `compare.missing_items` says else; another text under the same id always does.
 2. For each metric each item's contribution to the change, so that their mean is the change. Means over languages, over
    seeds and differences between runs are then means and differences of contributions, paired by item.
 """

@@ -22,7 +22,8 @@ BLOCK = 1 << 20
 LARGEST_PART = 256 << 20  # bytes unpacked; as Python objects JSON takes up to twenty times as many
 LARGEST_RATIO = 500  # of all parts together to the file; transcripts that repeat themselves reach a tenth of it
 ALWAYS_ALLOWED = 64 << 20  # bytes unpacked, whatever the ratio
-BROKEN = (OSError, EOFError, ValueError, RuntimeError, NotImplementedError, zipfile.BadZipFile, zlib.error)
+# zipfile raises RuntimeError for a part with a password, and its NotImplementedError for an unknown compression.
+BROKEN = (OSError, EOFError, ValueError, RuntimeError, zipfile.BadZipFile, zlib.error)
 
 
 class ZipParts:

@@ -17,7 +17,7 @@ from datetime import date, time
 from decimal import Decimal
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -30,8 +30,6 @@ from spillover.core.types import Example
 from spillover.tasks.examples import SUFFIXES, file_rows, write_examples
 from spillover.tasks.labels import composed_label
 from spillover.tasks.wording import bundled_tasks
-
-Row = TypeVar("Row")
 
 SOURCE = "SOURCE.json"
 DROP = "drop"
@@ -132,7 +130,7 @@ def read_split(
     labels = _labels_by_value(source)
     examples, dropped = [], 0
     rows = load_rows(source, language, split)
-    for number, (place, row) in enumerate(rows if among is not None else _first(rows, limit), start=1):
+    for number, (place, row) in enumerate(rows if among is not None else islice(rows, limit), start=1):
         example_id = _item_id(source, row, split, number, place)
         if among is not None and example_id not in among:
             continue
@@ -245,10 +243,6 @@ def _label(source: Source, labels: Mapping[str, str], row: Mapping[str, Any], pl
             hint="give it in labels, or `drop` it",
         )
     return label
-
-
-def _first(rows: Iterable[Row], limit: int | None) -> Iterator[Row]:
-    return islice(iter(rows), limit)
 
 
 def _column(row: Mapping[str, Any], column: str, place: str) -> Any:
