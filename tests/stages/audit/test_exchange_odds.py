@@ -33,7 +33,7 @@ def long_and_short(codes=CODES, items=60, seed=0):
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("share", [0.1, 0.4, 1.0])
+@pytest.mark.parametrize("share", [0.1, 0.4, 0.8, 1.0])
 def test_exchanged_rows_of_one_language_have_odds_above_all_others(share):
     pairs = long_and_short()
     exchanged = set(range(round(share * 60)))
