@@ -82,3 +82,10 @@ def test_without_torch_a_verb_that_needs_it_says_what_to_install(arguments, tmp_
 def test_without_torch_a_public_name_says_what_to_install():
     code = "import spillover as sp\ntry: sp.load_model\nexcept sp.core.errors.MissingExtra as error: print(error.hint)"
     assert fresh(BLOCK + "import spillover.core.errors\n" + code) == "pip install 'spillover[models]'"
+
+
+def test_every_source_file_has_tests_under_its_name():
+    root, tests = Path(__file__).parents[1] / "src" / "spillover", Path(__file__).parent
+    sources = [path.relative_to(root) for path in root.rglob("*.py") if path.name != "__init__.py"]
+    lacking = [path for path in sources if not (tests / path.with_name(f"test_{path.name}")).is_file()]
+    assert not lacking

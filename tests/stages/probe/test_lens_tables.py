@@ -7,7 +7,8 @@ import pandas as pd
 
 from spillover.core.runs import open_run
 from spillover.core.tables import check_columns
-from spillover.stages.probe.lens_tables import ITEM_COLUMNS, LAYER_COLUMNS, LENS_COLUMNS, leading_from
+from spillover.stages.probe.lens_columns import ITEM_COLUMNS, LAYER_COLUMNS, LENS_COLUMNS
+from spillover.stages.probe.lens_tables import leading_from
 from tests.builders import small_data
 from tests.stages.probe.builders import run_probe
 

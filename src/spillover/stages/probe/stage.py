@@ -30,7 +30,8 @@ from spillover.models.neuron_activations import unsupported_reason
 from spillover.models.random_weights import randomly_initialised
 from spillover.stages.probe.language_tables import RANDOM_WEIGHTS, write_language_tables
 from spillover.stages.probe.lens import LogitLens, measure_batch
-from spillover.stages.probe.lens_tables import ITEM_COLUMNS, LAYER_COLUMNS, LENS_COLUMNS, lens_tables
+from spillover.stages.probe.lens_columns import ITEM_COLUMNS, LAYER_COLUMNS, LENS_COLUMNS
+from spillover.stages.probe.lens_tables import lens_tables
 from spillover.stages.probe.lens_targets import LensTargets, Rule, lens_targets
 from spillover.stages.probe.pca import PAIR_COLUMNS, PCA_COLUMNS, pca_tables
 from spillover.stages.probe.selection import SelectedItems, select_items

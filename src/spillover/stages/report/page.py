@@ -15,6 +15,7 @@ from spillover.core.files import plain, read_text
 from spillover.core.languages import language
 from spillover.stages.compare.format import p_value, percent, points
 from spillover.stages.report.charts import Figure, slug, specification, svg, table_values
+from spillover.stages.report.column_reference import column_text
 from spillover.stages.report.markdown import code, markdown
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ def template(name: str, *, autoescape: bool) -> jinja2.Template:
     )
     environment.filters |= {"percent": percent, "points": points, "p_value": p_value, "number": _number}
     environment.filters |= {"slug": slug, "sentence": _sentence, "language": lambda code: language(code).name}
+    environment.globals |= {"column_text": column_text}
     environment.filters |= {"json": json_block, "raw": raw, "markdown": markdown, "code": code}
     return environment.get_template(name)
 

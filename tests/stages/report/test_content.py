@@ -1,0 +1,27 @@
+from __future__ import annotations
+
+from spillover.core.runs import existing_run
+from spillover.stages.compare import compare_run
+from spillover.stages.compare.result import Topic
+from spillover.stages.report.content import page_content
+from tests.cli.builders import made_run
+
+
+def test_notes_come_first_among_the_warnings_and_not_again_among_the_sentences(tmp_path):
+    run = existing_run(made_run(tmp_path / "run"))
+    base, tuned = (run.path / "evaluate" / name / "sentiment" for name in ("base", "tuned"))
+    for path in tuned.iterdir():
+        path.write_bytes((base / path.name).read_bytes())
+    (comparison,) = compare_run(run)
+    (note,) = comparison.about(Topic.NOTE)
+    assert "Every score is the same number" in note.text
+    (part,) = page_content([run])["tasks"]
+    assert part["warnings"][0].text == note.text
+    assert note.text not in part["sentences"]
+    assert part["headline"]["claim"].startswith("training on German improves sentiment")
+
+
+def test_a_run_that_was_not_compared_has_no_tasks_and_says_what_is_missing(tmp_path):
+    content = page_content([existing_run(made_run(tmp_path / "run"))])
+    assert content["tasks"] == []
+    assert any(text.startswith("compare: ") for text, _ in content["missing"])
