@@ -26,7 +26,7 @@ from spillover.core.types import Prompt
 from spillover.models.load import Model, load_model
 from spillover.models.local import LocalEngine
 from spillover.stages.probe.lens import LogitLens, measure_batch
-from spillover.stages.probe.lens_targets import LensTargets, lens_targets
+from spillover.stages.probe.lens_targets import LensTargets, lens_targets, tokens_of_letters
 from spillover.stages.probe.state_store import collect
 from spillover.tasks.examples import load_parallel
 from spillover.tasks.prompts import render
@@ -88,7 +88,9 @@ def measure(model: Model, data: str, cell: str, items: int, few: int, repeats: i
     order = sorted(range(len(prompts)), key=lambda i: len(prompts[i].text))
     chosen = [prompts[order[round(i * (len(order) - 1) / max(few - 1, 1))]] for i in range(min(few, len(order)))]
     lens, engine = LogitLens(model), LocalEngine(model, batch_tokens=BUDGET)
-    targets = lens_targets(model, task, prompts[0], "english", "paper", np.random.default_rng(0))
+    targets = lens_targets(
+        model, task, prompts[0], "english", "paper", tokens_of_letters(model.token_bytes), np.random.default_rng(0)
+    )
     lens.energy(torch.zeros(1, model.module.config.hidden_size))
     engine._trusted = True  # the check of both ways is made once per model, not per cell
     forget_peak()

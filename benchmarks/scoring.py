@@ -3,7 +3,8 @@
 1. Render the items of every cell (task/language), from a folder in our format or the demo data.
 2. Start one process per engine; only one of them works at a time, in an order that turns with every repeat.
 3. Each scores each cell; medians over the repeats, ratios, tokens, share of the matrix-product rate, memory.
-4. A few items of each cell are also scored whole in float32: what the shared prefix and bfloat16 change.
+4. A few items of each cell are also scored whole in float32: what the shared prefix and 16 bits change.
+5. One model after the other, a table for each; at the end the ratios of all, a column per model.
 
 The baselines share nothing between items, so their time grows with the text: with --baseline-items they score that many
 of them, and the seconds are scaled up by length. The table says so.
@@ -89,21 +90,47 @@ def measure(workers: dict[str, Worker], prompts: list[dict], baseline_items: int
 
 
 def check(exact: Worker, row: dict, prompts: list[dict], items: int) -> dict:
-    """Ours in float32 and in bfloat16 against whole prompts in float32."""
+    """Ours in float32 and as it was timed against whole prompts in float32."""
     few = prompts[:items]
     whole, shared = exact.ask(few, prefix_cache=False)["logprobs"], exact.ask(few)["logprobs"]
     rounded = row.pop("logprobs")[:items]
     return {
         "float32_difference": largest_difference(whole, shared),
-        "bfloat16_difference": largest_difference(whole, rounded),
+        "rounded_difference": largest_difference(whole, rounded),
         "flips": flips(whole, rounded),
         "checked": len(few),
     }
 
 
+def geometric_mean(rows: list[dict], name: str) -> float:
+    return math.exp(statistics.fmean(math.log(row[f"{name}_seconds"] / row["ours_seconds"]) for row in rows))
+
+
+def ratios_by_model(rows: list[dict], baselines: list[str]) -> str:
+    """The speed-up over each baseline by cell, a column per model and baseline, and their geometric means."""
+    models = list(dict.fromkeys(row["model"] for row in rows))
+    columns = [(model, name) for model in models for name in baselines]
+    lines = ["| cell | " + " | ".join(f"{model}: x {name}" for model, name in columns) + " |"]
+    lines.append("|" + "---|" * (len(columns) + 1))
+    of_cell = {(row["model"], row["cell"]): row for row in rows}
+    for cell in dict.fromkeys(row["cell"] for row in rows):
+        found = [(of_cell.get((model, cell)), name) for model, name in columns]
+        ratios = [f"{row[f'{name}_seconds'] / row['ours_seconds']:.1f}" if row else "" for row, name in found]
+        lines.append(f"| {cell} | " + " | ".join(ratios) + " |")
+    means = [geometric_mean([row for row in rows if row["model"] == model], name) for model, name in columns]
+    return "\n".join([*lines, "| geometric mean | " + " | ".join(f"{mean:.1f}" for mean in means) + " |"])
+
+
 def table(rows: list[dict], baselines: list[str]) -> str:
     header = ["cell", "items", *(f"{name}, s" for name in baselines), "ours, s", *(f"x {name}" for name in baselines)]
-    header += ["tokens: " + ", ".join([*baselines, "ours"]), "share", "extra MiB", "fp32 apart", "bf16 apart", "flips"]
+    header += [
+        "tokens: " + ", ".join([*baselines, "ours"]),
+        "share",
+        "extra MiB",
+        "fp32 apart",
+        "as run apart",
+        "flips",
+    ]
     lines = ["| " + " | ".join(header) + " |", "|" + "---|" * len(header)]
     for row in rows:
         cells = [row["cell"], str(row["items"])]
@@ -113,18 +140,40 @@ def table(rows: list[dict], baselines: list[str]) -> str:
             ", ".join(f"{row[f'{name}_tokens']:,}" for name in (*baselines, "ours")),
             f"{100 * row['share']:.0f} %",
         ]
-        cells += [f"{row['extra_mib']:.0f}", f"{row['float32_difference']:.1g}", f"{row['bfloat16_difference']:.2f}"]
+        cells += [f"{row['extra_mib']:.0f}", f"{row['float32_difference']:.1g}", f"{row['rounded_difference']:.2g}"]
         cells += [f"{row['flips']} of {row['checked']}"]
         lines.append("| " + " | ".join(cells) + " |")
     for name in baselines:
-        ratios = [row[f"{name}_seconds"] / row["ours_seconds"] for row in rows]
-        mean = math.exp(statistics.fmean(map(math.log, ratios)))
-        lines.append(f"\nGeometric mean against {name}: {mean:.1f} x.")
+        lines.append(f"\nGeometric mean against {name}: {geometric_mean(rows, name):.1f} x.")
     return "\n".join(lines)
+
+
+def bench_model(model: str, options: argparse.Namespace, before: list[dict]) -> list[dict]:
+    """Every cell of one model. before: rows of other models, for the file of results."""
+    folder, dtype = local_path(model), options.dtype
+    workers = {name: Worker(sys.executable, name, folder, dtype) for name in ("ours", "paper")}
+    if options.lm_eval_python:
+        workers["lm-eval"] = Worker(options.lm_eval_python, "lm-eval", folder, dtype)
+    exact = Worker(sys.executable, "ours", folder, "float32")
+    rows: list[dict] = []
+    for cell in options.cells:
+        prompts = cell_prompts(options.data, cell, options.items)
+        row = {"model": model, "cell": cell} | measure(workers, prompts, options.baseline_items, options.repeats)
+        rows.append(row | check(exact, row, prompts, options.check_items))
+        rows[-1].pop("logprobs", None)
+        print(f"{model} {cell}: done", file=sys.stderr)
+        options.out.parent.mkdir(parents=True, exist_ok=True)
+        options.out.write_text(json.dumps(before + rows, indent=2) + "\n", encoding="utf-8")
+    for worker in (*workers.values(), exact):
+        worker.process.stdin.close()
+        worker.process.wait()
+    return rows
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", nargs="+", default=["smollm2-135m"], help="packaged models, folders or .gguf files")
+    parser.add_argument("--dtype", default="bfloat16", choices=["bfloat16", "float32"], help="of all engines")
     parser.add_argument("--data", default="demo", help="demo, or a folder in our format")
     parser.add_argument("--cells", nargs="+", default=CELLS, help="task/language")
     parser.add_argument("--items", type=int, default=96)
@@ -137,21 +186,13 @@ def main() -> None:
     options = parser.parse_args()
     if options.one_thread:
         os.environ |= {"BENCH_PROCESSOR_TIME": "1", "OMP_NUM_THREADS": "1"}
-    workers = {"ours": Worker(sys.executable, "ours"), "paper": Worker(sys.executable, "paper")}
-    if options.lm_eval_python:
-        workers["lm-eval"] = Worker(options.lm_eval_python, "lm-eval", local_path("smollm2-135m"))
-    exact = Worker(sys.executable, "exact")
-    baselines = [name for name in workers if name in BASELINES]
     rows: list[dict] = []
-    for cell in options.cells:
-        prompts = cell_prompts(options.data, cell, options.items)
-        row = {"cell": cell} | measure(workers, prompts, options.baseline_items, options.repeats)
-        rows.append(row | check(exact, row, prompts, options.check_items))
-        rows[-1].pop("logprobs", None)
-        print(f"{cell}: done", file=sys.stderr)
-        options.out.parent.mkdir(parents=True, exist_ok=True)
-        options.out.write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
-    print(table(rows, baselines))
+    baselines = list(BASELINES) if options.lm_eval_python else ["paper"]
+    for model in options.model:
+        rows += bench_model(model, options, rows)
+        print(f"\n{model}, {options.dtype}\n\n{table([row for row in rows if row['model'] == model], baselines)}")
+    if len(options.model) > 1:
+        print(f"\n{ratios_by_model(rows, baselines)}")
     if options.one_thread:
         print("\nOne thread each; seconds are processor time.")
     if options.baseline_items:

@@ -1,4 +1,4 @@
-"""One engine of `scoring.py` in a process of its own: `scoring_worker.py ours|exact|paper|lm-eval`.
+"""One engine of `scoring.py` in a process of its own: `scoring_worker.py ours|paper|lm-eval MODEL DTYPE`.
 
 A request is a line of JSON with prompts; the answer is a line with seconds, tokens and label log-probabilities. With
 BENCH_PROCESSOR_TIME set, one thread works and its processor time counts, which other work on the machine disturbs less.
@@ -42,12 +42,12 @@ def product_rate(dtype: torch.dtype) -> float:
     return 2 * CUBE**3 / min(times)
 
 
-def ours(dtype: str) -> Callable[[dict], dict]:
+def ours(name: str, dtype: str) -> Callable[[dict], dict]:
     from spillover.core.types import Prompt
     from spillover.models.load import load_model
     from spillover.models.local import LocalEngine
 
-    model = load_model(dtype=dtype)
+    model = load_model(name, dtype=dtype, device="cpu")
     embeddings = {id(model.module.get_input_embeddings().weight), id(model.module.get_output_embeddings().weight)}
     parameters = sum(p.numel() for p in model.module.parameters() if id(p) not in embeddings)
     weights = memory_mib("VmRSS")
@@ -74,11 +74,11 @@ def ours(dtype: str) -> Callable[[dict], dict]:
     return answer
 
 
-def paper() -> Callable[[dict], dict]:
+def paper(name: str, dtype: str) -> Callable[[dict], dict]:
     """One prompt at a time, every logit of every position."""
     from spillover.models.load import load_model
 
-    model = load_model(dtype="bfloat16")
+    model = load_model(name, dtype=dtype, device="cpu")
 
     def answer(request: dict) -> dict:
         tokens = 0
@@ -93,12 +93,12 @@ def paper() -> Callable[[dict], dict]:
     return answer
 
 
-def lm_eval() -> Callable[[dict], dict]:
+def lm_eval(name: str, dtype: str) -> Callable[[dict], dict]:
     """What `multiple_choice` asks of its model: the log-likelihood of every label after every prompt, batches of 16."""
     from lm_eval.api.instance import Instance
     from lm_eval.models.huggingface import HFLM
 
-    model = HFLM(pretrained=sys.argv[2], dtype="bfloat16", batch_size=16, device="cpu")
+    model = HFLM(pretrained=name, dtype=dtype, batch_size=16, device="cpu")
 
     def answer(request: dict) -> dict:
         asked = [
@@ -117,8 +117,8 @@ def lm_eval() -> Callable[[dict], dict]:
 def main() -> None:
     if ONE_THREAD:
         torch.set_num_threads(1)
-    answer = {"ours": lambda: ours("bfloat16"), "exact": lambda: ours("float32"), "paper": paper, "lm-eval": lm_eval}
-    respond = answer[sys.argv[1]]()
+    engine, name, dtype = sys.argv[1:]
+    respond = {"ours": ours, "paper": paper, "lm-eval": lm_eval}[engine](name, dtype)
     for line in sys.stdin:
         print(json.dumps(respond(json.loads(line))), flush=True)
 

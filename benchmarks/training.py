@@ -2,7 +2,7 @@
 
 1. Question-translation pairs from a folder in our format (SNLI questions in five languages), or from the demo data.
 2. One process per trainer, in an environment of its own; only one of them works at a time, in an order that turns.
-3. Each tunes q/v LoRA of rank 8 on the same rows in the same order of magnitude: batch 16, bfloat16, constant rate.
+3. Each tunes q/v LoRA of rank 8 on the same rows: batch 16, one precision, constant rate.
 4. Real tokens a second (padding not counted), memory beyond the loaded weights, loss by steps, and the share of the
    rate of a square matrix product that was reached, measured in the same process right after.
 """
@@ -35,8 +35,8 @@ def make_rows(data: str, rows: int) -> list[dict]:
     return [{"id": pair.id, "prompt": pair.prompt, "completion": pair.completion} for pair in pairs]
 
 
-def run(python: str, trainer: str, model: str, rows: Path, folder: Path) -> dict | None:
-    command = [python, str(HERE / "training_worker.py"), trainer, model, str(rows), str(folder)]
+def run(python: str, trainer: str, model: str, dtype: str, rows: Path, folder: Path) -> dict | None:
+    command = [python, str(HERE / "training_worker.py"), trainer, model, dtype, str(rows), str(folder)]
     answer = subprocess.run(command, capture_output=True, text=True, check=False)
     lines = [line for line in answer.stdout.splitlines() if line.startswith('{"seconds"')]
     if answer.returncode or not lines:
@@ -80,6 +80,8 @@ def table(results: dict[str, list[dict]]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default="smollm2-135m", help="a packaged model, a folder or a .gguf file")
+    parser.add_argument("--dtype", default="bfloat16", choices=["bfloat16", "float32"], help="of all trainers")
     parser.add_argument("--data", default="demo", help="demo, or a folder in our format")
     parser.add_argument("--rows", type=int, default=320)
     parser.add_argument("--repeats", type=int, default=1)
@@ -103,14 +105,16 @@ def main() -> None:
     for turn in range(options.repeats):
         for name in names[turn % len(names) :] + names[: turn % len(names)]:
             folder = options.out / f"{name}-{turn}"
-            measured = run(pythons[name], name, local_path("smollm2-135m"), path, folder)
+            measured = run(pythons[name], name, local_path(options.model), options.dtype, path, folder)
             results[name] += [measured] if measured else []
             (options.out / "results.json").write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
             print(f"{name}: done", file=sys.stderr)
     print(table({name: rows for name, rows in results.items() if rows}))
     if options.one_thread:
         print("\nOne thread each; seconds are processor time.")
-    print(f"\n{len(rows)} rows, batch 16, q/v LoRA rank 8, bfloat16, {options.repeats} round(s).")
+    print(
+        f"\n{len(rows)} rows, batch 16, q/v LoRA rank 8, {options.model}, {options.dtype}, {options.repeats} round(s)."
+    )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,6 @@
-"""One trainer of `training.py` in a process of its own: `training_worker.py ours|trl|llamafactory MODEL ROWS FOLDER`.
+"""One trainer of `training.py` in a process of its own.
+
+`training_worker.py ours|trl|llamafactory MODEL DTYPE ROWS FOLDER`.
 
 Prints a line with seconds, real tokens, losses by step, memory beyond the weights and the rate of a matrix product.
 """
@@ -50,21 +52,21 @@ def callback(watch: Watch):
     return Clock()
 
 
-def arguments(folder: str) -> dict:
+def arguments(folder: str, dtype: str) -> dict:
     return {
         "output_dir": folder, "per_device_train_batch_size": BATCH, "num_train_epochs": 1, "learning_rate": RATE,
         "lr_scheduler_type": "constant", "logging_steps": 1, "report_to": "none", "save_strategy": "no",
-        "disable_tqdm": True, "use_cpu": True, "seed": 0, "bf16": True,
+        "disable_tqdm": True, "use_cpu": True, "seed": 0, "bf16": dtype == "bfloat16",
     }  # fmt: skip
 
 
-def ours(model: str, rows: list[dict], folder: str, watch: Watch) -> None:
+def ours(model: str, dtype: str, rows: list[dict], folder: str, watch: Watch) -> None:
     from spillover.core.config import TrainConfig
     from spillover.core.types import TrainingPair
     from spillover.models.load import load_model
     from spillover.stages.train import stage
 
-    base = load_model(model, dtype="bfloat16", device="cpu")
+    base = load_model(model, dtype=dtype, device="cpu")
     pairs = [TrainingPair(row["id"], "", "", row["prompt"], row["completion"]) for row in rows]
     config = TrainConfig(
         rank=RANK, alpha=ALPHA, batch=BATCH, epochs=1, learning_rate=RATE, schedule="constant_with_warmup", warmup=0,
@@ -79,7 +81,7 @@ def ours(model: str, rows: list[dict], folder: str, watch: Watch) -> None:
     stage.train(base, pairs, out=folder, config=config)
 
 
-def trl(model: str, rows: list[dict], folder: str, watch: Watch) -> None:
+def trl(model: str, dtype: str, rows: list[dict], folder: str, watch: Watch) -> None:
     """Its own defaults (gradient checkpointing among them) but for the loss on completions alone and the adapter."""
     from datasets import Dataset
     from peft import LoraConfig
@@ -87,17 +89,17 @@ def trl(model: str, rows: list[dict], folder: str, watch: Watch) -> None:
     from trl import SFTConfig, SFTTrainer
 
     data = Dataset.from_list([{"prompt": row["prompt"], "completion": row["completion"]} for row in rows])
-    module = AutoModelForCausalLM.from_pretrained(model, dtype=torch.bfloat16)
+    module = AutoModelForCausalLM.from_pretrained(model, dtype=getattr(torch, dtype))
     SFTTrainer(
         model=module,
-        args=SFTConfig(**arguments(folder), completion_only_loss=True, max_length=2048),
+        args=SFTConfig(**arguments(folder, dtype), completion_only_loss=True, max_length=2048),
         train_dataset=data,
         peft_config=LoraConfig(r=RANK, lora_alpha=ALPHA, target_modules=["q_proj", "v_proj"], task_type="CAUSAL_LM"),
         callbacks=[callback(watch)],
     ).train()
 
 
-def llamafactory(model: str, rows: list[dict], folder: str, watch: Watch) -> None:
+def llamafactory(model: str, dtype: str, rows: list[dict], folder: str, watch: Watch) -> None:
     from transformers import PreTrainedModel, Trainer  # noqa: F401  # it asks for torchaudio, truthfully answered no
 
     # LLaMA-Factory imports torchaudio for models that hear; no build of it goes with this torch, and text needs none.
@@ -115,7 +117,7 @@ def llamafactory(model: str, rows: list[dict], folder: str, watch: Watch) -> Non
         "template": "empty", "cutoff_len": 2048, "overwrite_output_dir": True, "plot_loss": False,
         "preprocessing_num_workers": 1,
     }  # fmt: skip
-    options = arguments(folder) | {"output_dir": f"{folder}/out"}
+    options = arguments(folder, dtype) | {"output_dir": f"{folder}/out"}
     run_exp(settings | options, callbacks=[callback(watch)])
 
 
@@ -128,24 +130,25 @@ def count(model: str, rows: list[dict]) -> tuple[int, int, float]:
     whole = sum(len(ids) + 1 for ids in tokenizer([row["prompt"] + row["completion"] for row in rows]).input_ids)
     supervised = sum(len(ids) + 1 for ids in tokenizer([row["completion"] for row in rows]).input_ids)
     hidden, heads = config.hidden_size, config.num_attention_heads
-    kv = hidden * config.num_key_value_heads // heads
-    layer = 2 * hidden * hidden + 2 * hidden * kv + 3 * hidden * config.intermediate_size
+    width = getattr(config, "head_dim", None) or hidden // heads
+    attention = 2 * hidden * width * (heads + config.num_key_value_heads)
+    layer = attention + 3 * hidden * config.intermediate_size
     head = hidden * config.vocab_size
     return whole, supervised, 4.0 * (config.num_hidden_layers * layer * whole + head * supervised)
 
 
 def main() -> None:
-    trainer, model, path, folder = sys.argv[1:]
+    trainer, model, dtype, path, folder = sys.argv[1:]
     shutil.rmtree(folder, ignore_errors=True)
     if ONE_THREAD:
         torch.set_num_threads(1)
     rows = [json.loads(line) for line in Path(path).read_text(encoding="utf-8").splitlines()]
     watch = Watch()
-    {"ours": ours, "trl": trl, "llamafactory": llamafactory}[trainer](model, rows, folder, watch)
+    {"ours": ours, "trl": trl, "llamafactory": llamafactory}[trainer](model, dtype, rows, folder, watch)
     tokens, supervised, operations = count(model, rows)
     answer = {
         "seconds": watch.seconds, "tokens": tokens, "supervised": supervised, "operations": operations,
-        "losses": watch.losses, "extra_mib": watch.extra_mib, "cube": product_rate(torch.bfloat16),
+        "losses": watch.losses, "extra_mib": watch.extra_mib, "cube": product_rate(getattr(torch, dtype)),
     }  # fmt: skip
     print(json.dumps(answer), flush=True)
 

@@ -1,29 +1,36 @@
-"""The packaged model itself: it loads, scores the same with and without the cache, and knows English sentiment."""
+"""The packaged models themselves: the contracts of the engine, the lens and the merge hold on real weights."""
 
 from __future__ import annotations
 
 import os
 
 import numpy as np
+import peft
 import pytest
 import torch
 import transformers
 
+from spillover.core.config import ModelConfig
+from spillover.models.hidden_states import residuals
 from spillover.models.label_tokens import tokenize_prompts
-from spillover.models.load import load_model
+from spillover.models.load import attach_adapter, load_model, share_weights
 from spillover.models.local import LocalEngine
 from spillover.models.registry import packaged_models
 from spillover.stages.evaluate.stage import evaluate
+from spillover.stages.probe.lens import LogitLens
+from spillover.stages.train.merging import merge
 from spillover.stats.summary import summarise
 from spillover.tasks.benchmark import open_benchmark
 
 pytestmark = pytest.mark.packaged
 
 
-@pytest.fixture(scope="module")
-def packaged():
+@pytest.fixture(scope="module", params=packaged_models())
+def packaged(request):
+    if not all(packaged_models()[request.param].files()):
+        pytest.skip(f"{request.param} is not installed")
     torch.set_num_threads(os.cpu_count() or 1)
-    return load_model("smollm2-135m", dtype="float32", device="cpu")
+    return load_model(request.param, dtype="float32", device="cpu")
 
 
 @pytest.mark.parametrize("name", packaged_models())
@@ -72,13 +79,36 @@ def test_no_bundled_wording_has_two_labels_with_the_same_tokens(packaged, demo_p
             assert not any(item.merged for item in tokenized), (task, language)
 
 
+def test_the_lens_at_the_last_layer_gives_the_models_own_logits(packaged, demo_prompts):
+    ids = packaged.tokenizer(demo_prompts("sentiment", "th", "native")[0].text, return_tensors="pt")["input_ids"]
+    by_layer = []
+    with torch.inference_mode(), residuals(packaged.module, lambda states: by_layer.append(states.clone())):
+        logits = packaged.module(ids, use_cache=False).logits[0]
+    assert len(by_layer) == packaged.layers + 1
+    torch.testing.assert_close(
+        LogitLens(packaged).logprobs(by_layer[-1]), logits.log_softmax(dim=-1), atol=1e-4, rtol=0
+    )
+
+
+def test_merged_weights_score_as_base_plus_adapter(packaged, demo_prompts, tmp_path):
+    torch.manual_seed(0)
+    config = peft.LoraConfig(target_modules=["q_proj", "v_proj"], init_lora_weights=False, task_type="CAUSAL_LM")
+    peft.get_peft_model(share_weights(packaged.module), config).save_pretrained(tmp_path / "adapter")
+    prompts = demo_prompts("sentiment", "es", "native", limit=4)
+    tuned = attach_adapter(packaged, str(tmp_path / "adapter"))
+    merge(ModelConfig(name=packaged.ref.name, device="cpu"), tmp_path / "adapter", tmp_path / "merged", prompts)
+    merged = load_model(str(tmp_path / "merged"), dtype="float32", device="cpu")
+    np.testing.assert_allclose(scores(merged, prompts), scores(tuned, prompts), atol=1e-3)
+    assert np.abs(scores(merged, prompts) - scores(packaged, prompts)).max() > 0.01
+
+
 def test_it_knows_english_sentiment_and_says_it_badly(packaged):
     summary = summarise(evaluate(packaged, open_benchmark("sentiment", languages="en")))[0]
     assert summary.auroc > 0.8
 
 
 def test_bf16_flips_only_near_ties(packaged, demo_prompts):
-    half = load_model("smollm2-135m", dtype="bfloat16", device="cpu")
+    half = load_model(packaged.ref.name, dtype="bfloat16", device="cpu")
     assert half.dtype == torch.bfloat16
     prompts = demo_prompts("sentiment", "en", limit=None)
     exact, rounded = scores(packaged, prompts), scores(half, prompts)

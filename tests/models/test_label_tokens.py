@@ -105,7 +105,7 @@ def test_vocabulary_bytes_spell_the_text(kind):
 def test_the_papers_rule_takes_string_prefixes_and_the_first_byte():
     tokenizer = make_tokenizer("byte-level")
     spelled = vocabulary_bytes(tokenizer)
-    (negative, chinese) = paper_rule_tokens(tokenizer, ("negative", "蕴含"))
+    (negative, chinese) = paper_rule_tokens(spelled, ("negative", "蕴含"))
     assert {spelled[i] for i in negative} == {own for own in set(spelled) if own and b"negative".startswith(own)}
     assert {spelled[i] for i in chinese} >= {"蕴".encode()[:1]}
     assert all(len(spelled[i]) == 1 or spelled[i].decode() for i in chinese)
@@ -113,4 +113,4 @@ def test_the_papers_rule_takes_string_prefixes_and_the_first_byte():
 
 def test_the_papers_rule_refuses_a_label_that_no_token_begins():
     with pytest.raises(ModelError, match="no token of the model begins the label 'Zebra'"):
-        paper_rule_tokens(make_tokenizer("whole-words"), ("positive", "Zebra"))
+        paper_rule_tokens(vocabulary_bytes(make_tokenizer("whole-words")), ("positive", "Zebra"))

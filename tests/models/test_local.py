@@ -217,7 +217,7 @@ def test_other_runtime_errors_are_not_taken_for_out_of_memory(tiny, demo_prompts
 def test_the_papers_rule_sums_over_tokens_that_begin_the_label(tiny, demo_prompts, prefix_cache):
     prompts = demo_prompts("nli", "en")
     found = scores(tiny, prompts, rule="paper", prefix_cache=prefix_cache)
-    ids = paper_rule_tokens(tiny.tokenizer, prompts[0].answers)
+    ids = paper_rule_tokens(tiny.token_bytes, prompts[0].answers)
     for prompt, row in zip(prompts, found, strict=True):
         context = tokenize_prompts(tiny.tokenizer, [prompt])[0].context
         with torch.no_grad():

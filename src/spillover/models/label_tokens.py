@@ -65,9 +65,10 @@ def label_tree(labels: Sequence[Sequence[int]]) -> LabelTree:
     return LabelTree(tuple(start[-1] for start in grown), tuple(nodes[start[:-1]] for start in grown), tuple(paths))
 
 
-def paper_rule_tokens(tokenizer: PreTrainedTokenizerBase, answers: Sequence[str]) -> list[list[int]]:
+def paper_rule_tokens(vocabulary: Sequence[bytes], answers: Sequence[str]) -> list[list[int]]:
     """Token ids per label by the paper's rule: every vocabulary token that is a string prefix of the label word, or the
     word's first byte; a label's score is the log of the sum of their probabilities. Here for comparison alone.
+    vocabulary: the bytes of each token (`vocabulary_bytes`).
 
     Its flaws: "n" and "ne" count for *neutral* and for *negative*; labels whose first characters share a byte share
     its token; what follows the first token does not count, so a word gets the mass of all words that begin like it.
@@ -75,7 +76,7 @@ def paper_rule_tokens(tokenizer: PreTrainedTokenizerBase, answers: Sequence[str]
     """
     words = [answer.encode() for answer in answers]
     token_ids: list[list[int]] = [[] for _ in words]
-    for token, text in enumerate(vocabulary_bytes(tokenizer)):
+    for token, text in enumerate(vocabulary):
         for ids, word in zip(token_ids, words, strict=True):
             if text and word.startswith(text) and (len(text) == 1 or _is_text(text)):
                 ids.append(token)

@@ -34,6 +34,7 @@ from spillover.models import loading_checks
 from spillover.models.adapter_base import BASE_FILE, TOKENIZER_FILE, check_base
 from spillover.models.fingerprint import ADAPTER_CONFIG, fingerprint_of, hash_adapter
 from spillover.models.gguf import SUFFIX
+from spillover.models.label_tokens import vocabulary_bytes
 from spillover.models.packaged_model import local_path
 from spillover.models.registry import model_names
 
@@ -72,6 +73,11 @@ class Model:
     def vocabulary(self) -> str:
         """A hash of every token and its id."""
         return hash_of(sorted(self.tokenizer.get_vocab().items()))
+
+    @cached_property
+    def token_bytes(self) -> list[bytes]:
+        """The bytes of each token id; empty for special tokens."""
+        return vocabulary_bytes(self.tokenizer)
 
     @property
     def layers(self) -> int:

@@ -261,7 +261,7 @@ class LocalEngine:
         scores = []
         for item, item_rows in zip(items, rows, strict=True):
             if item.answers not in self._paper_tokens:
-                self._paper_tokens[item.answers] = paper_rule_tokens(self.model.tokenizer, item.answers)
+                self._paper_tokens[item.answers] = paper_rule_tokens(self.model.token_bytes, item.answers)
             logprobs = logits[item_rows[0][0]].float().log_softmax(dim=-1)
             scores.append(torch.stack([logprobs[ids].logsumexp(dim=0) for ids in self._paper_tokens[item.answers]]))
         return torch.stack(scores).cpu().numpy()

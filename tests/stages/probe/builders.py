@@ -10,7 +10,7 @@ from spillover.core.config import ProbeConfig
 from spillover.models.batching import Plan
 from spillover.models.local import LocalEngine
 from spillover.stages.probe.lens import LogitLens, measure_batch
-from spillover.stages.probe.lens_targets import LensTargets, lens_targets
+from spillover.stages.probe.lens_targets import LensTargets, lens_targets, tokens_of_letters
 from spillover.stages.probe.stage import probe
 from spillover.tasks.benchmark import open_benchmark
 from spillover.tasks.wording import load_task
@@ -29,7 +29,9 @@ class Reading:
 def read_lens(model, prompts, label_set="english", rule="exact") -> Reading:
     """The lens on one batch of sentiment prompts."""
     task = load_task("sentiment")
-    targets = lens_targets(model, task, prompts[0], label_set, rule, np.random.default_rng(0))
+    targets = lens_targets(
+        model, task, prompts[0], label_set, rule, tokens_of_letters(model.token_bytes), np.random.default_rng(0)
+    )
     engine = LocalEngine(model)
     plan = targets.plan(engine.plan(targets.prompts(prompts)), 100_000)
     batch = next(engine.score(plan, states=True))

@@ -25,7 +25,6 @@ from spillover.core.types import ScoredBatch, States
 from spillover.models.batching import Item, Plan
 from spillover.models.fast.unembedding import float32_product
 from spillover.models.hidden_states import final_norm, residuals
-from spillover.models.label_tokens import vocabulary_bytes
 from spillover.models.load import Model
 from spillover.stages.probe.lens_targets import LensTargets, token_text
 
@@ -133,7 +132,7 @@ def top_tokens(model: Model, text: str, *, places: int, top: int) -> dict[str, A
     ids = model.tokenizer(text)["input_ids"]
     if not ids or len(ids) > model.context:
         raise DataError(f"the text has {len(ids)} tokens", hint=f"give 1 to {model.context}")
-    raw = vocabulary_bytes(model.tokenizer)
+    raw = model.token_bytes
     lens = LogitLens(model)
     by_layer: list[Tensor] = []
     with torch.inference_mode(), residuals(model.module, lambda states: by_layer.append(states[-places:].clone())):

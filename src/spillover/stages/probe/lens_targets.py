@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -16,12 +16,9 @@ from spillover.core.errors import DataError, ModelError
 from spillover.core.languages import reference_language
 from spillover.core.types import Prompt, Task
 from spillover.models.batching import Plan, make_plan
-from spillover.models.label_tokens import TokenizedPrompt, paper_rule_tokens, tokenize_prompts, vocabulary_bytes
+from spillover.models.label_tokens import TokenizedPrompt, paper_rule_tokens, tokenize_prompts
 from spillover.models.load import Model
 from spillover.tasks.prompts import answers
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
 
 Rule = Literal["exact", "paper"]
 # The tokens of random words have at least so many letters: single letters begin too many words.
@@ -75,15 +72,15 @@ class LensTargets:
         label = self.labels.index(gold or "")
         return [tokens[label] for tokens in self.start_tokens]
 
-    def described(self, tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
-        """By target set and label: the word, how many tokens it has, and which first tokens are counted, as text."""
-        raw = vocabulary_bytes(tokenizer)
+    def described(self, vocabulary: Sequence[bytes]) -> dict[str, Any]:
+        """By target set and label: the word, how many tokens it has, and which first tokens are counted, as text.
+        vocabulary: the bytes of each token."""
         return {
             name: {
                 label: {
                     "word": self.words[self.word_index[k][i]],
                     "tokens": self.n_tokens[k][i],
-                    "first": [token_text(raw[token]) for token in self.first_tokens[k][i]],
+                    "first": [token_text(vocabulary[token]) for token in self.first_tokens[k][i]],
                 }
                 for i, label in enumerate(self.labels)
             }
@@ -120,9 +117,16 @@ def target_sets(task: Task, code: str, label_set: str) -> tuple[dict[str, tuple[
 
 
 def lens_targets(
-    model: Model, task: Task, prompt: Prompt, label_set: str, rule: Rule, rng: np.random.Generator
+    model: Model,
+    task: Task,
+    prompt: Prompt,
+    label_set: str,
+    rule: Rule,
+    letter_tokens: Sequence[int],
+    rng: np.random.Generator,
 ) -> LensTargets:
-    """The targets of one language. prompt: any of its prompts; all tokenize their answers alike.
+    """The targets of one language. prompt: any of its prompts; all tokenize their answers alike. letter_tokens: what
+    random words are made of (`tokens_of_letters`).
 
     rule: "exact", first tokens that two words share count for neither; "paper", every token that the paper's rule
     takes for the word, shared ones too.
@@ -139,7 +143,10 @@ def lens_targets(
         first = [[[start] if starts.count(start) == 1 else [] for start in row] for row in start_tokens]
     else:
         first = [_paper_tokens(model, row) for row in sets.values()]
-    pool = _token_pool(model.tokenizer, {token for tokens in tokenized for token in tokens})
+    of_labels = {token for tokens in tokenized for token in tokens}
+    pool = [token for token in letter_tokens if token not in of_labels]
+    if not pool:
+        raise ModelError("no token of the vocabulary consists of letters alone", hint="report this tokenizer")
     # One random word per label, cut to the length of the label's word in each set.
     drawn = rng.choice(pool, size=(len(task.labels), max(max(row) for row in n_tokens)))
     controls = [[tuple(int(token) for token in drawn[i][:n]) for i, n in enumerate(row)] for row in n_tokens]
@@ -171,18 +178,13 @@ def _distinguishable(model: Model, prompt: Prompt, words: tuple[str, ...]) -> bo
 
 def _paper_tokens(model: Model, words: Sequence[str]) -> list[list[int]]:
     try:
-        return paper_rule_tokens(model.tokenizer, words)
+        return paper_rule_tokens(model.token_bytes, words)
     except ModelError:
         return [[] for _ in words]
 
 
-def _token_pool(tokenizer: PreTrainedTokenizerBase, exclude: set[int]) -> list[int]:
-    """Tokens of letters alone and without leading whitespace, as those of a label after a quote are."""
-    pool = [
-        token
-        for token, raw in enumerate(vocabulary_bytes(tokenizer))
-        if token not in exclude and len(text := raw.decode(errors="replace")) >= LETTERS and text.isalpha()
-    ]
-    if not pool:
-        raise ModelError("no token of the vocabulary consists of letters alone", hint="report this tokenizer")
-    return pool
+def tokens_of_letters(vocabulary: Sequence[bytes]) -> list[int]:
+    """Tokens of letters alone and without leading whitespace, as those of a label after a quote are. vocabulary: the
+    bytes of each token."""
+    texts = (raw.decode(errors="replace") for raw in vocabulary)
+    return [token for token, text in enumerate(texts) if len(text) >= LETTERS and text.isalpha()]

@@ -32,7 +32,7 @@ from spillover.stages.probe.language_tables import RANDOM_WEIGHTS, write_languag
 from spillover.stages.probe.lens import LogitLens, measure_batch
 from spillover.stages.probe.lens_columns import ITEM_COLUMNS, LAYER_COLUMNS, LENS_COLUMNS
 from spillover.stages.probe.lens_tables import lens_tables
-from spillover.stages.probe.lens_targets import LensTargets, Rule, lens_targets
+from spillover.stages.probe.lens_targets import LensTargets, Rule, lens_targets, tokens_of_letters
 from spillover.stages.probe.pca import PAIR_COLUMNS, PCA_COLUMNS, pca_tables
 from spillover.stages.probe.selection import SelectedItems, select_items
 from spillover.stages.probe.state_store import POOLINGS, SavedStates, check_layer, collect
@@ -107,10 +107,17 @@ class _LensReading:
 
 
 def _open_lens(model: Model, benchmark: Benchmark, selected: SelectedItems, rule: Rule) -> _LensReading:
+    letter_tokens = tokens_of_letters(model.token_bytes)
     # The same generator in every language: words of as many tokens have the same random words.
     targets = {
         code: lens_targets(
-            model, benchmark.task, prompts[0], selected.label_set, rule, np.random.default_rng(benchmark.seed)
+            model,
+            benchmark.task,
+            prompts[0],
+            selected.label_set,
+            rule,
+            letter_tokens,
+            np.random.default_rng(benchmark.seed),
         )
         for code, prompts in selected.prompts.items()
     }
@@ -173,7 +180,7 @@ def _write_lens(folder: Path, saved: SavedStates, reading: _LensReading, seed: i
     write_table(folder / "lens.parquet", tables.lens, LENS_COLUMNS)
     write_table(folder / "lens_layers.parquet", tables.layers, LAYER_COLUMNS)
     write_table(folder / "lens_items.parquet", tables.items, ITEM_COLUMNS)
-    words = {code: targets.described(model.tokenizer) for code, targets in reading.targets.items()}
+    words = {code: targets.described(model.token_bytes) for code, targets in reading.targets.items()}
     write_json(folder / "words.json", words)
 
 
