@@ -150,7 +150,7 @@ def estimate_seconds(
     """How long training, scoring both models and probing will take on this machine, from one timed batch and the tokens
     that there are. Within a factor of two: machines are shared, and long items cost more than short ones."""
     from spillover.models.engine import open_engine
-    from spillover.stages.train.tokenize import tokenize_pairs
+    from spillover.stages.train.tokenize import open_pair_chat, tokenize_pairs
 
     engine = open_engine(base, config.evaluate)
     probed = probe_benchmark(config, benchmarks)
@@ -162,7 +162,8 @@ def estimate_seconds(
             tokens += plan.computed
             if benchmark is probed:
                 tokens += round(plan.computed * min(1, config.probe.items / len(plan.items)))
-    trained = sum(len(row["input_ids"]) for row in tokenize_pairs(base, pairs, config.train)) * config.train.epochs
+    rows = tokenize_pairs(base, pairs, config.train, open_pair_chat(base, config.train, config.evaluate))
+    trained = sum(len(row["input_ids"]) for row in rows) * config.train.epochs
     return (2 * tokens + TRAINING_COST * trained) / rate
 
 
@@ -201,11 +202,19 @@ def _tuned(
     from spillover.stages.train.stage import train
 
     tuned = train(
-        base, pairs, out=folder.path, config=config.train, seed=config.seed, evaluation=evaluation, progress=progress
+        base,
+        pairs,
+        out=folder.path,
+        config=config.train,
+        seed=config.seed,
+        evaluation=evaluation,
+        evaluate=config.evaluate,
+        progress=progress,
     )
     if not config.train.keep_merged:
         return tuned
-    merged = merge_run(folder, config.model, gate_prompts(benchmarks[0], config.evaluate), progress)
+    gate = gate_prompts(benchmarks[0], config.evaluate)
+    merged = merge_run(folder, config.model, gate, progress, evaluate=config.evaluate)
     tuned = load_model(str(merged), dtype=config.model.dtype, device=config.model.device)
     # Tables carry the name; a path of this machine in them would make equal runs differ.
     return replace(tuned, ref=replace(tuned.ref, name=f"{config.model.name} + train/adapter"))

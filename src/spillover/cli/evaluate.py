@@ -21,8 +21,9 @@ LENGTHS = {"sum": "summed log-probability", "token": "mean per token", "byte": "
 
 
 @config_options(
-    *MODEL, "tasks", "data", "languages", "evaluate.labels", "evaluate.shots", "evaluate.rule", "limit",
-    "evaluate.budget_minutes", "evaluate.missing_items", "compare.calibration", "compare.length", "seed",
+    *MODEL, "tasks", "data", "languages", "evaluate.labels", "evaluate.shots", "evaluate.chat",
+    "evaluate.system_prompt", "evaluate.rule", "limit", "evaluate.budget_minutes", "evaluate.missing_items",
+    "compare.calibration", "compare.length", "seed",
 )  # fmt: skip
 def evaluate(
     config: RunConfig,

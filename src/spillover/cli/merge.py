@@ -37,7 +37,8 @@ def merge(
         from spillover.tasks.benchmark import benchmark_of
 
         with progress_bars() as progress:
-            folder = merge_run(run, config.model, gate_prompts(benchmark_of(config), config.evaluate), progress)
+            prompts = gate_prompts(benchmark_of(config), config.evaluate)
+            folder = merge_run(run, config.model, prompts, progress, evaluate=config.evaluate)
         show(f"wrote {folder}")
     if push:
         from spillover.core.model_names import Weights

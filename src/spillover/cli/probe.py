@@ -17,7 +17,8 @@ app = typer.Typer(**PLAIN, invoke_without_command=True)
 
 @app.callback()
 @config_options(
-    *MODEL, "languages", "probe.items", "probe.layers", "probe.rule", "probe.pairs", "probe.random_weights", "seed",
+    *MODEL, "languages", "probe.items", "probe.layers", "probe.rule", "probe.pairs", "probe.random_weights",
+    "evaluate.chat", "evaluate.system_prompt", "seed",
 )  # fmt: skip
 def probe(
     context: typer.Context,
@@ -29,8 +30,8 @@ def probe(
 ) -> None:
     """Probe each layer (logit lens, PCA, alignment, language identity), with nulls: <out>/probe/<name>.
 
-    Reads the items that `spillover evaluate` scored in the run, with its label set and shots; with --task and
-    --data, your own items. `spillover probe lens --text TEXT` shows every layer's top tokens for one text.
+    Reads the items that `spillover evaluate` scored in the run, with its label set, shots and chat form; with --task
+    and --data, your own items. `spillover probe lens --text TEXT` shows every layer's top tokens for one text.
     """
     if context.invoked_subcommand is not None:
         return

@@ -13,7 +13,10 @@ from spillover.cli.terminal import progress_bars, show
 from spillover.core.config import RunConfig
 
 
-@config_options(*(key for key in MODEL if key != "model.adapter"), "train.eval_every", "tasks", "data", "seed")
+@config_options(
+    *(key for key in MODEL if key != "model.adapter"), "evaluate.chat", "evaluate.system_prompt", "train.eval_every",
+    "tasks", "data", "seed",
+)  # fmt: skip
 def train(
     out: Out,
     config: RunConfig,
@@ -36,7 +39,7 @@ def train(
         base = load_model(**config.model.model_dump())
         tune(
             base, training_pairs, out=out, config=config.train, seed=config.seed, evaluation=evaluation,
-            progress=progress,
+            evaluate=config.evaluate, progress=progress,
         )  # fmt: skip
     if first_process():
         show(f"wrote {out / 'train' / 'adapter'}")

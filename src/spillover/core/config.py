@@ -198,8 +198,8 @@ class TrainConfig(Section):
     """Steps between checkpoints."""
     end_of_text: bool = True
     """Train the end-of-text token after each completion."""
-    chat_template: bool = False
-    """Wrap each pair in the model's own chat template."""
+    chat_template: bool | None = None
+    """Wrap each pair in the model's own chat template; null: as evaluate.chat."""
     report_to: list[str] = []
     """Experiment trackers, as transformers names them: tensorboard, wandb, ..."""
     keep_merged: bool = True
@@ -227,6 +227,11 @@ class EvaluateConfig(Section):
     """Label set: native, english, irrelevant, or another of the task."""
     shots: str = "own"
     """Language of the few-shot examples: own (the item's), or a code for all."""
+    chat: Literal["auto", "off", "single", "turns"] = "auto"
+    """Chat template: off; single, the shots and the item in one user turn; turns, each shot a user and an assistant
+    turn. auto: turns for a model tuned for chat, else off. Training follows it."""
+    system_prompt: str | None = None
+    """System prompt of the chat; null: none but what the template writes itself."""
     rule: Literal["exact", "paper"] = "exact"
     """exact: whole label words; paper: the paper's first-token rule, for comparison alone."""
     budget_minutes: Positive | None = None

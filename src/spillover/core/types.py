@@ -76,10 +76,20 @@ class Example:
 
 
 @dataclass(frozen=True)
+class Turn:
+    """A question and its answer, without whitespace around the question: of a shot the whole answer, of an item what
+    stands before its label word, as in `Sentiment: "`."""
+
+    question: str
+    answer: str
+
+
+@dataclass(frozen=True)
 class Prompt:
     """One item as text. `prefix` (the few-shot block) is the same for a whole language; `answers` are the label words
     in the order of `Task.labels`, each to be scored directly after `text`. content: a hash of the item's fields, the
-    same under any wording; "" where the prompt is no item."""
+    same under any wording; "" where the prompt is no item. turns: the same text as turns of a conversation, the shots
+    and then the item, for models that are asked in their chat template."""
 
     example_id: str
     language: str
@@ -88,6 +98,7 @@ class Prompt:
     answers: tuple[str, ...]
     gold: str | None = None
     content: str = ""
+    turns: tuple[Turn, ...] = ()
 
     @property
     def text(self) -> str:
@@ -155,7 +166,8 @@ class ModelRef:
 class Experiment:
     """What an evaluation's scores depend on besides items and weights. wording, template, vocabulary: hashes of the
     task's files, of its template, and of the tokenizer's tokens with their ids. labels: the label set. dtype: as in
-    `float32`. The rest is as in the config."""
+    `float32`. chat: off, or the form with a hash of the chat template and its system prompt, as in `turns 1a2b3c4d`.
+    The rest is as in the config."""
 
     wording: str
     template: str
@@ -165,6 +177,7 @@ class Experiment:
     content_free: tuple[str, ...]
     dtype: str
     vocabulary: str
+    chat: str = "off"
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import numpy as np
 from spillover.core.config import EvaluateConfig
 from spillover.core.types import LabelScores, Prompt, ScoredBatch, Task
 from spillover.models.batching import Plan
+from spillover.models.chat import open_chat
 from spillover.models.load import Model
 from spillover.models.local import LocalEngine
 
@@ -28,9 +29,16 @@ class Engine(Protocol):
 
 
 def open_engine(model: Model, config: EvaluateConfig | None = None) -> Engine:
-    """An engine for a loaded model: its token budget, prefix cache and label rule are those of `config`."""
+    """An engine for a loaded model: its token budget, prefix cache, label rule and chat form are those of `config`.
+    Errors as `open_chat`."""
     config = config or EvaluateConfig()
-    return LocalEngine(model, batch_tokens=config.batch_tokens, prefix_cache=config.prefix_cache, rule=config.rule)
+    return LocalEngine(
+        model,
+        batch_tokens=config.batch_tokens,
+        prefix_cache=config.prefix_cache,
+        rule=config.rule,
+        chat=open_chat(model, config),
+    )
 
 
 def label_scores(task: Task, prompts: Sequence[Prompt], batches: Sequence[ScoredBatch]) -> LabelScores:

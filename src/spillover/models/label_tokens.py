@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from tokenizers import Encoding
     from transformers import PreTrainedTokenizerBase
 
+    from spillover.models.chat import ChatTemplate
+
 
 @dataclass(frozen=True)
 class TokenizedPrompt:
@@ -113,14 +115,19 @@ def _is_text(raw: bytes) -> bool:
     return True
 
 
-def tokenize_prompts(tokenizer: PreTrainedTokenizerBase, prompts: Sequence[Prompt]) -> list[TokenizedPrompt]:
-    """Each prompt with each of its answers as tokens. DataError when two labels have the same tokens."""
-    texts = [prompt.text + answer for prompt in prompts for answer in prompt.answers]
-    encodings = iter(tokenizer(texts).encodings or ()) if texts else iter(())
+def tokenize_prompts(
+    tokenizer: PreTrainedTokenizerBase, prompts: Sequence[Prompt], chat: ChatTemplate | None = None
+) -> list[TokenizedPrompt]:
+    """Each prompt, in the chat template if one is given, with each of its answers as tokens. DataError when two labels
+    have the same tokens."""
+    starts = [chat.text(prompt) if chat else prompt.text for prompt in prompts]
+    texts = [start + answer for prompt, start in zip(prompts, starts, strict=True) for answer in prompt.answers]
+    # A chat template writes the special tokens itself, that of the text's beginning too.
+    encodings = iter(tokenizer(texts, add_special_tokens=chat is None).encodings or ()) if texts else iter(())
     tokenized = []
-    for prompt in prompts:
+    for prompt, start in zip(prompts, starts, strict=True):
         by_answer = [next(encodings) for _ in prompt.answers]
-        tokenized.append(_split(prompt, by_answer, len(prompt.text)))
+        tokenized.append(_split(prompt, by_answer, len(start)))
     return tokenized
 
 

@@ -25,6 +25,7 @@ from spillover.core.errors import DataError, ModelError
 from spillover.core.types import Prompt, ScoredBatch, States
 from spillover.models import neuron_activations
 from spillover.models.batching import Item, Plan, make_plan, pack
+from spillover.models.chat import ChatTemplate
 from spillover.models.fast import prefix_attention
 from spillover.models.fast.malloc import keep_freed_memory
 from spillover.models.fast.prefix_attention import Sharing, sharing
@@ -49,15 +50,23 @@ class LocalEngine:
     """Scores label words on one machine. `prefix_cache=False` computes every prompt whole: slow, and the reference.
 
     rule: "exact", the log-probability of the whole label word, or "paper" (see `label_tokens.paper_rule_tokens`).
+    chat: the model's chat template, None for prompts as plain text.
     """
 
     def __init__(
-        self, model: Model, *, batch_tokens: int = 4096, prefix_cache: bool = True, rule: str = "exact"
+        self,
+        model: Model,
+        *,
+        batch_tokens: int = 4096,
+        prefix_cache: bool = True,
+        rule: str = "exact",
+        chat: ChatTemplate | None = None,
     ) -> None:
         self.model = model
         self.batch_tokens = batch_tokens
         self.prefix_cache = prefix_cache
         self.rule = rule
+        self.chat = chat
         if model.device.type == "cpu":
             keep_freed_memory()
         self._trusted = False
@@ -67,7 +76,7 @@ class LocalEngine:
 
     def plan(self, prompts: Sequence[Prompt]) -> Plan:
         """Tokens and batches for prompts that are scored together; the same prompts give the same plan."""
-        tokenized = tokenize_prompts(self.model.tokenizer, prompts)
+        tokenized = tokenize_prompts(self.model.tokenizer, prompts, self.chat)
         for prompt, item in zip(prompts, tokenized, strict=True):
             length = len(item.context) + max(map(len, item.labels)) - 1
             if length > self.model.context:

@@ -6,10 +6,11 @@ Training pairs use `question`, prompts use it too: both see exactly the same tem
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from spillover.core.errors import ConfigError
 from spillover.core.files import hash_of
-from spillover.core.types import Example, Prompt, Task, Wording
+from spillover.core.types import Example, Prompt, Task, Turn, Wording
 from spillover.tasks.wording import PLACEHOLDER
 
 OWN_SHOTS = "own"
@@ -23,8 +24,29 @@ def question(task: Task, example: Example) -> str:
 
 def fill(task: Task, wording: Wording, fields: Mapping[str, str]) -> str:
     """The template with words and fields put in once; what they contain is never read as a template again."""
+    return _fill(task.template, {**wording.words, **fields})
+
+
+def _fill(template: str, values: Mapping[str, str]) -> str:
+    return PLACEHOLDER.sub(lambda match: values[match[1]], template)
+
+
+def turn(task: Task, wording: Wording, fields: Mapping[str, str]) -> Turn:
+    """The item as a turn of a conversation. The answer's part is the template's last line, or what follows a field in
+    that line; whitespace between the two parts is left out, as the template of a chat separates them."""
     values = {**wording.words, **fields}
-    return PLACEHOLDER.sub(lambda match: values[match[1]], task.template)
+    asked, answered = _parts(task)
+    return Turn(_fill(asked, values).strip(), _fill(answered, values))
+
+
+def _parts(task: Task) -> tuple[str, str]:
+    """(the question's part of the template, the answer's)."""
+    start = max(task.template.rfind("\n") + 1, _last_field_end(task))
+    return task.template[:start], task.template[start:].lstrip()
+
+
+def _last_field_end(task: Task) -> int:
+    return max((m.end() for m in PLACEHOLDER.finditer(task.template) if m[1] in task.fields), default=0)
 
 
 def answers(task: Task, label_set: str, language: str) -> tuple[str, ...]:
@@ -46,11 +68,23 @@ def shot_block(task: Task, label_set: str, language: str, shots: str = OWN_SHOTS
 
     shots: "own" for shots in the items' language, or the code of the language that they shall be in.
     """
-    wording = wording_of(task, language if shots == OWN_SHOTS else shots)
-    words = dict(zip(task.labels, answers(task, label_set, language), strict=True))
+    wording, words = _shots(task, label_set, language, shots)
     return "".join(
         fill(task, wording, wording.shots[shot]) + words[gold] + SHOT_END for shot, gold in task.shots.items()
     )
+
+
+def shot_turns(task: Task, label_set: str, language: str, shots: str = OWN_SHOTS) -> tuple[Turn, ...]:
+    """The shots of `shot_block` as turns with their answers."""
+    wording, words = _shots(task, label_set, language, shots)
+    turns = ((turn(task, wording, wording.shots[shot]), gold) for shot, gold in task.shots.items())
+    return tuple(Turn(asked.question, asked.answer + words[gold] + SHOT_END.rstrip()) for asked, gold in turns)
+
+
+def _shots(task: Task, label_set: str, language: str, shots: str) -> tuple[Wording, dict[str, str]]:
+    """(the shots' wording, the items' label words by label id)."""
+    wording = wording_of(task, language if shots == OWN_SHOTS else shots)
+    return wording, dict(zip(task.labels, answers(task, label_set, language), strict=True))
 
 
 def render(task: Task, examples: Sequence[Example], *, label_set: str, shots: str = OWN_SHOTS) -> list[Prompt]:
@@ -59,9 +93,19 @@ def render(task: Task, examples: Sequence[Example], *, label_set: str, shots: st
         return []
     language = examples[0].language
     prefix = shot_block(task, label_set, language, shots)
+    before = shot_turns(task, label_set, language, shots)
     words = answers(task, label_set, language)
     return [
-        Prompt(example.id, language, prefix, question(task, example), words, example.label, content_hash(task, example))
+        Prompt(
+            example.id,
+            language,
+            prefix,
+            question(task, example),
+            words,
+            example.label,
+            content_hash(task, example),
+            (*before, turn(task, wording_of(task, language), example.fields)),
+        )
         for example in examples
     ]
 
@@ -85,15 +129,23 @@ def content_free(task: Task, prompt: Prompt, texts: Sequence[str]) -> list[Promp
     """`prompt` with each of `texts` ("N/A", "", ...) in place of all its fields, for contextual calibration."""
     wording = wording_of(task, prompt.language)
     return [
-        Prompt(f"content-free:{i}", prompt.language, prompt.prefix, fill(task, wording, body), prompt.answers)
+        replace(
+            prompt,
+            example_id=f"content-free:{i}",
+            body=fill(task, wording, fields),
+            gold=None,
+            content="",
+            turns=(*prompt.turns[:-1], turn(task, wording, fields)),
+        )
         for i, text in enumerate(texts)
-        for body in [dict.fromkeys(task.fields, text)]
+        for fields in [dict.fromkeys(task.fields, text)]
     ]
 
 
 def answer_prompt(task: Task, prompt: Prompt) -> Prompt:
     """What stands in the template after its last field, without shots: the answer's own context, for PMI."""
-    ends = [match.end() for match in PLACEHOLDER.finditer(task.template) if match[1] in task.fields]
     words = wording_of(task, prompt.language).words
-    body = PLACEHOLDER.sub(lambda match: words[match[1]], task.template[max(ends, default=0) :].lstrip())
-    return Prompt("answer-prompt", prompt.language, "", body, prompt.answers)
+    body = _fill(task.template[_last_field_end(task) :].lstrip(), words)
+    answer = _fill(_parts(task)[1], words)
+    alone = Turn(body.removesuffix(answer).strip(), answer)
+    return Prompt("answer-prompt", prompt.language, "", body, prompt.answers, turns=(alone,))

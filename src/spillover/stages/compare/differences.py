@@ -24,6 +24,7 @@ NAMES = {
     "content_free": "content-free inputs of calibration",
     "dtype": "precision",
     "vocabulary": "tokenizer",
+    "chat": "chat template",
 }
 """What a reader calls each field of `Experiment`."""
 HASHED = ("wording", "template", "vocabulary")

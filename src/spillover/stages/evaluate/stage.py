@@ -34,6 +34,7 @@ from spillover.core.types import (
     no_progress,
 )
 from spillover.models.batching import Plan
+from spillover.models.chat import chat_settings, log_chat, open_chat
 from spillover.models.engine import Engine, label_scores, open_engine
 from spillover.models.load import Model
 from spillover.stages.evaluate.score_tables import facts_of, read_scores, write_scores
@@ -66,6 +67,8 @@ def evaluate(
         )
     run = open_run(out) if out is not None else None
     engine = open_engine(model, config)
+    chat = open_chat(model, config)
+    log_chat(model, config, chat)
     benchmark, plans = _within_budget(run, engine, benchmark, config)
     task = benchmark.task
     experiment = Experiment(
@@ -77,6 +80,7 @@ def evaluate(
         content_free=tuple(config.content_free),
         dtype=str(model.dtype).removeprefix("torch."),
         vocabulary=model.vocabulary,
+        chat=f"{chat.form} {chat.key}" if chat else "off",
     )
     settings = {
         "model": model.ref.fingerprint,
@@ -87,7 +91,8 @@ def evaluate(
         "seed": benchmark.seed if benchmark.limit else None,
         "missing_items": benchmark.missing_items,
         "disagreeing_labels": benchmark.disagreeing_labels,
-    } | config.model_dump(exclude={"batch_tokens", "missing_items", "disagreeing_labels"})
+    } | config.model_dump(exclude={"batch_tokens", "missing_items", "disagreeing_labels", "chat", "system_prompt"})
+    settings |= chat_settings(chat)
     evaluation = Evaluation(model.ref, task.name, config.labels, hash_of(settings), {}, experiment)
     n_content_free = len(config.content_free)
     if run is None:
@@ -97,6 +102,7 @@ def evaluate(
         folder = run.path / stage_name
         evaluation = _score_all(engine, task, plans, n_content_free, folder, evaluation, name, progress)
         stage.facts |= _counts(evaluation, plans) | {"task": benchmark.source, "data": benchmark.data}
+        stage.facts |= {"chat": experiment.chat} if chat else {}
     return evaluation
 
 

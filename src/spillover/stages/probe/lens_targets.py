@@ -16,6 +16,7 @@ from spillover.core.errors import DataError, ModelError
 from spillover.core.languages import reference_language
 from spillover.core.types import Prompt, Task
 from spillover.models.batching import Plan, make_plan
+from spillover.models.chat import ChatTemplate
 from spillover.models.label_tokens import TokenizedPrompt, paper_rule_tokens, tokenize_prompts
 from spillover.models.load import Model
 from spillover.tasks.prompts import answers
@@ -124,17 +125,20 @@ def lens_targets(
     rule: Rule,
     letter_tokens: Sequence[int],
     rng: np.random.Generator,
+    chat: ChatTemplate | None = None,
 ) -> LensTargets:
     """The targets of one language. prompt: any of its prompts; all tokenize their answers alike. letter_tokens: what
-    random words are made of (`tokens_of_letters`).
+    random words are made of (`tokens_of_letters`). chat: the chat template that they are asked in.
 
     rule: "exact", first tokens that two words share count for neither; "paper", every token that the paper's rule
     takes for the word, shared ones too.
     """
     sets, asked = target_sets(task, prompt.language, label_set)
-    sets = {name: words for name, words in sets.items() if name == asked or _distinguishable(model, prompt, words)}
+    sets = {
+        name: words for name, words in sets.items() if name == asked or _distinguishable(model, prompt, words, chat)
+    }
     words = tuple(dict.fromkeys(word for row in sets.values() for word in row))
-    tokenized = tokenize_prompts(model.tokenizer, [replace(prompt, answers=words)])[0].labels
+    tokenized = tokenize_prompts(model.tokenizer, [replace(prompt, answers=words)], chat)[0].labels
     word_index = [[words.index(word) for word in row] for row in sets.values()]
     start_tokens = [[tokenized[i][0] for i in row] for row in word_index]
     n_tokens = [[len(tokenized[i]) for i in row] for row in word_index]
@@ -167,10 +171,10 @@ def lens_targets(
     )
 
 
-def _distinguishable(model: Model, prompt: Prompt, words: tuple[str, ...]) -> bool:
+def _distinguishable(model: Model, prompt: Prompt, words: tuple[str, ...], chat: ChatTemplate | None) -> bool:
     """Whether the tokenizer gives these words different tokens; unknown characters all have the same one."""
     try:
-        tokenize_prompts(model.tokenizer, [replace(prompt, answers=words)])
+        tokenize_prompts(model.tokenizer, [replace(prompt, answers=words)], chat)
     except DataError:
         return False
     return True

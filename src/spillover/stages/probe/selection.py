@@ -60,10 +60,11 @@ def task_and_data(run: Run, name: str, task: str | None, data: str | None) -> tu
 
 @dataclass(frozen=True)
 class SelectedItems:
-    """The prompts by language, their label set, and what they depend on, for the stage's key."""
+    """The prompts by language, their label set, how they are asked, and what they depend on, for the stage's key."""
 
     prompts: dict[str, list[Prompt]]
     label_set: str
+    evaluate: EvaluateConfig
     settings: dict[str, Any]
 
 
@@ -71,7 +72,7 @@ def select_items(
     run: Run, name: str, benchmark: Benchmark, *, fingerprint: str, config: ProbeConfig, evaluate: EvaluateConfig
 ) -> SelectedItems:
     """`config.items` of the items per language: of those that the run's evaluation of the model `name` scored, with its
-    label set and shots, else of the benchmark's. fingerprint: the model's.
+    label set, shots and chat form, else of the benchmark's. fingerprint: the model's.
 
     RunError when the run's evaluation is of another model, another wording or other data than these.
     """
@@ -83,6 +84,7 @@ def select_items(
         benchmark = benchmark.evaluated_in(settings["data"], where=f"languages of evaluate/{name}")
         _check_settings(run, name, settings, benchmark, fingerprint)
         label_set, shots = settings["labels"], settings["shots"]
+        evaluate = _asked_as(run, name, settings, evaluate)
         table = pq.read_table(evaluation.path / f"{next(iter(settings['data']))}.parquet", columns=["example_id"])
         evaluated_ids = table["example_id"].to_pylist()
     benchmark = benchmark.restricted(config.languages, where="probe.languages")
@@ -90,6 +92,7 @@ def select_items(
     return SelectedItems(
         prompts,
         label_set,
+        evaluate,
         {
             "data": benchmark.hashes(),
             "among": None if evaluated_ids is None else hash_of(sorted(evaluated_ids)),
@@ -97,6 +100,19 @@ def select_items(
             "shots": shots,
         },
     )
+
+
+def _asked_as(run: Run, name: str, settings: Mapping[str, Any], evaluate: EvaluateConfig) -> EvaluateConfig:
+    """`evaluate` with the chat form and system prompt of the run's evaluation. RunError where it names others."""
+    evaluated = {"chat": settings.get("chat", "off"), "system_prompt": settings.get("system_prompt")}
+    same_form = evaluate.chat in ("auto", evaluated["chat"])
+    if not same_form or evaluate.system_prompt not in (None, evaluated["system_prompt"]):
+        raise RunError(
+            f"{run.path}: evaluate/{name} was made with --chat {evaluated['chat']} and "
+            f"{'another' if evaluated['system_prompt'] else 'no'} system prompt",
+            hint="leave --chat and --system-prompt out, or give another --name",
+        )
+    return evaluate.model_copy(update=evaluated)
 
 
 def _check_settings(run: Run, name: str, settings: Mapping[str, Any], benchmark: Benchmark, fingerprint: str) -> None:

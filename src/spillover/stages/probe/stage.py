@@ -24,6 +24,7 @@ from spillover.core.runs import Run
 from spillover.core.tables import write_table
 from spillover.core.types import Progress, Prompt, ScoredBatch, no_progress
 from spillover.models.batching import Plan
+from spillover.models.chat import ChatTemplate, chat_settings, open_chat
 from spillover.models.engine import open_engine
 from spillover.models.load import Model
 from spillover.models.neuron_activations import unsupported_reason
@@ -53,8 +54,9 @@ def probe(
 ) -> Path:
     """The probe stage for one model: the folder `<run>/probe/<name>`, computed once.
 
-    It takes `config.items` items per language of those that the run's evaluation of `name` scored, with its label set
-    and shots; of the benchmark's where there is no evaluation. benchmark: or the name of a task, with its demo data.
+    It takes `config.items` items per language of those that the run's evaluation of `name` scored, with its label set,
+    shots and chat form; of the benchmark's where there is no evaluation. benchmark: or the name of a task, with its
+    demo data.
     """
     check_file_name(name, "name of the probe")
     config, evaluate = config or ProbeConfig(), evaluate or EvaluateConfig()
@@ -65,12 +67,16 @@ def probe(
     selected = select_items(run, name, benchmark, fingerprint=model.ref.fingerprint, config=config, evaluate=evaluate)
     settings = config.model_dump() | selected.settings
     settings |= {"task": task.name, "wording": task.fingerprint, "model": model.ref.fingerprint, "seed": seed}
+    chat = open_chat(model, selected.evaluate)
+    settings |= chat_settings(chat)
+    # The model with random weights is asked in the same way, whatever auto says of it.
+    evaluate = selected.evaluate.model_copy(update={"chat": chat.form if chat else "off"})
     folder = run.path / "probe" / name
     with run.stage(f"probe/{name}", settings) as stage:
         if stage.finished and (folder / "pca.parquet").exists():
             return folder
         forward = _ForwardPass(settings, evaluate, layers, progress)
-        lens = _open_lens(model, benchmark, selected, config.rule)
+        lens = _open_lens(model, benchmark, selected, config.rule, chat)
         saved = forward(model, selected.prompts, folder, f"probe {name}", lens)
         null = None
         if config.random_weights:
@@ -106,7 +112,9 @@ class _LensReading:
         return {**measure_batch(self.lens, self.targets[code], plan, batch)} if batch.states else {}
 
 
-def _open_lens(model: Model, benchmark: Benchmark, selected: SelectedItems, rule: Rule) -> _LensReading:
+def _open_lens(
+    model: Model, benchmark: Benchmark, selected: SelectedItems, rule: Rule, chat: ChatTemplate | None
+) -> _LensReading:
     letter_tokens = tokens_of_letters(model.token_bytes)
     # The same generator in every language: words of as many tokens have the same random words.
     targets = {
@@ -118,6 +126,7 @@ def _open_lens(model: Model, benchmark: Benchmark, selected: SelectedItems, rule
             rule,
             letter_tokens,
             np.random.default_rng(benchmark.seed),
+            chat,
         )
         for code, prompts in selected.prompts.items()
     }

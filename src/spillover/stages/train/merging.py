@@ -27,21 +27,29 @@ NOTE = "merge.json"
 
 
 def merge(
-    config: ModelConfig, adapter: Path, out: Path, prompts: Sequence[Prompt], *, dtype: str = "float32"
+    config: ModelConfig,
+    adapter: Path,
+    out: Path,
+    prompts: Sequence[Prompt],
+    *,
+    evaluate: EvaluateConfig | None = None,
+    dtype: str = "float32",
 ) -> dict[str, float]:
     """Write the base of `config` with `adapter` folded in to the folder `out`; return what the gate measured.
 
-    prompts: a few real ones, of one language. Measured: `max_diff_vs_adapter`, the largest difference of a label's
-    log-probability between merged and base plus adapter (at most 1e-3), and `max_change_vs_base`, the largest between
-    merged and base. ModelError when the gate fails; nothing is written then.
+    prompts: a few real ones, of one language. evaluate: how they are scored (chat form, rule).
+    Measured: `max_diff_vs_adapter`, the largest difference of a label's log-probability between merged and base plus
+    adapter (at most 1e-3), and `max_change_vs_base`, the largest between merged and base. ModelError when the gate
+    fails; nothing is written then.
     """
     base = load_model(**config.model_dump() | {"adapter": None, "dtype": dtype})
-    base_scores = _scores(base, prompts)
+    evaluate = evaluate or EvaluateConfig()
+    base_scores = _scores(base, prompts, evaluate)
     tuned = attach_adapter(base, str(adapter))
-    adapter_scores = _scores(tuned, prompts)
+    adapter_scores = _scores(tuned, prompts, evaluate)
     merged: Any = tuned.module
     merged = merged.merge_and_unload()
-    merged_scores = _scores(replace(tuned, module=merged), prompts)
+    merged_scores = _scores(replace(tuned, module=merged), prompts, evaluate)
     max_diff_vs_adapter = float(np.abs(merged_scores - adapter_scores).max())
     max_change_vs_base = float(np.abs(merged_scores - base_scores).max())
     if not max_diff_vs_adapter <= TOLERANCE:
@@ -63,7 +71,14 @@ def merge(
     return facts
 
 
-def merge_run(run: Run, config: ModelConfig, prompts: Sequence[Prompt], progress: Progress = no_progress) -> Path:
+def merge_run(
+    run: Run,
+    config: ModelConfig,
+    prompts: Sequence[Prompt],
+    progress: Progress = no_progress,
+    *,
+    evaluate: EvaluateConfig | None = None,
+) -> Path:
     """The merge stage: `<run>/train/merged` from `<run>/train/adapter`, made once."""
     adapter, out = run.path / "train" / "adapter", run.path / "train" / "merged"
     weights = hash_files(adapter.glob("*.safetensors"))
@@ -71,11 +86,11 @@ def merge_run(run: Run, config: ModelConfig, prompts: Sequence[Prompt], progress
     with run.stage("merge", settings) as stage:
         if not (stage.finished and out.is_dir()):
             progress("merge", 0, 1)
-            stage.facts |= merge(config, adapter, out, prompts)
+            stage.facts |= merge(config, adapter, out, prompts, evaluate=evaluate)
             progress("merge", 1, 1)
     return out
 
 
-def _scores(model: Model, prompts: Sequence[Prompt]) -> NDArray[np.float32]:
-    engine = open_engine(model, EvaluateConfig(prefix_cache=False))
+def _scores(model: Model, prompts: Sequence[Prompt], evaluate: EvaluateConfig) -> NDArray[np.float32]:
+    engine = open_engine(model, evaluate.model_copy(update={"prefix_cache": False}))
     return np.concatenate([batch.logprobs for batch in engine.score(engine.plan(prompts))])

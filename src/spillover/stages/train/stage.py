@@ -21,10 +21,11 @@ from typing import Any
 import numpy as np
 import transformers
 
-from spillover.core.config import TrainConfig
+from spillover.core.config import EvaluateConfig, TrainConfig
 from spillover.core.files import hash_of
 from spillover.core.runs import first_process, open_run
 from spillover.core.types import Progress, TrainingPair, no_progress
+from spillover.models.chat import ChatTemplate, chat_settings, open_chat
 from spillover.models.fast.malloc import keep_freed_memory
 from spillover.models.load import Model, attach_adapter, same_logits
 from spillover.stages.train.adapters import save_adapter, with_adapter
@@ -40,7 +41,7 @@ from spillover.stages.train.in_training import (
 )
 from spillover.stages.train.loss_log import LossLog
 from spillover.stages.train.packing import collate
-from spillover.stages.train.tokenize import split, tokenize_pairs
+from spillover.stages.train.tokenize import open_pair_chat, split, tokenize_pairs
 from spillover.stages.train.trainer import CompletionTrainer, training_arguments
 
 log = logging.getLogger(__name__)
@@ -58,33 +59,39 @@ def train(
     config: TrainConfig | None = None,
     seed: int = 0,
     evaluation: InTrainingEvaluation | None = None,
+    evaluate: EvaluateConfig | None = None,
     progress: Progress = no_progress,
 ) -> Model:
     """The base with an adapter tuned on `pairs`, saved as `<out>/train/adapter`. A killed run is resumed.
 
     evaluation: run every `config.eval_every` steps on a few items; see `in_training_evaluation`.
+    evaluate: how the model is asked afterwards, whose chat form the pairs follow; the evaluation's unless given.
     ModelError when the base cannot take the adapter, DataError for a pair that is longer than `config.max_tokens`.
     """
     config = config or TrainConfig()
     check_evaluation(config, evaluation)
     seed = seed if config.seed is None else config.seed
+    evaluate = evaluate or (evaluation.evaluate if evaluation else EvaluateConfig())
+    chat = open_pair_chat(base, config, evaluate)
     run = open_run(out)
     folder = run.path / "train"
     settings = config.model_dump(exclude=NOT_SETTINGS) | {
+        "chat_template": chat is not None,
         "pairs": hash_of([asdict(pair) for pair in pairs]),
         "model": base.ref.fingerprint,
         "dtype": str(base.dtype).removeprefix("torch."),
         "seed": seed,
-        "watch": evaluation and dict(evaluation.settings),
+        "watch": evaluation and dict(evaluation.settings) | chat_settings(open_chat(base, evaluation.evaluate)),
     }
+    settings |= {"chat": chat.key, "system_prompt": chat.system_prompt} if chat else {}
     if not first_process():  # another one writes the folder
         recorded_stage = run.manifest()["stages"].get("train", {})
         if recorded_stage.get("state") != "done" or recorded_stage.get("key") != hash_of(settings):
-            _train(base, pairs, folder, config, seed, evaluation, no_progress)
+            _train(base, pairs, chat, folder, config, seed, evaluation, no_progress)
         return attach_adapter(base, str(folder / "adapter"))
     with run.stage("train", settings) as stage:
         if not (stage.finished and (folder / "adapter").is_dir()):
-            stage.facts |= _train(base, pairs, folder, config, seed, evaluation, progress)
+            stage.facts |= _train(base, pairs, chat, folder, config, seed, evaluation, progress)
     tuned = attach_adapter(base, str(folder / "adapter"))
     if same_logits(base, tuned):
         log.warning("training changed nothing: train longer, or with a higher train.learning_rate")
@@ -94,6 +101,7 @@ def train(
 def _train(
     base: Model,
     pairs: Sequence[TrainingPair],
+    chat: ChatTemplate | None,
     folder: Path,
     config: TrainConfig,
     seed: int,
@@ -101,7 +109,7 @@ def _train(
     progress: Progress,
 ) -> dict[str, Any]:
     keep_freed_memory()
-    rows = tokenize_pairs(base, pairs, config)
+    rows = tokenize_pairs(base, pairs, config, chat)
     training, validation = split(rows, config.validation, np.random.default_rng(seed))
     transformers.set_seed(seed)
     module = with_adapter(base, config)

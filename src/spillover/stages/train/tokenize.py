@@ -8,9 +8,10 @@ from typing import TypedDict
 
 import numpy as np
 
-from spillover.core.config import TrainConfig
+from spillover.core.config import EvaluateConfig, TrainConfig
 from spillover.core.errors import ConfigError, DataError
 from spillover.core.types import TrainingPair
+from spillover.models.chat import AUTO_FORM, ChatTemplate, open_chat
 from spillover.models.label_tokens import split_at
 from spillover.models.load import Model
 from spillover.models.loading_checks import check_token_ids
@@ -30,16 +31,31 @@ class Row(TypedDict):
     number: int
 
 
-def tokenize_pairs(base: Model, pairs: Sequence[TrainingPair], config: TrainConfig) -> list[Row]:
-    """One row a pair. One that is longer than `config.max_tokens` or the model's context is a DataError, or is dropped
-    or cut and named in a log line, as `config.long_pairs` says."""
+def open_pair_chat(base: Model, config: TrainConfig, evaluate: EvaluateConfig) -> ChatTemplate | None:
+    """The chat template that pairs are wrapped in, as `config.chat_template` and else `evaluate.chat` say; None for
+    plain text. Errors as `open_chat`."""
+    if config.chat_template is False:
+        return None
+    if config.chat_template and not base.tokenizer.chat_template:
+        raise ConfigError(f"train.chat_template: {base.ref.name} has no chat template", hint="leave it out")
+    if config.chat_template and evaluate.chat in ("off", "auto"):
+        evaluate = evaluate.model_copy(update={"chat": AUTO_FORM})
+    return open_chat(base, evaluate)
+
+
+def tokenize_pairs(
+    base: Model, pairs: Sequence[TrainingPair], config: TrainConfig, chat: ChatTemplate | None = None
+) -> list[Row]:
+    """One row a pair, wrapped in the chat template if one is given. One that is longer than `config.max_tokens` or the
+    model's context is a DataError, or is dropped or cut and named in a log line, as `config.long_pairs` says."""
     if not pairs:
         raise DataError("no training pairs", hint="`spillover build` makes them")
-    end = [base.tokenizer.eos_token_id] if config.end_of_text and base.tokenizer.eos_token_id is not None else []
+    ended = bool(chat and chat.end_of_turn) or base.tokenizer.eos_token_id is None
+    end = [base.tokenizer.eos_token_id] if config.end_of_text and not ended else []
     limit = min(config.max_tokens, base.context)
     rows: list[Row] = []
     long: list[str] = []
-    for number, (pair, (ids, start)) in enumerate(zip(pairs, _tokens(base, pairs, config), strict=True)):
+    for number, (pair, (ids, start)) in enumerate(zip(pairs, _tokens(base, pairs, config, chat), strict=True)):
         ids = ids + end
         if len(ids) > limit:
             long.append(f"{pair.id} ({len(ids)} tokens)")
@@ -65,21 +81,17 @@ def _report_long_pairs(long: list[str], limit: int, rule: str, *, n_kept: int) -
     log.warning("%s; %s", message, outcome)
 
 
-def _tokens(base: Model, pairs: Sequence[TrainingPair], config: TrainConfig) -> list[tuple[list[int], int]]:
+def _tokens(
+    base: Model, pairs: Sequence[TrainingPair], config: TrainConfig, chat: ChatTemplate | None
+) -> list[tuple[list[int], int]]:
     """(tokens, where the completion starts) of each pair."""
-    prompts = [_in_chat(base, pair.prompt) if config.chat_template else pair.prompt for pair in pairs]
-    texts = [prompt + pair.completion for prompt, pair in zip(prompts, pairs, strict=True)]
+    parts = [chat.pair(pair) if chat else (pair.prompt, pair.completion) for pair in pairs]
+    end = chat.end_of_turn if chat and config.end_of_text else ""
+    texts = [prompt + completion + end for prompt, completion in parts]
     # A chat template writes the special tokens itself.
-    encodings = base.tokenizer(texts, add_special_tokens=not config.chat_template).encodings or []
-    split_texts = (split_at(encoding, len(prompt)) for encoding, prompt in zip(encodings, prompts, strict=True))
+    encodings = base.tokenizer(texts, add_special_tokens=chat is None).encodings or []
+    split_texts = (split_at(encoding, len(prompt)) for encoding, (prompt, _) in zip(encodings, parts, strict=True))
     return [(list(ids), start) for ids, start, _ in split_texts]
-
-
-def _in_chat(base: Model, prompt: str) -> str:
-    if not base.tokenizer.chat_template:
-        raise ConfigError(f"train.chat_template: {base.ref.name} has no chat template", hint="leave it off")
-    messages = [{"role": "user", "content": prompt}]
-    return str(base.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
 
 
 def split(rows: list[Row], share: float, rng: np.random.Generator) -> tuple[list[Row], list[Row]]:
