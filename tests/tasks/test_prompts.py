@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spillover.core.errors import ConfigError
-from spillover.core.types import Example
-from spillover.tasks.prompts import answers, question, render, shot_block
+from spillover.core.types import Example, Task, Turn, Wording
+from spillover.tasks.prompts import answer_prompt, answers, content_free, question, render, shot_block
 from spillover.tasks.wording import load_task
 
 
@@ -48,3 +48,29 @@ def test_unknown_label_set_and_language_are_named():
         answers(task, "french", "en")
     with pytest.raises(ConfigError, match="no wording in 'ko'"):
         answers(task, "native", "ko")
+
+
+@pytest.mark.parametrize(
+    ("template", "question", "answer"),
+    [
+        ('{word}: {text}\n{answer}: "', "Text: good", 'Answer: "'),
+        ("{word}: {text} {answer}:", "Text: good", "Answer:"),
+        ('{word}: {text}\nIs it so?\n{answer}: "', "Text: good\nIs it so?", 'Answer: "'),
+        ("{answer} {word} {text}", "Answer Text good", ""),
+    ],
+)
+def test_the_answers_part_of_a_turn_is_the_last_line_or_what_follows_a_field_in_it(template, question, answer):
+    wording = Wording(
+        "en", "written", {"word": "Text", "answer": "Answer"}, {"a": "yes", "b": "no"}, {"s": {"text": "bad"}}
+    )
+    task = Task("t", 1, "", ("text",), ("a", "b"), template, {}, {"s": "b"}, {"en": wording}, "f")
+    prompt = render(task, [Example("i", "en", {"text": "good"}, "a")], label_set="native")[0]
+    assert prompt.turns[-1] == Turn(question, answer)
+    assert prompt.turns[0] == Turn(question.replace("good", "bad"), answer + 'no"')
+    assert prompt.turns[0].answer in prompt.prefix
+    (free,) = content_free(task, prompt, ["N/A"])
+    assert free.turns == (prompt.turns[0], Turn(question.replace("good", "N/A"), answer))
+    assert (free.gold, free.content) == (None, "")
+    alone = answer_prompt(task, prompt).turns
+    assert [turn.answer for turn in alone] == [answer]
+    assert alone[0].question in question

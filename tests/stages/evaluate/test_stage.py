@@ -13,15 +13,17 @@ import numpy as np
 import pytest
 
 from spillover.core.config import EvaluateConfig
-from spillover.core.errors import ConfigError, DataError, RunError
+from spillover.core.errors import ConfigError, DataError, ModelError, RunError
 from spillover.models.load import load_model
 from spillover.models.local import LocalEngine
+from spillover.stages.compare.differences import differences
 from spillover.stages.evaluate.score_tables import read_evaluation
 from spillover.stages.evaluate.stage import evaluate
 from spillover.tasks.benchmark import open_benchmark
 from spillover.tasks.prompts import content_free
 from spillover.tasks.wording import load_task
 from tests.builders import make_model, small_data
+from tests.models.chat_templates import chat_model, with_template
 
 SMALL = EvaluateConfig(batch_tokens=24)
 
@@ -242,3 +244,41 @@ def test_a_process_that_is_killed_outright_goes_on(tiny_folder, tmp_path):
     for out in ("killed", "whole"):
         run_evaluate(model, data, tmp_path / out)
     assert table_bytes(tmp_path / "killed") == table_bytes(tmp_path / "whole")
+
+
+def test_the_chat_form_is_part_of_what_an_evaluation_is_known_by(tmp_path):
+    data, model = small_data(tmp_path / "data"), chat_model("chatml")
+    sides = {}
+    for name, config in {
+        "off": SMALL.model_copy(update={"chat": "off"}),
+        "auto": SMALL,
+        "turns": SMALL.model_copy(update={"chat": "turns"}),
+        "single": SMALL.model_copy(update={"chat": "single"}),
+        "system": SMALL.model_copy(update={"system_prompt": "Be brief."}),
+    }.items():
+        sides[name] = run_evaluate(model, data, tmp_path / "run", name=name, config=config)
+    assert len({side.key for side in sides.values()}) == 4
+    assert sides["auto"].key == sides["turns"].key
+    assert sides["off"].experiment.chat == "off"
+    assert sides["turns"].experiment.chat.startswith("turns ")
+    assert len({side.experiment.chat for side in sides.values()}) == 4
+    stages = json.loads((tmp_path / "run" / "run.json").read_text())["stages"]
+    assert stages["evaluate/auto/sentiment"]["facts"]["chat"] == sides["turns"].experiment.chat
+    assert stages["evaluate/system/sentiment"]["settings"]["system_prompt"] == "Be brief."
+    assert not {"chat", "system_prompt"} & set(stages["evaluate/off/sentiment"]["settings"])
+    again = read_evaluation(tmp_path / "run" / "evaluate" / "single" / "sentiment")
+    assert again.experiment == sides["single"].experiment
+    (note,) = differences(sides["off"], sides["turns"])
+    assert note == f"chat template (off → {sides['turns'].experiment.chat})"
+
+
+def test_without_a_template_auto_is_off(tiny, tmp_path):
+    data = small_data(tmp_path / "data")
+    assert run_evaluate(tiny, data).key == run_evaluate(tiny, data, config=SMALL.model_copy(update={"chat": "off"})).key
+
+
+def test_a_template_that_fails_stops_before_anything_is_written(tmp_path):
+    data, model = small_data(tmp_path / "data"), with_template(chat_model("gemma"), "{{ raise_exception('broken') }}")
+    with pytest.raises(ModelError, match="its chat template fails: broken"):
+        run_evaluate(model, data, tmp_path / "run")
+    assert not (tmp_path / "run" / "evaluate").exists()

@@ -40,7 +40,8 @@ def read_lens(model, prompts, label_set="english", rule="exact") -> Reading:
     return Reading(targets, plan, {name: values[order] for name, values in measured.items()}, batch.logprobs[order])
 
 
-def run_probe(run, model, data, languages="all", **changes):
+def run_probe(run, model, data, languages="all", *, name="base", evaluate=None, **changes):
     """The folder of the stage on four sentiment items per language, without the random model."""
     config = ProbeConfig(items=4, draws=20, random_weights=False, **changes)
-    return probe(run, model, open_benchmark("sentiment", data=data, languages=languages), name="base", config=config)
+    benchmark = open_benchmark("sentiment", data=data, languages=languages)
+    return probe(run, model, benchmark, name=name, config=config, evaluate=evaluate)

@@ -12,6 +12,7 @@ from spillover.stages.evaluate.stage import evaluate
 from spillover.stages.probe.selection import only_evaluation, task_and_data
 from spillover.tasks.benchmark import open_benchmark
 from tests.builders import make_model, small_data
+from tests.models.chat_templates import chat_model
 from tests.stages.probe.builders import run_probe
 
 
@@ -53,3 +54,29 @@ def test_task_and_data_are_those_of_the_only_evaluation(tiny, tmp_path):
     evaluate(tiny, open_benchmark("sentiment", data=data, limit=2), out=run.path, name="base")
     assert task_and_data(run, "base", None, None) == ("sentiment", data)
     assert only_evaluation(run, "base").task == "sentiment"
+
+
+def test_the_chat_form_is_that_of_the_runs_evaluation(tmp_path):
+    data, model = str(small_data(tmp_path / "data")), chat_model("qwen3")
+    run = open_run(tmp_path / "run")
+    opened = open_benchmark("sentiment", data=data, languages="de,en", limit=3)
+    for name, form in (("base", "single"), ("plain", "off")):
+        evaluate(model, opened, config=EvaluateConfig(chat=form), out=run.path, name=name)
+        scored = pd.read_parquet(run.path / "evaluate" / name / "sentiment" / "de.parquet")
+        folder = run_probe(run, model, data, name=name)
+        items = pd.read_parquet(folder / "lens_items.parquet")
+        final = items[items["language"] == "de"].set_index("example_id").loc[scored["example_id"], "answer"]
+        given = scored[["logprob_positive", "logprob_negative"]].to_numpy().argmax(axis=1)
+        assert list(final) == [("positive", "negative")[i] for i in given]
+    stages = run.manifest()["stages"]
+    assert stages["probe/base"]["settings"]["chat"] == "single"
+    assert "chat" not in stages["probe/plain"]["settings"]
+    assert pd.read_parquet(run.path / "probe" / "base" / "pca.parquet").shape
+    with pytest.raises(RunError, match="evaluate/base was made with --chat single and no system prompt"):
+        run_probe(run, model, data, evaluate=EvaluateConfig(chat="turns"))
+
+
+def test_without_an_evaluation_the_chat_form_is_the_configs(tmp_path):
+    data, run = str(small_data(tmp_path / "data")), open_run(tmp_path / "run")
+    run_probe(run, chat_model("gemma"), data, evaluate=EvaluateConfig(chat="single"))
+    assert run.manifest()["stages"]["probe/base"]["settings"]["chat"] == "single"

@@ -9,13 +9,14 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from spillover.core.config import BuildConfig, ModelConfig, TrainConfig
+from spillover.core.config import BuildConfig, EvaluateConfig, ModelConfig, TrainConfig
 from spillover.core.errors import ModelError
 from spillover.models.load import attach_adapter, load_model
 from spillover.models.local import LocalEngine
 from spillover.stages.build import build_pairs
 from spillover.stages.train.merging import merge
 from spillover.stages.train.stage import train
+from tests.models.chat_templates import chat_model
 
 
 @pytest.fixture
@@ -48,6 +49,20 @@ def test_merged_weights_score_as_base_plus_adapter(trained, tmp_path, demo_promp
     assert {"config.json", "model.safetensors", "tokenizer.json", "merge.json"} <= files
     assert not any(name.endswith((".bin", ".pt", ".pkl")) for name in files)
     assert json.loads((tmp_path / "merged" / "merge.json").read_text())["fingerprint"] == tuned.ref.fingerprint
+
+
+def test_the_gate_asks_in_the_chat_form_of_the_evaluation(trained, tmp_path, demo_prompts):
+    config, adapter = trained
+    plain, asked = load_model(config.name), chat_model("chatml")
+    plain.tokenizer.chat_template = asked.tokenizer.chat_template
+    plain.tokenizer.save_pretrained(config.name)
+    prompts = demo_prompts("sentiment", "en")
+    changes = [
+        merge(config, adapter, tmp_path / form, prompts, evaluate=EvaluateConfig(chat=form))["max_change_vs_base"]
+        for form in ("off", "turns")
+    ]
+    assert changes[0] != changes[1]
+    assert load_model(str(tmp_path / "turns")).tokenizer.chat_template == asked.tokenizer.chat_template
 
 
 def test_an_adapter_that_changes_nothing_is_not_merged(trained, tmp_path, demo_prompts):

@@ -6,12 +6,13 @@ import logging
 
 import pytest
 
-from spillover.core.config import BuildConfig, TrainConfig
+from spillover.core.config import BuildConfig, EvaluateConfig, TrainConfig
 from spillover.core.errors import ConfigError, DataError
 from spillover.stages.build import build_pairs
 from spillover.stages.train.stage import train
-from spillover.stages.train.tokenize import IGNORE, tokenize_pairs
+from spillover.stages.train.tokenize import IGNORE, open_pair_chat, tokenize_pairs
 from tests.builders import make_model
+from tests.models.chat_templates import FAMILIES, chat_model
 
 TINY = TrainConfig(epochs=1, batch=4, batch_tokens=200, rank=2, checkpoint_steps=2, learning_rate=1e-2, validation=0.2)
 
@@ -45,10 +46,34 @@ def test_pairs_are_wrapped_in_the_models_own_chat_template(pairs):
     model.tokenizer.chat_template = (
         "{% for m in messages %}<s>{{ m.role }}: {{ m.content }}</s>{% endfor %}<s>assistant: "
     )
-    row = tokenize_pairs(model, pairs[:1], TINY.model_copy(update={"chat_template": True}))[0]
-    text = f"<s>user: {pairs[0].prompt}</s><s>assistant: {pairs[0].completion}</s>"
+    config = TINY.model_copy(update={"chat_template": True})
+    row = tokenize_pairs(model, pairs[:1], config, open_pair_chat(model, config, EvaluateConfig()))[0]
+    text = f"<s>user: {pairs[0].prompt.strip()}</s><s>assistant: {pairs[0].completion}</s>"
     assert model.tokenizer.decode(row["input_ids"]) == text
     assert model.tokenizer.decode([t for t in row["labels"] if t != IGNORE]) == pairs[0].completion + "</s>"
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_the_end_of_turn_is_learned_and_nothing_behind_it(name, pairs):
+    model, evaluate = chat_model(name), EvaluateConfig()
+    chat = open_pair_chat(model, TINY, evaluate)
+    for pair, row in zip(pairs, tokenize_pairs(model, pairs, TINY, chat), strict=True):
+        supervised = [token for token in row["labels"] if token != IGNORE]
+        assert model.tokenizer.decode(supervised) == pair.completion + FAMILIES[name].end
+        messages = [{"role": "user", "content": pair.prompt.strip()}, {"role": "assistant", "content": pair.completion}]
+        whole = model.tokenizer.apply_chat_template(messages, tokenize=False).rstrip()
+        assert row["input_ids"] == model.tokenizer(whole, add_special_tokens=False)["input_ids"]
+    without_end = TINY.model_copy(update={"end_of_text": False})
+    bare = tokenize_pairs(model, pairs[:1], without_end, chat)[0]
+    assert model.tokenizer.decode([t for t in bare["labels"] if t != IGNORE]) == pairs[0].completion
+
+
+def test_pairs_follow_the_evaluations_chat_form_unless_they_say_otherwise():
+    model, plain = chat_model("chatml"), TINY.model_copy(update={"chat_template": False})
+    assert open_pair_chat(model, TINY, EvaluateConfig(chat="off")) is None
+    assert open_pair_chat(model, plain, EvaluateConfig(chat="turns")) is None
+    assert open_pair_chat(model, TINY, EvaluateConfig(chat="single", system_prompt="Be brief.")).system_prompt
+    assert open_pair_chat(model, TINY.model_copy(update={"chat_template": True}), EvaluateConfig(chat="off"))
 
 
 def test_long_pairs_are_dropped_or_cut_and_named(tiny, pairs, caplog):
