@@ -7,6 +7,7 @@ import pytest
 from spillover.stages.evaluate.score_tables import read_scores
 from tests.builders import small_data
 from tests.cli.builders import CODES
+from tests.models.chat_templates import chat_model
 
 
 def test_results_are_printed_as_json(workspace, tmp_path, call):
@@ -57,3 +58,26 @@ def test_scores_that_cannot_be_summarised(arguments, code, message, run, call):
     found = call("evaluate", *(argument.format(run=run, folder=folder) for argument in arguments))
     assert found[0] == code
     assert message in found[2]
+
+
+def test_the_chat_form_is_an_option_and_its_mistakes_are_one_line(workspace, tmp_path, call):
+    model = chat_model("gemma")
+    for part in (model.module, model.tokenizer):
+        part.save_pretrained(tmp_path / "instruct")
+    options = ("--data", workspace / "data", "--lang", "en", "--out", tmp_path / "run")
+    code, _, error = call("evaluate", "--model", workspace / "model", *options, "--chat", "turns")
+    assert code == 2
+    assert "evaluate.chat: turns: " in error
+    assert "has no chat template" in error
+    assert "--chat off asks without a template; or take its instruct version" in " ".join(error.split())
+    instruct = ("evaluate", "--model", tmp_path / "instruct", *options)
+    code, _, error = call(*instruct, "--system-prompt", "Be brief.")
+    assert code == 2
+    assert "takes none: its chat template fails: System role not supported" in " ".join(error.split())
+    assert not list((tmp_path / "run").rglob("*.parquet"))
+    code, _, error = call(*instruct)
+    assert code == 0
+    assert "is asked in its chat template, form turns (evaluate.chat: auto)" in " ".join(error.split())
+    code, _, error = call(*instruct, "--chat", "off", "--name", "plain")
+    assert code == 0
+    assert "is asked without its chat template; --chat auto uses it" in " ".join(error.split())

@@ -72,7 +72,7 @@ def test_the_chat_form_is_that_of_the_runs_evaluation(tmp_path):
     assert stages["probe/base"]["settings"]["chat"] == "single"
     assert "chat" not in stages["probe/plain"]["settings"]
     assert pd.read_parquet(run.path / "probe" / "base" / "pca.parquet").shape
-    with pytest.raises(RunError, match="evaluate/base was made with --chat single and no system prompt"):
+    with pytest.raises(RunError, match="evaluate/base was made with --chat single, system prompt None"):
         run_probe(run, model, data, evaluate=EvaluateConfig(chat="turns"))
 
 

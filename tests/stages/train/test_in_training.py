@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from transformers.integrations import integration_utils
 
 import spillover
-from spillover.core.config import BuildConfig, CompareConfig, TrainConfig
+from spillover.core.config import BuildConfig, CompareConfig, EvaluateConfig, TrainConfig
 from spillover.core.errors import ConfigError
 from spillover.core.types import LabelScores
 from spillover.stages.build import build_pairs
@@ -37,6 +37,7 @@ from spillover.tasks.benchmark import open_benchmark
 from spillover.tasks.examples import load_parallel
 from spillover.tasks.wording import load_task
 from tests.builders import make_model, small_data
+from tests.models.chat_templates import chat_model
 
 CODES = ("en", "de", "es", "th", "sw")
 
@@ -248,6 +249,7 @@ class Planted:
     settings: dict = field(default_factory=dict)
     weights: list[torch.Tensor] = field(default_factory=list)
     margin: float = 0.02
+    evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
 
     def __call__(self, model, base=None, evaluations=1):
         here = 0 if base is None else len(self.weights)
@@ -445,3 +447,33 @@ def test_trackers_get_the_numbers_of_each_snapshot(pairs, tmp_path, monkeypatch)
     wanted = {"eval_en_auroc": 0.75, "eval_th_auroc": 0.6, "eval_th_mexa": 0.1}
     assert {name: snapshots[2].get(name) for name in [*wanted, "eval_en_mexa"]} == wanted | {"eval_en_mexa": None}
     assert any("loss" in numbers for _, numbers in logged)
+
+
+def test_it_asks_in_the_chat_form_of_the_evaluation_and_the_training_records_it(data, pairs, tmp_path):
+    model, asked = chat_model("llama3"), EvaluateConfig(chat="single", system_prompt="Be brief.")
+    config = TrainConfig(
+        epochs=1,
+        batch=8,
+        rank=2,
+        eval_every=1,
+        eval_items=2,
+        eval_reference_items=4,
+        guard=None,
+        eval_languages="en,de",
+    )
+    benchmark = open_benchmark("sentiment", data=data, limit=4)
+    evaluation = in_training_evaluation(benchmark, seen=["es"], config=config, evaluate=asked)
+    plain = replace(evaluation, evaluate=EvaluateConfig(chat="off"))
+    scores, others = evaluation(model).scores["en"], plain(model).scores["en"]
+    assert (scores.tokens > others.tokens).all()
+    train(model, pairs[:8], out=tmp_path / "run", config=config, evaluation=evaluation)
+    settings = json.loads((tmp_path / "run" / "run.json").read_text())["stages"]["train"]["settings"]
+    assert settings["watch"]["chat"] == "single"
+    assert (settings["chat_template"], settings["system_prompt"]) == (True, "Be brief.")
+
+
+def test_a_training_in_plain_text_is_known_by_what_it_was_before(pairs, tmp_path):
+    train(make_model(), pairs[:4], out=tmp_path / "run", config=TrainConfig(epochs=1, batch=4, rank=2))
+    settings = json.loads((tmp_path / "run" / "run.json").read_text())["stages"]["train"]["settings"]
+    assert settings["chat_template"] is False
+    assert not {"chat", "system_prompt"} & set(settings)

@@ -108,8 +108,8 @@ def _asked_as(run: Run, name: str, settings: Mapping[str, Any], evaluate: Evalua
     same_form = evaluate.chat in ("auto", evaluated["chat"])
     if not same_form or evaluate.system_prompt not in (None, evaluated["system_prompt"]):
         raise RunError(
-            f"{run.path}: evaluate/{name} was made with --chat {evaluated['chat']} and "
-            f"{'another' if evaluated['system_prompt'] else 'no'} system prompt",
+            f"{run.path}: evaluate/{name} was made with --chat {evaluated['chat']}, system prompt "
+            f"{evaluated['system_prompt']!r}",
             hint="leave --chat and --system-prompt out, or give another --name",
         )
     return evaluate.model_copy(update=evaluated)

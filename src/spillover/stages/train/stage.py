@@ -73,6 +73,8 @@ def train(
     seed = seed if config.seed is None else config.seed
     evaluate = evaluate or (evaluation.evaluate if evaluation else EvaluateConfig())
     chat = open_pair_chat(base, config, evaluate)
+    if chat:
+        log.info("training pairs are wrapped in the chat template of %s", base.ref.name)
     run = open_run(out)
     folder = run.path / "train"
     settings = config.model_dump(exclude=NOT_SETTINGS) | {
