@@ -21,6 +21,7 @@ from spillover.stages.probe.lens import LogitLens
 from spillover.stages.train.merging import merge
 from spillover.stats.summary import summarise
 from spillover.tasks.benchmark import open_benchmark
+from spillover.tasks.wording import bundled_tasks
 
 pytestmark = pytest.mark.packaged
 
@@ -73,7 +74,7 @@ def test_batches_and_order_change_nothing(packaged, demo_prompts):
 
 @pytest.mark.parametrize("label_set", ["native", "english", "irrelevant"])
 def test_no_bundled_wording_has_two_labels_with_the_same_tokens(packaged, demo_prompts, all_languages, label_set):
-    for task in ("sentiment", "nli", "paraphrase"):
+    for task in bundled_tasks():
         for language in all_languages:
             tokenized = tokenize_prompts(packaged.tokenizer, demo_prompts(task, language, label_set, limit=2))
             assert not any(item.merged for item in tokenized), (task, language)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from spillover.core.errors import DataError, ModelError
 from spillover.core.types import Prompt
 from spillover.models.label_tokens import common_prefix_length, paper_rule_tokens, tokenize_prompts, vocabulary_bytes
+from spillover.tasks.wording import bundled_tasks
 from tests.builders import TOKENIZERS, make_tokenizer
 
 KINDS = ("byte-level", "byte-fallback")
@@ -20,7 +21,7 @@ def prompt_of(text: str, answers: tuple[str, ...]) -> Prompt:
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("label_set", ["native", "english", "irrelevant"])
-@pytest.mark.parametrize("task", ["sentiment", "nli", "paraphrase"])
+@pytest.mark.parametrize("task", bundled_tasks())
 def test_context_and_label_are_the_tokens_of_the_whole_text(kind, task, label_set, demo_prompts, all_languages):
     tokenizer = make_tokenizer(kind)
     for language in all_languages:

@@ -53,7 +53,7 @@ def test_cached_scores_equal_scores_by_hand(tiny, demo_prompts, task, language):
 
 
 @pytest.mark.parametrize(
-    "task", ["sentiment", *(pytest.param(task, marks=pytest.mark.slow) for task in ("nli", "paraphrase"))]
+    "task", ["sentiment", *(pytest.param(task, marks=pytest.mark.slow) for task in ("nli", "paraphrase", "topic"))]
 )
 def test_every_bundled_language_scores_as_by_hand(tiny, demo_prompts, all_languages, task):
     for language in all_languages:

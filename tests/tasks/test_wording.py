@@ -13,7 +13,7 @@ from spillover.tasks.examples import language_files, load_parallel
 from spillover.tasks.prompts import answers
 from spillover.tasks.wording import bundled_tasks, load_task
 
-SHOTS = {"sentiment": 2, "nli": 6, "paraphrase": 4}
+SHOTS = {"sentiment": 2, "nli": 6, "paraphrase": 4, "topic": 7}
 
 
 @pytest.mark.parametrize("name", SHOTS)

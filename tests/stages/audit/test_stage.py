@@ -10,12 +10,12 @@ from spillover.core.runs import open_run
 from spillover.stages.audit import audit, audit_run
 from spillover.stages.audit.findings import read_findings
 from spillover.tasks.benchmark import open_benchmark
-from spillover.tasks.wording import load_task
+from spillover.tasks.wording import bundled_tasks, load_task
 from tests.builders import small_data, write_rows
 from tests.stages.audit.builders import audit_folder, change, findings_by_check
 
 
-@pytest.mark.parametrize("task", ["sentiment", "nli", "paraphrase"])
+@pytest.mark.parametrize("task", bundled_tasks())
 def test_the_demo_data_is_clean(task):
     assert audit(task) == []
 
