@@ -19,7 +19,7 @@ from spillover.core.errors import ConfigError, DataError, RunError  # noqa: E402
 from spillover.core.files import read_json, resources, write_yaml  # noqa: E402
 from spillover.tasks.examples import load_parallel, read_rows  # noqa: E402
 from spillover.tasks.importers.hub import Source, datasets_known, import_dataset, needed, read_source  # noqa: E402
-from spillover.tasks.wording import load_task  # noqa: E402
+from spillover.tasks.wording import bundled_tasks, load_task  # noqa: E402
 
 # Column names and label values as the hub has them; texts are ours.
 SCHEMAS = {
@@ -146,6 +146,23 @@ def test_each_data_set_is_imported_with_its_labels_and_fields(name, tmp_path):
     assert read_json(tmp_path / "out" / "SOURCE.json")["labels"]
 
 
+@pytest.mark.parametrize("name", [name for name in SCHEMAS if read_source(name).task in bundled_tasks()])
+def test_a_row_of_a_bundled_task_has_its_labels_and_fields(name):
+    source = read_source(name)
+    task = load_task(source.task)
+    assert set(source.labels.values()) - {"drop"} == set(task.labels)
+    assert tuple(source.fields) == task.fields
+    assert set(source.configs) & set(task.wordings)
+
+
+def test_topics_of_sib_200_are_items_of_the_bundled_task(tmp_path):
+    categories = read_source("sib-200").labels
+    rows = [{"index_id": i, "category": theirs, "text": f"Text {i}."} for i, theirs in enumerate(categories)]
+    import_dataset(local("sib-200", tmp_path / "files", rows, languages=["en", "no", "zh"]), tmp_path / "out")
+    examples = load_parallel(str(tmp_path / "out"), load_task("topic"), "test", ["en", "no", "zh"])
+    assert [[row.label for row in rows] for rows in examples.values()] == [list(categories.values())] * 3
+
+
 @pytest.mark.parametrize("kind", ["parquet", "json", "csv"])
 def test_snli_pairs_without_a_label_are_dropped_and_counted(kind, tmp_path):
     rows = [{"premise": f"P {i}.", "hypothesis": "H.", "label": label} for i, label in enumerate([0, -1, 1, 2, -1])]
@@ -194,13 +211,13 @@ def test_what_does_not_fit_is_named(tmp_path):
 def test_a_row_of_ones_own_is_a_dozen_lines(tmp_path):
     (tmp_path / "rows.json").write_text('{"text": "Goal!", "kind": 1}\n{"text": "Atoms.", "kind": 0}\n')
     row = {
-        "task": "topic", "splits": {"test": "test"}, "fields": {"headline": "text"}, "label": "kind",
+        "task": "headlines", "splits": {"test": "test"}, "fields": {"headline": "text"}, "label": "kind",
         "labels": {0: "science", 1: "sport"}, "files": {"en": {"test": str(tmp_path / "rows.json")}},
     }  # fmt: skip
     write_yaml(tmp_path / "mine.yaml", row)
     source = read_source(str(tmp_path / "mine.yaml"))
     import_dataset(source, tmp_path / "out")
-    assert '"label": "sport"' in (tmp_path / "out" / "topic" / "test" / "en.jsonl").read_text()
+    assert '"label": "sport"' in (tmp_path / "out" / "headlines" / "test" / "en.jsonl").read_text()
     assert "task.yaml" in needed(source)
     assert "--task nli" in needed(read_source("xnli"))
 
