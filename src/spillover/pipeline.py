@@ -76,7 +76,7 @@ def run(
     seen = training_languages(folder)
     evaluation = training_evaluation(config, benchmarks[0], seen)
     progress("load the model", 0, 1)
-    base = load_model(**config.model.model_dump())
+    base = load_model(**config.model.model_dump(), progress=progress)
     progress("load the model", 1, 1)
     if set(folder.manifest()["stages"]) <= {"audit", "build"}:
         log.info("about %.0f minutes from here", max(1, estimate_seconds(config, benchmarks, base, pairs) / 60))

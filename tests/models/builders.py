@@ -2,9 +2,47 @@
 
 from __future__ import annotations
 
+import gguf
+import numpy as np
 import torch
 
 from spillover.models.local import LocalEngine
+
+GGUF_TENSORS = {
+    "token_embd.weight": (263, 32), "output_norm.weight": (32,), "blk.0.attn_norm.weight": (32,),
+    "blk.0.ffn_norm.weight": (32,), "blk.0.attn_q.weight": (32, 32), "blk.0.attn_k.weight": (16, 32),
+    "blk.0.attn_v.weight": (16, 32), "blk.0.attn_output.weight": (32, 32), "blk.0.ffn_gate.weight": (48, 32),
+    "blk.0.ffn_up.weight": (48, 32), "blk.0.ffn_down.weight": (32, 48),
+}  # fmt: skip
+
+
+def write_gguf(path, architecture="llama"):
+    """A whole model of one layer and a byte tokenizer, with random weights."""
+    tokens = ["<unk>", "<s>", "</s>", "a", "b", "ab", " ", *(f"<0x{byte:02X}>" for byte in range(256))]
+    rng = np.random.default_rng(0)
+    writer = gguf.GGUFWriter(path, architecture)
+    writer.add_block_count(1)
+    writer.add_context_length(128)
+    writer.add_embedding_length(32)
+    writer.add_feed_forward_length(48)
+    writer.add_head_count(4)
+    writer.add_head_count_kv(2)
+    writer.add_layer_norm_rms_eps(1e-5)
+    writer.add_vocab_size(len(tokens))
+    writer.add_tokenizer_model("llama")
+    writer.add_token_list(tokens)
+    writer.add_token_scores([-float(i) for i in range(len(tokens))])
+    writer.add_token_types([2, 3, 3, 1, 1, 1, 1, *[6] * 256])
+    writer.add_bos_token_id(1)
+    writer.add_eos_token_id(2)
+    writer.add_unk_token_id(0)
+    for name, shape in GGUF_TENSORS.items():
+        writer.add_tensor(name, rng.normal(0, 0.3, shape).astype(np.float32))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return path
 
 
 def pooled(model, prompts, **options):

@@ -1,12 +1,20 @@
 from __future__ import annotations
 
-import gguf
-import numpy as np
-import pytest
+import errno
+import os
+import subprocess
+import sys
+from types import SimpleNamespace
 
-from spillover.core.errors import ModelError
-from spillover.models.gguf import convert_once
+import pytest
+import torch
+import transformers
+
+from spillover.core.errors import MissingExtra, ModelError
+from spillover.models import gguf as gguf_models
+from spillover.models.gguf import check_room, convert_once, gguf_folder
 from spillover.models.load import load_model
+from tests.models.builders import GGUF_TENSORS, write_gguf
 
 
 @pytest.fixture(autouse=True)
@@ -15,15 +23,26 @@ def cache(tmp_path, monkeypatch):
     return tmp_path / "cache"
 
 
-def write_gguf(path, architecture):
-    writer = gguf.GGUFWriter(path, architecture)
-    writer.add_block_count(1)
-    writer.add_tensor("token_embd.weight", np.zeros((4, 4), dtype=np.float32))
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
-    return path
+def left(cache):
+    """What is in the cache, but for locks."""
+    return [file.name for file in cache.glob("*") if not file.name.endswith(".lock")]
+
+
+def test_the_model_is_what_transformers_reads_and_progress_is_reported(tmp_path):
+    path = write_gguf(tmp_path / "model.gguf")
+    reports = []
+    model = load_model(str(path), dtype="float32", progress=lambda *report: reports.append(report))
+    direct = transformers.AutoModelForCausalLM.from_pretrained(tmp_path, gguf_file=path.name, dtype=torch.float32)
+    ids = torch.tensor([[1, 3, 4, 5]])
+    with torch.inference_mode():
+        assert torch.equal(model.module(ids).logits, direct(ids).logits)
+    assert reports[0] == ("convert model.gguf", 0, 1)
+    assert reports[-1] == ("convert model.gguf", len(GGUF_TENSORS), len(GGUF_TENSORS))
+
+
+def test_nothing_is_printed(tmp_path, capfd):
+    gguf_folder(write_gguf(tmp_path / "model.gguf"))
+    assert capfd.readouterr() == ("", "")
 
 
 def test_an_unknown_architecture_is_named_with_those_that_can_be_read(tmp_path, cache):
@@ -32,15 +51,36 @@ def test_an_unknown_architecture_is_named_with_those_that_can_be_read(tmp_path, 
         load_model(str(path))
     assert "llama" in caught.value.hint
     assert "gemma3" in caught.value.hint
-    assert not [file for file in cache.iterdir() if not file.name.endswith(".lock")]
+    assert not left(cache)
 
 
-@pytest.mark.parametrize("length", [0, 3, 40])
-def test_a_truncated_file_is_one_message(length, tmp_path):
-    path = write_gguf(tmp_path / "model.gguf", "llama")
-    path.write_bytes(path.read_bytes()[:length])
-    with pytest.raises(ModelError, match=r"model.gguf' cannot be read"):
+@pytest.mark.parametrize("share", [0.0001, 0.002, 0.01, 0.05, 0.2, 0.5, 0.9, 0.999])
+def test_a_truncated_file_is_one_message_wherever_it_was_cut(share, tmp_path, cache):
+    path = write_gguf(tmp_path / "model.gguf")
+    data = path.read_bytes()
+    path.write_bytes(data[: max(4, int(len(data) * share))])
+    with pytest.raises(ModelError, match=r"model.gguf' cannot be read: truncated, damaged") as caught:
         load_model(str(path))
+    assert "\n" not in str(caught.value)
+    assert "download or copy it again" in caught.value.hint
+    assert not left(cache)
+
+
+@pytest.mark.parametrize(
+    ("data", "reason", "cure"),
+    [
+        (b"", "it is empty", "download"),
+        (b"GG", "begins with b'GG'", "download"),
+        (b"PK\x03\x04 a zip file", r"begins with b'PK\\x03\\x04'", "download"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:1", "pointer of Git LFS", "git lfs pull"),
+    ],
+)
+def test_a_file_that_is_no_gguf_file_is_refused(data, reason, cure, tmp_path):
+    path = tmp_path / "model.gguf"
+    path.write_bytes(data)
+    with pytest.raises(ModelError, match=reason) as caught:
+        load_model(str(path))
+    assert cure in caught.value.hint
 
 
 def test_a_file_that_is_not_there_is_named():
@@ -48,8 +88,87 @@ def test_a_file_that_is_not_there_is_named():
         load_model("no.gguf")
 
 
+def test_one_of_several_parts_says_how_to_join_them(tmp_path):
+    path = write_gguf(tmp_path / "big-00002-of-00003.gguf")
+    with pytest.raises(ModelError, match="it is part 2 of 3") as caught:
+        load_model(str(path))
+    assert caught.value.hint == "join them: llama-gguf-split --merge FIRST_PART big.gguf"
+
+
+def test_a_folder_of_gguf_files_says_which_to_name(tmp_path):
+    path = write_gguf(tmp_path / "model.gguf")
+    with pytest.raises(ModelError, match="a folder of GGUF files") as caught:
+        load_model(str(tmp_path))
+    assert caught.value.hint == f"--model {path}"
+
+
 def test_what_is_converted_already_is_not_converted_again(tmp_path):
     folder = tmp_path / "cache" / "model"
     folder.mkdir(parents=True)
     (folder / "config.json").write_text("{}")
     assert convert_once(tmp_path / "missing.gguf", folder, "model") == folder
+
+
+def test_without_the_gguf_package_it_says_what_to_install(tmp_path, monkeypatch):
+    path = write_gguf(tmp_path / "model.gguf")
+    monkeypatch.setattr(gguf_models.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(MissingExtra, match="needs gguf") as caught:
+        load_model(str(path))
+    assert "spillover[demo]" in caught.value.hint
+
+
+def test_no_space_is_found_before_anything_is_read(tmp_path, cache, monkeypatch):
+    path = write_gguf(tmp_path / "model.gguf")
+    monkeypatch.setattr(gguf_models.shutil, "disk_usage", lambda folder: SimpleNamespace(free=1000))
+    with pytest.raises(
+        ModelError, match=r"conversion to float32 needs 0.0 GiB in .*, which has 0.0 GiB free"
+    ) as caught:
+        load_model(str(path))
+    assert "SPILLOVER_CACHE" in caught.value.hint
+    assert not left(cache)
+    with pytest.raises(ModelError, match=r"model x needs 3.0 GiB"):
+        check_room(3 * 2**30, "model x")
+
+
+def test_a_disk_that_fills_meanwhile_is_one_message(tmp_path, cache, monkeypatch):
+    path = write_gguf(tmp_path / "model.gguf")
+
+    def save(*_, **__):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(transformers.LlamaForCausalLM, "save_pretrained", save)
+    with pytest.raises(ModelError, match="no space for its conversion in"):
+        load_model(str(path))
+    assert not left(cache)
+
+
+def test_a_cache_that_cannot_be_made_is_named(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("SPILLOVER_CACHE", str(tmp_path / "file" / "cache"))
+    with pytest.raises(ModelError, match="the cache folder cannot be made"):
+        load_model(str(write_gguf(tmp_path / "model.gguf")))
+
+
+CONVERT = """
+import sys, time
+from pathlib import Path
+from spillover.models import gguf
+read = gguf._read
+def slow(*arguments):
+    print("converts", flush=True)
+    time.sleep(1)
+    return read(*arguments)
+gguf._read = slow
+print(gguf.gguf_folder(Path(sys.argv[1])))
+"""
+
+
+def test_of_two_processes_one_converts_and_both_get_the_model(tmp_path, cache):
+    path = write_gguf(tmp_path / "model.gguf")
+    command = [sys.executable, "-W", "ignore", "-c", CONVERT, str(path)]
+    both = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    outputs = [process.communicate()[0].splitlines() for process in both]
+    assert [process.returncode for process in both] == [0, 0]
+    assert sum("converts" in lines for lines in outputs) == 1
+    assert outputs[0][-1] == outputs[1][-1]
+    assert left(cache) == [gguf_folder(path).name]

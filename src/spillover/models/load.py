@@ -29,7 +29,7 @@ from torch import Tensor
 from spillover.core.config import ModelConfig
 from spillover.core.errors import MissingExtra, ModelError, first_line
 from spillover.core.files import hash_of
-from spillover.core.types import ModelRef
+from spillover.core.types import ModelRef, Progress, no_progress
 from spillover.models import loading_checks
 from spillover.models.adapter_base import BASE_FILE, TOKENIZER_FILE, check_base
 from spillover.models.fingerprint import ADAPTER_CONFIG, fingerprint_of, hash_adapter
@@ -95,6 +95,7 @@ def load_model(
     load_in_4bit: bool = False,
     ignore_weights: Sequence[str] = (),
     trust_remote_code: bool = False,
+    progress: Progress = no_progress,
 ) -> Model:
     """The model, ready to score, in evaluation mode.
 
@@ -108,7 +109,7 @@ def load_model(
     """
     torch_device = _device(device)
     torch_dtype = _dtype(dtype, torch_device)
-    path = local_path(name)
+    path = local_path(name, progress)
     quantised = _four_bit(torch_dtype) if load_in_4bit else {}
     hub = {"revision": revision, "trust_remote_code": trust_remote_code}
     try:

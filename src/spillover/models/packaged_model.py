@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from spillover.core.errors import MissingExtra, ModelError
-from spillover.models.gguf import SUFFIX, cache_folder, convert_once, gguf_folder
+from spillover.core.types import Progress, no_progress
+from spillover.models.gguf import SUFFIX, cache_folder, check_room, convert_once, gguf_folder, make_cache_folder
 from spillover.models.registry import packaged_models
 
 log = logging.getLogger(__name__)
@@ -17,7 +18,7 @@ log = logging.getLogger(__name__)
 BLOCK = 1 << 20
 
 
-def packaged_folder(name: str) -> Path:
+def packaged_folder(name: str, progress: Progress = no_progress) -> Path:
     """The folder of a packaged model; on first use it is converted from GGUF (about a minute), and its terms are said.
 
     MissingExtra says which wheels are missing, ModelError when they hold something else."""
@@ -31,8 +32,8 @@ def packaged_folder(name: str) -> Path:
         found = f"{len(parts)} of its {len(files)} parts are" if parts else "it is not"
         raise MissingExtra(f"the packaged model {name!r}: {found} installed", hint=packaged.install)
     log.info("%s is %s under the licence %s: %s", name, packaged.hub, packaged.licence, packaged.terms)
-    cache_folder().mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=cache_folder(), prefix=f"{name}-", suffix=".partial") as place:
+    check_room(sum(part.stat().st_size for part in parts), f"the packaged model {name!r}")
+    with tempfile.TemporaryDirectory(dir=make_cache_folder(), prefix=f"{name}-", suffix=".partial") as place:
         joined = Path(place) / f"{name}{SUFFIX}"
         sha256 = _join(parts, joined)
         if sha256 != packaged.sha256:
@@ -41,14 +42,21 @@ def packaged_folder(name: str) -> Path:
                 f"{packaged.sha256[:16]}...)",
                 hint=packaged.install.replace("install", "install --force-reinstall"),
             )
-        return convert_once(joined, folder, name)
+        return convert_once(joined, folder, name, progress)
 
 
-def local_path(name: str) -> str:
-    """What transformers loads for a model's name: the folder of a packaged model or a GGUF file, else the name."""
+def local_path(name: str, progress: Progress = no_progress) -> str:
+    """What transformers loads for a model's name: the folder of a packaged model or a GGUF file, else the name.
+
+    ModelError for a folder that holds GGUF files and no model of transformers'."""
     if name in packaged_models():
-        return str(packaged_folder(name))
-    return str(gguf_folder(Path(name))) if name.endswith(SUFFIX) and Path(name).is_file() else name
+        return str(packaged_folder(name, progress))
+    path = Path(name)
+    if name.endswith(SUFFIX) and path.is_file():
+        return str(gguf_folder(path, progress))
+    if path.is_dir() and not (path / "config.json").exists() and (inside := sorted(path.glob(f"*{SUFFIX}"))):
+        raise ModelError(f"model {name!r}: a folder of GGUF files, without config.json", hint=f"--model {inside[0]}")
+    return name
 
 
 def _join(parts: Sequence[Path], joined: Path) -> str:
