@@ -42,7 +42,7 @@ def workplace(tmp_path, monkeypatch, model_folder):
     monkeypatch.chdir(tmp_path)
     # In float32: what a tiny model learns in a moment vanishes in bfloat16, and such an adapter is refused.
     monkeypatch.setattr(torch.cpu, "get_capabilities", dict, raising=False)
-    monkeypatch.setattr(packaged_model, "packaged_folder", lambda name: model_folder)
+    monkeypatch.setattr(packaged_model, "packaged_folder", lambda name, progress: model_folder)
     small_data(tmp_path / "my-data", ("en", "de"))
     shutil.copytree(ROOT / "examples", tmp_path / "examples")
     return tmp_path

@@ -215,7 +215,8 @@ def _tuned(
         return tuned
     gate = gate_prompts(benchmarks[0], config.evaluate)
     merged = merge_run(folder, config.model, gate, progress, evaluate=config.evaluate)
-    tuned = load_model(str(merged), dtype=config.model.dtype, device=config.model.device)
+    kept = config.model.model_dump(include={"dtype", "device", "device_map", "max_memory", "quantise", "attention"})
+    tuned = load_model(str(merged), **kept)
     # Tables carry the name; a path of this machine in them would make equal runs differ.
     return replace(tuned, ref=replace(tuned.ref, name=f"{config.model.name} + train/adapter"))
 

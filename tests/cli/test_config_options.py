@@ -38,11 +38,11 @@ def test_every_key_can_be_an_option_that_changes_nothing_when_it_is_not_given(ke
 
 
 def test_values_reach_their_keys():
-    keys = ["tasks", "languages", "evaluate.rule", "train.rank", "probe.random_weights", "model.load_in_4bit", "limit"]
-    arguments = "--task nli --lang zh,de --rule paper --rank 4 --no-random-weights --load-in-4bit --limit 7 --plain 9"
+    keys = ["tasks", "languages", "evaluate.rule", "train.rank", "probe.random_weights", "model.quantise", "limit"]
+    arguments = "--task nli --lang zh,de --rule paper --rank 4 --no-random-weights --quantise 4bit --limit 7 --plain 9"
     config, plain = run(*arguments.split(), "--set", "compare.level=0.9", keys=keys)
     assert (config.tasks, config.languages, config.evaluate.rule) == (["nli"], "zh,de", "paper")
-    assert (config.train.rank, config.probe.random_weights, config.model.load_in_4bit) == (4, False, True)
+    assert (config.train.rank, config.probe.random_weights, config.model.quantise) == (4, False, "4bit")
     assert (config.limit, config.compare.level, plain) == (7, 0.9, 9)
 
 

@@ -92,3 +92,18 @@ def test_weights_to_ignore_are_regular_expressions():
     assert load_config(overrides=['model.ignore_weights=["^mtp"]']).model.ignore_weights == ["^mtp"]
     with pytest.raises(ConfigError, match=r"model.ignore_weights.*not a regular expression"):
         load_config(overrides=['model.ignore_weights=["(mtp"]'])
+
+
+def test_a_device_map_is_a_word_or_a_device_by_module():
+    mapped = load_config(overrides=['model.device_map={"model.layers.0": 0, "": cpu}', "model.max_memory={0: 20GiB}"])
+    assert mapped.model.device_map == {"model.layers.0": 0, "": "cpu"}
+    assert mapped.model.max_memory == {0: "20GiB"}
+    assert load_config(model__device_map="balanced").model.device_map == "balanced"
+    for bad in ("model.device_map=fast", "model.device_map={model: [0]}", "model.max_memory={0: lots}"):
+        with pytest.raises(ConfigError, match=bad.partition("=")[0]):
+            load_config(overrides=[bad])
+
+
+def test_the_former_key_of_4_bits_is_read():
+    assert load_config(overrides=["model.load_in_4bit=true"]).model.quantise == "4bit"
+    assert load_config(overrides=["model.load_in_4bit=false"]).model.quantise is None

@@ -5,8 +5,7 @@ import json
 import pytest
 import torch
 
-from spillover.core.errors import MissingExtra, ModelError
-from spillover.models import load
+from spillover.core.errors import ModelError
 from spillover.models.load import load_model, share_weights
 from tests.builders import make_model
 
@@ -63,12 +62,6 @@ def test_code_of_a_model_does_not_run_unless_told(tiny_folder, tmp_path):
 def test_a_device_that_is_not_here_is_named(tiny_folder):
     with pytest.raises(ModelError, match="device 'warp' is not available"):
         load_model(str(tiny_folder), device="warp")
-
-
-def test_four_bit_without_bitsandbytes_says_what_to_install(tiny_folder, monkeypatch):
-    monkeypatch.setattr(load.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(MissingExtra, match="bitsandbytes"):
-        load_model(str(tiny_folder), load_in_4bit=True)
 
 
 def test_shared_weights_are_the_same_tensors_in_another_module():

@@ -29,6 +29,15 @@ def _regular_expression(text: str) -> str:
     return text
 
 
+DEVICE_MAPS = ("auto", "balanced", "balanced_low_0", "sequential")
+
+
+def _device_map(value: str | dict[str, str | int]) -> str | dict[str, str | int]:
+    if isinstance(value, str) and value not in DEVICE_MAPS:
+        raise ValueError(f"expected {', '.join(DEVICE_MAPS)}, or a device by module")
+    return value
+
+
 Share = Annotated[float, Field(ge=0, lt=1)]
 Count = Annotated[int, Field(ge=1)]
 Positive = Annotated[float, Field(gt=0)]
@@ -61,8 +70,15 @@ class ModelConfig(Section):
     """auto: bfloat16 where the hardware multiplies it, else float32 (float16 on older GPUs)."""
     device: str = "auto"
     """auto, cpu, cuda, cuda:1, mps, ..."""
-    load_in_4bit: bool = False
-    """Load with bitsandbytes in 4 bits."""
+    device_map: Annotated[str | dict[str, str | int], AfterValidator(_device_map)] | None = None
+    """Spread layers over devices: auto, balanced, balanced_low_0, sequential, or a device by module
+    (docs/big-models.md); null: all on `device`."""
+    max_memory: dict[str | int, Annotated[str, Field(pattern=r"^[0-9.]+ ?[KMGT]i?B$")]] = {}
+    """Most that `device_map` may take of each device, as in {0: 20GiB, cpu: 60GiB}."""
+    quantise: Literal["4bit", "8bit"] | None = None
+    """Load linear layers in 4 or 8 bits, with bitsandbytes on a GPU; null: as `dtype` says."""
+    attention: Literal["auto", "eager", "sdpa", "flash_attention_2"] = "auto"
+    """Attention outside the shared prefix and packed training, by transformers' name for it."""
     ignore_weights: list[Annotated[str, AfterValidator(_regular_expression)]] = []
     """Regular expressions of weights that the files hold and the model has no place for; others are refused."""
     trust_remote_code: bool = False
@@ -335,11 +351,13 @@ class RunConfig(Section):
 
 RENAMED_KEYS: Mapping[str, str] = {
     **{f"audit.{key}": f"audit.thresholds.{key}" for key in AuditThresholds.model_fields},
+    "model.load_in_4bit": "model.quantise",
     "train.watch_items": "train.eval_items",
     "train.watch_reference_items": "train.eval_reference_items",
     "train.watch_languages": "train.eval_languages",
 }
-RENAMED_VALUES: Mapping[str, Mapping[str, str]] = {
+RENAMED_VALUES: Mapping[str, Mapping[str | bool, str | None]] = {
+    "model.quantise": {True: "4bit", False: None},
     "train.guard": {"english": "reference"},
     "train.best": {"auroc.english": "auroc.reference", "calibrated_accuracy.english": "calibrated_accuracy.reference"},
 }
@@ -362,7 +380,7 @@ def with_new_names(values: Mapping[str, Any], source: str, problems: list[str]) 
     for dotted, names in RENAMED_VALUES.items():
         section, key = _section_of(renamed, dotted)
         value = section.get(key)
-        if isinstance(value, str) and value in names:
+        if isinstance(value, str | bool) and value in names:
             section[key] = names[value]
             moved.append(f"{dotted} {value} is now {names[value]}")
     if moved:

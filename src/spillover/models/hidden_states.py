@@ -112,7 +112,13 @@ class Pooling:
                 f"the forward pass had {len(self.layers)} hidden states, expected {layers + 1}",
                 hint="report this model",
             )
-        return States(*(torch.stack(parts, dim=1).cpu().numpy() for parts in zip(*self.layers, strict=True)))
+        # Layers may be on several devices.
+        return States(
+            *(
+                torch.stack([part.to(parts[0].device) for part in parts], dim=1).cpu().numpy()
+                for parts in zip(*self.layers, strict=True)
+            )
+        )
 
 
 def pooling(

@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import copy
 import hashlib
-import importlib.util
 import logging
 import os
 import re
@@ -27,10 +26,10 @@ from peft.utils import load_peft_weights
 from torch import Tensor
 
 from spillover.core.config import ModelConfig
-from spillover.core.errors import MissingExtra, ModelError, first_line
+from spillover.core.errors import ConfigError, ModelError, SpilloverError, first_line
 from spillover.core.files import hash_of
 from spillover.core.types import ModelRef, Progress, no_progress
-from spillover.models import loading_checks
+from spillover.models import loading_checks, memory, placement
 from spillover.models.adapter_base import BASE_FILE, TOKENIZER_FILE, check_base
 from spillover.models.fingerprint import ADAPTER_CONFIG, fingerprint_of, hash_adapter
 from spillover.models.gguf import SUFFIX
@@ -92,7 +91,10 @@ def load_model(
     adapter: str | None = None,
     dtype: str = "auto",
     device: str = "auto",
-    load_in_4bit: bool = False,
+    device_map: placement.DeviceMap | None = None,
+    max_memory: Mapping[str | int, str] | None = None,
+    quantise: str | None = None,
+    attention: str = "auto",
     ignore_weights: Sequence[str] = (),
     trust_remote_code: bool = False,
     progress: Progress = no_progress,
@@ -100,17 +102,22 @@ def load_model(
     """The model, ready to score, in evaluation mode.
 
     name: a packaged model, a Hugging Face id, a GGUF file, or a folder. dtype "auto" is bfloat16 where the hardware
-    multiplies it, else float32. ignore_weights: regular expressions of weights that the files may hold and the model
-    not use.
+    multiplies it, else float32. device_map, max_memory: how layers are spread over devices, see `placement`. quantise:
+    "4bit", "8bit" or None. attention: transformers' name, or "auto". ignore_weights: regular expressions of weights
+    that the files may hold and the model not use.
 
-    ModelError says what cannot be loaded, or is not what was asked for: weights that are missing, unexpected, of
-    another shape or not finite, a model that is not causal, an adapter of another base or that changes nothing.
-    MissingExtra says which package is not installed.
+    ModelError says what cannot be loaded or does not fit into memory, or is not what was asked for: weights that are
+    missing, unexpected, of another shape or not finite, a model that is not causal, an adapter of another base or that
+    changes nothing. MissingExtra says which package is not installed.
     """
     torch_device = _device(device)
     torch_dtype = _dtype(dtype, torch_device)
     path = local_path(name, progress)
-    quantised = _four_bit(torch_dtype) if load_in_4bit else {}
+    if device_map is not None and device != "auto":
+        raise ConfigError(f"model.device {device} and model.device_map exclude each other", hint="give one of them")
+    options = placement.quantisation(quantise, torch_dtype) | placement.device_map_options(
+        device_map or ({"": str(torch_device)} if quantise else None), max_memory or {}, _device
+    )
     hub = {"revision": revision, "trust_remote_code": trust_remote_code}
     try:
         if not (HUB_ID.fullmatch(path) or Path(path).is_dir()) or path.endswith(SUFFIX):
@@ -118,30 +125,38 @@ def load_model(
         with _without_warnings():
             tokenizer = transformers.AutoTokenizer.from_pretrained(path, **hub)
             config = transformers.AutoConfig.from_pretrained(path, **hub)
-            loading: dict[str, Any] = _attention(config) | quantised | hub
+            options |= hub | placement.attention(attention, config, torch_device, torch_dtype)
+            _check_memory(name, path, revision, config, torch_device, device_map, torch_dtype, quantise)
             module, report = transformers.AutoModelForCausalLM.from_pretrained(
-                path, config=config, dtype=torch_dtype, output_loading_info=True, **loading
+                path, config=config, dtype=torch_dtype, output_loading_info=True, **options
             )
+    except SpilloverError:
+        raise
     except Exception as error:  # noqa: BLE001  # tokenizers and safetensors raise types of their own
-        raise ModelError(
-            f"model {name!r} cannot be loaded: {first_line(error)}",
-            hint=f"give {model_names()} with config.json and safetensors",
-        ) from None
+        reason = first_line(error)
+        hint = f"give {model_names()} with config.json and safetensors"
+        if "device_map" in reason:
+            hint = "a device for each module, by its name in the model; or --device-map auto"
+        raise ModelError(f"model {name!r} cannot be loaded: {reason}", hint=hint) from None
     if not tokenizer.is_fast:
         raise ModelError(
             f"model {name!r}: its tokenizer returns no character offsets",
             hint="convert it to a fast tokenizer (tokenizer.json)",
         )
     loading_checks.check_loading_report(name, report, ignore_weights)
-    if not load_in_4bit:
+    if placement.is_placed(module):
+        placement.check_tied(name, module)
+        torch_device = placement.input_device(module)
+    else:
         module = module.to(torch_device)
     ref = ModelRef(name, revision, None, fingerprint_of(path, module))
     model = Model(ref, module.eval(), tokenizer, torch_device, torch_dtype)
     loading_checks.check_finite(f"model {name!r}", module.named_parameters())
     _check_reading(model)
+    where = _places(module) or str(torch_device)
     slow = dtype == "auto" and torch_device.type == "cpu" and torch_dtype == torch.float32
     why = ", as torch reports no bfloat16 for this processor" if slow else ""
-    log.info("loaded %s as %s on %s%s", name, str(torch_dtype).removeprefix("torch."), torch_device, why)
+    log.info("loaded %s as %s on %s%s", name, str(torch_dtype).removeprefix("torch."), where, why)
     if not adapter:
         return model
     tuned = attach_adapter(model, adapter)
@@ -172,6 +187,7 @@ def attach_adapter(model: Model, adapter: str) -> Model:
             f"adapter {adapter!r}: {config.peft_type.value} puts vectors of its own into the prompt; not supported",
             hint="LoRA and other adapters of the weights are",
         )
+    placement.check_no_offload(model.module, model.ref.name, f"adapter {adapter!r}")
     check_base(model.ref, model.tokenizer, adapter, folder, config)
     whole = {f"base_model.model.{key}": key for key in model.module.state_dict()}
     # Whole layers that the file holds are written over the module's: they must not be the base's own.
@@ -187,7 +203,8 @@ def attach_adapter(model: Model, adapter: str) -> Model:
     loading_checks.check_finite(f"adapter {adapter!r}", saved.items())
     fingerprint = hashlib.sha256(f"{model.ref.fingerprint}+{hash_adapter(folder)}".encode()).hexdigest()[:16]
     ref = replace(model.ref, adapter=adapter, fingerprint=fingerprint)
-    return replace(model, ref=ref, module=module.to(model.device).eval())
+    module = module if placement.is_placed(model.module) else module.to(model.device)
+    return replace(model, ref=ref, module=module.eval())
 
 
 def same_logits(first: Model, second: Model) -> bool:
@@ -224,6 +241,33 @@ def _check_reading(model: Model) -> None:
     loading_checks.warn_above_chance(model.ref.name, logits, ids)
 
 
+def _check_memory(
+    name: str,
+    path: str,
+    revision: str | None,
+    config: Any,
+    device: torch.device,
+    device_map: placement.DeviceMap | None,
+    dtype: torch.dtype,
+    quantise: str | None,
+) -> None:
+    """Log what the model needs; ModelError when its weights cannot fit. Where their sizes are unknown, nothing."""
+    shapes = memory.tensor_shapes(path, revision)
+    if shapes is None:
+        return
+    sizes = memory.weight_bytes(shapes, dtype, quantise)
+    free = memory.gibibytes(memory.available(device))
+    needs = memory.requirements(config.get_text_config(), sizes, dtype)
+    log.info("%s needs: %s; %s has %s free", name, needs, device, free)
+    placement.check_memory(name, sizes, device, device_map, quantise or str(dtype).removeprefix("torch."))
+
+
+def _places(module: Any) -> str:
+    """How many of a spread model's parts are on each device: "0 (14), 1 (12), disk (2)"; empty for any other."""
+    devices = [str(device) for device in (getattr(module, "hf_device_map", None) or {}).values()]
+    return ", ".join(f"{device} ({devices.count(device)})" for device in dict.fromkeys(devices))
+
+
 def _reference_ids(model: Model) -> Tensor:
     """[t]: a sentence in the model's tokens, without those that have no embedding."""
     ids = torch.tensor(model.tokenizer(loading_checks.REFERENCE_TEXT)["input_ids"], dtype=torch.long)
@@ -235,11 +279,6 @@ def _logits(model: Model, ids: Tensor) -> Tensor:
     with torch.inference_mode():
         logits: Tensor = model.module(input_ids=ids.unsqueeze(0), use_cache=False).logits
     return logits[0]
-
-
-def _attention(config: Any) -> dict[str, str]:
-    """The eager attention where attention logits are capped: older transformers choose one that does not cap them."""
-    return {"attn_implementation": "eager"} if getattr(config.get_text_config(), "attn_logit_softcapping", None) else {}
 
 
 @contextlib.contextmanager
@@ -291,17 +330,3 @@ def _multiplies_bfloat16() -> bool:
     return bool(abilities.get("avx512_bf16") or abilities.get("amx_bf16")) and (
         torch.backends.cpu.get_cpu_capability().startswith("AVX512")
     )
-
-
-def _four_bit(compute_dtype: torch.dtype) -> dict[str, Any]:
-    if importlib.util.find_spec("bitsandbytes") is None:
-        raise MissingExtra(
-            "4-bit loading needs bitsandbytes", hint="pip install bitsandbytes, or leave load_in_4bit off"
-        )
-    config = transformers.BitsAndBytesConfig(
-        load_in_4bit=True,
-        bnb_4bit_quant_type="nf4",
-        bnb_4bit_compute_dtype=compute_dtype,
-        bnb_4bit_use_double_quant=True,
-    )
-    return {"quantization_config": config, "device_map": "auto"}

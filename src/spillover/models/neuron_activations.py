@@ -69,7 +69,8 @@ class Firing:
 
     def counts(self) -> NDArray[np.uint16]:
         """[items, layers, neurons]: on how many of the item's own tokens each neuron fires."""
-        return torch.stack(self.layers, dim=1).cpu().numpy().astype(np.uint16)
+        layers = [layer.to(self.layers[0].device) for layer in self.layers]
+        return torch.stack(layers, dim=1).cpu().numpy().astype(np.uint16)
 
 
 @contextmanager

@@ -6,8 +6,10 @@ import copy
 from dataclasses import replace
 from typing import Any
 
+import accelerate
 import torch
 
+from spillover.core.errors import ModelError
 from spillover.core.files import hash_of
 from spillover.core.types import ModelRef
 from spillover.models.load import Model
@@ -17,7 +19,7 @@ def randomly_initialised(model: Model, seed: int) -> Model:
     """A model of the same config, tokenizer, device and dtype, with freshly initialised weights.
 
     The same seed gives the same weights on the same machine. An adapter is left out, as its initial update is zero.
-    Needs memory for a second model.
+    Needs memory for a second model: ModelError where layers of the first are on disk.
     """
     module: Any = model.module
     base = module.get_base_model() if hasattr(module, "peft_config") else module
@@ -31,4 +33,12 @@ def randomly_initialised(model: Model, seed: int) -> Model:
         ["untrained", seed, {name: list(weights.shape) for name, weights in fresh.named_parameters()}]
     )
     ref = ModelRef(f"{model.ref.name}, random weights", None, None, fingerprint)
-    return replace(model, ref=ref, module=fresh.to(model.device, model.dtype).eval())
+    places = getattr(base, "hf_device_map", None) or {}
+    if "disk" in map(str, places.values()):
+        raise ModelError(
+            f"{model.ref.name} has layers on disk by model.device_map: a second model with random weights has no place",
+            hint="--set probe.random_weights=false",
+        )
+    fresh = fresh.to(model.dtype)
+    fresh = accelerate.dispatch_model(fresh, places) if len(places) > 1 else fresh.to(model.device)
+    return replace(model, ref=ref, module=fresh.eval())

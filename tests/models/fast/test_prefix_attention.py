@@ -93,3 +93,17 @@ def test_blocks_cover_every_token_once():
             for token in range(part.start, part.stop)
         ]
         assert sorted(seen) == [(row, token) for row in range(3) for token in range(5)]
+
+
+def test_a_layer_on_another_device_gets_masks_biases_and_positions_there():
+    """The row is made where the embedding is; "meta" stands for the device of a later layer."""
+    current, layer = case(window=6)
+    assert current.window_applies(6)
+    states = (layer.query, layer.key, layer.value)
+    query, key, value = (part.to("meta") for part in states)
+    prefix = tuple(part.to("meta") for part in layer.prefix)
+    elsewhere = replace(layer, query=query, key=key, value=value, prefix=prefix)
+    by_products(current, layer)
+    assert by_products(current, elsewhere).device.type == "meta"
+    assert {device.type for _, device in current.biases} == {"cpu", "meta"}
+    torch.testing.assert_close(by_products(current, layer), by_softmax(current, layer))

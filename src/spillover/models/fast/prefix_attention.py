@@ -60,28 +60,29 @@ class Sharing:
     positions: Tensor
     prefix: dict[int, tuple[Tensor, Tensor]] = field(default_factory=dict)
     kept: dict[int, tuple[Tensor, Tensor]] | None = None
-    biases: dict[int, Tensor] = field(default_factory=dict)
+    biases: dict[tuple[int, torch.device], Tensor] = field(default_factory=dict)
 
-    def bias(self, number: int, dtype: torch.dtype) -> Tensor | None:
+    def bias(self, number: int, like: Tensor) -> Tensor | None:
         """Added to the scores among a segment's own tokens, where it has a tree: 0 where a token is visible, -inf
-        elsewhere."""
-        visible = self.segments[number].visible
-        if visible is not None and number not in self.biases:
-            bias = torch.zeros(visible.shape, dtype=dtype, device=visible.device)
-            self.biases[number] = bias.masked_fill_(~visible, float("-inf"))
-        return self.biases.get(number)
+        elsewhere. like: a tensor of the layer, whose device and precision it has."""
+        visible, key = self.segments[number].visible, (number, like.device)
+        if visible is not None and key not in self.biases:
+            bias = torch.zeros(visible.shape, dtype=like.dtype, device=like.device)
+            self.biases[key] = bias.masked_fill_(~visible.to(like.device), float("-inf"))
+        return self.biases.get(key)
 
     def hide(self, scores: Tensor, number: int, rows: slice, tokens: slice, window: int | None) -> None:
         """Set to -inf what these tokens of these rows of a segment do not see. scores: [kv heads, rows, tokens, heads
         of a group, prefix and the segment's tokens up to the last of these]."""
-        segment, bias = self.segments[number], self.bias(number, scores.dtype)
+        segment, bias = self.segments[number], self.bias(number, scores)
         prefix_length = scores.shape[-1] - tokens.stop
         if bias is not None:
             scores[..., prefix_length:] += bias[rows, 0, tokens, None, : tokens.stop]
         else:
             scores[..., prefix_length + tokens.start :] += self.later(tokens.stop - tokens.start, scores)
         if window is not None:
-            positions = self.positions[segment.start : segment.stop].view(segment.rows, segment.width)[rows]
+            positions = self.positions[segment.start : segment.stop].to(scores.device)
+            positions = positions.view(segment.rows, segment.width)[rows]
             of_prefix = torch.arange(prefix_length, device=positions.device).expand(len(positions), -1)
             of_keys = torch.cat([of_prefix, positions[:, : tokens.stop]], dim=1)
             far = of_keys[:, None] <= positions[:, tokens, None] - window
@@ -89,10 +90,11 @@ class Sharing:
 
     def later(self, length: int, like: Tensor) -> Tensor:
         """[length, 1, length]: -inf where a token would see a later one, else 0."""
-        if -length not in self.biases:
+        key = (-length, like.device)
+        if key not in self.biases:
             ahead = torch.full((length, length), float("-inf"), dtype=like.dtype, device=like.device).triu_(1)
-            self.biases[-length] = ahead.unsqueeze(1)
-        return self.biases[-length]
+            self.biases[key] = ahead.unsqueeze(1)
+        return self.biases[key]
 
     def window_applies(self, window: int | None) -> bool:
         """Whether some token is further than the window from something before it."""
@@ -217,7 +219,7 @@ def by_kernel(current: Sharing, layer: Layer) -> Tensor:
     """[1, t, heads, head] by a fused kernel for each part, weighed together by their log-sum-exp."""
     outputs, totals = [], []
     for number, segment in enumerate(current.segments):
-        bias = current.bias(number, layer.query.dtype)
+        bias = current.bias(number, layer.query)
         query, key, value = (fold(states, segment) for states in (layer.query, layer.key, layer.value))
         output, total = _kernel(query, key, value, layer.scale, bias)
         outputs.append(unfold(output))

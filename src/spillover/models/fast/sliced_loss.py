@@ -58,6 +58,8 @@ def unsupported_reason(module: Any) -> str | None:
     head, config = module.get_output_embeddings(), module.config.get_text_config()
     if type(head) is not torch.nn.Linear or head.weight.requires_grad:
         return "its head is not a frozen linear layer"
+    if hasattr(head, "_hf_hook"):
+        return "its layers are spread over devices"
     scales = [name for name in ("logits_scaling", "logit_scale") if getattr(config, name, None) not in (None, 1, 1.0)]
     return f"it has {scales[0]}" if scales else None
 

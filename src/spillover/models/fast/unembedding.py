@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
+from accelerate.utils import align_module_device
 
 
 @contextmanager
@@ -21,7 +22,7 @@ def logits_at(module: Any, positions: torch.Tensor, *, exact: bool = False) -> I
 
     def pick(_: Any, arguments: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
         states = arguments[0]
-        return (states.reshape(-1, states.shape[-1])[positions], *arguments[1:])
+        return (states.reshape(-1, states.shape[-1])[positions.to(states.device)], *arguments[1:])
 
     handles = [head.register_forward_pre_hook(pick)]
     if exact and type(head) is torch.nn.Linear and head.weight.dtype != torch.float32:
@@ -47,6 +48,12 @@ def float32_product(head: torch.nn.Linear, states: torch.Tensor, rounded: torch.
     """
     if head.weight.dtype == torch.float32:
         return head(states) if rounded is None else rounded
+    # The weights may be on another device, or on disk while they are not used.
+    with align_module_device(head):
+        return _float32_product(head, states.to(head.weight.device), rounded)
+
+
+def _float32_product(head: torch.nn.Linear, states: torch.Tensor, rounded: torch.Tensor | None) -> torch.Tensor:
     if states.is_cuda:
         logits = torch.mm(states, head.weight.T, out_dtype=torch.float32)
     else:

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from accelerate.utils import align_module_device
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -49,7 +50,8 @@ class LogitLens:
 
     def normed(self, residuals: Tensor) -> Tensor:
         """[n, hidden] of any layer → [n, hidden] after the final norm: the unembedding's input."""
-        states: Tensor = self.norm(residuals.to(self.model.device, self.model.dtype))
+        device = next((weight.device for weight in self.norm.parameters() if not weight.is_meta), self.model.device)
+        states: Tensor = self.norm(residuals.to(device, self.model.dtype))
         return states
 
     def logits(self, normed: Tensor, *, exact: bool = True) -> Tensor:
@@ -59,6 +61,7 @@ class LogitLens:
             logits = float32_product(self.unembedding, normed)
         else:
             logits = self.unembedding(normed).float()
+        logits = logits.to(normed.device)
         if self._factor != 1.0:
             logits = logits * self._factor
         return self._cap * torch.tanh(logits / self._cap) if self._cap else logits
@@ -75,6 +78,7 @@ class LogitLens:
         an average row; 0: orthogonal to all. The norm's weights are applied to the latent; the authors fold them into
         the rows."""
         gram, vocabulary = self._gram
+        gram = gram.to(normed.device)
         unit = torch.nn.functional.normalize(normed.float(), dim=-1)
         squared = ((unit @ gram) * unit).sum(dim=-1).clamp(min=0) * vocabulary
         energy: Tensor = squared.sqrt() / gram.norm()
@@ -83,13 +87,13 @@ class LogitLens:
     @cached_property
     def _gram(self) -> tuple[Tensor, int]:
         """(sum of the outer products of the unembedding's rows as unit vectors, number of rows)."""
-        weight = self.unembedding.weight
-        gram = torch.zeros(weight.shape[1], weight.shape[1], device=weight.device)
-        with torch.inference_mode():
+        with torch.inference_mode(), align_module_device(self.unembedding):
+            weight = self.unembedding.weight
+            gram = torch.zeros(weight.shape[1], weight.shape[1], device=weight.device)
             for rows in torch.split(weight, ENERGY_SLICE):
                 unit = torch.nn.functional.normalize(rows.float(), dim=-1)
                 gram = gram + unit.T @ unit
-        return gram, len(weight)
+            return gram, len(weight)
 
 
 def measure_batch(

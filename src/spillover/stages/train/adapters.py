@@ -13,6 +13,7 @@ from spillover.core.errors import ModelError
 from spillover.core.files import atomic_folder, write_json
 from spillover.models.adapter_base import BASE_FILE
 from spillover.models.load import Model, share_weights
+from spillover.models.placement import check_no_offload
 
 METHOD_OPTIONS: dict[str, dict[str, bool]] = {"lora": {}, "rslora": {"use_rslora": True}, "dora": {"use_dora": True}}
 """The options of peft's LoraConfig for each `train.method`."""
@@ -29,6 +30,7 @@ def with_adapter(base: Model, config: TrainConfig) -> Any:
         task_type="CAUSAL_LM",
         **METHOD_OPTIONS[config.method],
     )
+    check_no_offload(base.module, base.ref.name, "train")
     try:
         return get_peft_model(share_weights(base.module), adapter)
     except (ValueError, TypeError) as error:
