@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import zipfile
 from pathlib import Path
@@ -73,3 +74,8 @@ def tool_logs(tmp_path_factory) -> Path:
         with zipfile.ZipFile(Path(__file__).with_name("data") / f"{name}.zip") as archive:
             archive.extractall(folder / name)
     return folder
+
+
+def pytest_collection_finish() -> None:
+    # What was imported stays: no garbage collection, of which each training makes two, needs to walk through it again.
+    gc.freeze()

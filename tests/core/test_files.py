@@ -42,7 +42,7 @@ def test_atomic_folder_is_whole_or_absent(tmp_path):
 
 @given(st.lists(st.dictionaries(st.text(min_size=1), st.text()), min_size=1, max_size=5))
 def test_json_lines_read_back_equal(tmp_path_factory, rows):
-    path = tmp_path_factory.mktemp("rows") / "rows.jsonl"
+    path = tmp_path_factory.getbasetemp() / "rows.jsonl"
     write_jsonl(path, rows)
     assert [row for _, row in read_jsonl(path)] == rows
 
@@ -90,15 +90,16 @@ def test_hash_ignores_the_order_of_keys():
     assert hash_of({"a": 1, "b": 2}) == hash_of({"b": 2, "a": 1}) != hash_of({"a": 1, "b": 3})
 
 
-def test_a_million_rows_are_read_one_at_a_time(tmp_path):
+def test_many_rows_are_read_one_at_a_time(tmp_path):
     path = tmp_path / "big.jsonl"
     with path.open("w") as file:
-        file.writelines(f'{{"id":"{i}"}}\n' for i in range(1_000_000))
+        file.writelines(f'{{"id":"{i}"}}\n' for i in range(100_000))
     tracemalloc.start()
-    assert sum(1 for _ in read_jsonl(path)) == 1_000_000
+    assert sum(1 for _ in read_jsonl(path)) == 100_000
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert peak < 4 << 20
+    assert peak < 1 << 19
+    assert path.stat().st_size > 2 * peak, "not even the text of the file was in memory"
 
 
 def test_a_character_that_yaml_forbids_is_named_in_one_line(tmp_path):
