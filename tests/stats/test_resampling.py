@@ -14,6 +14,7 @@ from spillover.stats.resampling import (
     item_weights,
     percentile_interval,
     resampled_means,
+    resampled_medians,
     weighted_auroc,
     weighted_calibrated_accuracy,
 )
@@ -25,6 +26,15 @@ from tests.builders import (
     random_evaluation,
     table,
 )
+
+
+@pytest.mark.parametrize("items", [1, 2, 7, 40])
+def test_medians_are_those_of_the_repeated_items(items):
+    rng = np.random.default_rng(items)
+    values = np.round(rng.normal(0, 2, (items, 5)))  # ties
+    weights = item_weights(items, 30, rng)
+    expected = [np.median(np.repeat(values, row, axis=0), axis=0) for row in weights.astype(int)]
+    np.testing.assert_array_equal(resampled_medians(values, weights), expected)
 
 
 @pytest.mark.parametrize("labels", [("a", "b"), ("a", "b", "c")])

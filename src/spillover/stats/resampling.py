@@ -27,6 +27,19 @@ def resampled_means(values: Floats, weights: Floats) -> Floats:
     return np.asarray(np.tensordot(weights, values, axes=1) / weights.shape[1])
 
 
+def resampled_medians(values: Floats, weights: Floats) -> Floats:
+    """[items, columns] → [draws, columns]: the median over items in each resample; of an even number, the mean of the
+    two in the middle. Each column is sorted once for all draws. weights: as `item_weights` has them."""
+    items = len(values)
+    medians = np.empty((len(weights), values.shape[1]))
+    for i, column in enumerate(values.T):
+        order = np.argsort(column, kind="stable")
+        upto = np.cumsum(weights[:, order], axis=1)
+        low, high = ((upto <= middle).sum(axis=1) for middle in ((items - 1) // 2, items // 2))
+        medians[:, i] = (column[order[low]] + column[order[high]]) / 2
+    return medians
+
+
 def percentile_interval(draws: Floats, level: float) -> Floats:
     """[draws, ...] → [2, ...]: low and high of the percentile interval at this coverage; NaN where a draw is NaN."""
     return np.asarray(np.quantile(draws, [(1 - level) / 2, (1 + level) / 2], axis=0))

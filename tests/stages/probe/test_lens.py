@@ -33,7 +33,7 @@ def test_last_layer_equals_the_models_own_logits(family, demo_prompts):
 @pytest.mark.parametrize("family", ["llama", "gemma2", "gpt_neox"])
 def test_exact_words_at_the_last_layer_have_the_engines_log_probability(family, demo_prompts):
     model = make_model(family=family)
-    reading = read_lens(model, demo_prompts("sentiment", "hi", "native", limit=3), "native")
+    reading = read_lens(model, demo_prompts("sentiment", "ja", "native", limit=3), "native")
     targets = reading.targets
     measured = reading.measured
     logprobs = reading.logprobs

@@ -16,7 +16,7 @@ from spillover.core.types import Floats
 from spillover.stages.probe.lens_targets import LensTargets
 from spillover.stages.probe.state_store import SavedStates
 from spillover.stats.nulls import share_explained
-from spillover.stats.resampling import item_weights, percentile_interval, resampled_means
+from spillover.stats.resampling import item_weights, percentile_interval, resampled_means, resampled_medians
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -102,8 +102,7 @@ def _target_set(
         columns[f"{name}_clears"] = columns[f"{name}_low"] > columns[f"{null}_high"]
     rank = measured["rank"][:, :, k]
     columns["rank"] = np.median(rank, axis=0)
-    medians = np.array([_weighted_median(rank, row) for row in weights])
-    columns["rank_low"], columns["rank_high"] = percentile_interval(medians, LEVEL)
+    columns["rank_low"], columns["rank_high"] = percentile_interval(resampled_medians(rank, weights), LEVEL)
     tokens = np.array(targets.n_tokens[k], dtype=np.float64)[gold_index].mean()
     return pd.DataFrame(columns).assign(
         tokens=tokens, shared_tokens=targets.n_shared[k], n=len(gold_index), reason=reason
@@ -117,11 +116,6 @@ def _with_intervals(values: Mapping[str, Floats], weights: Floats) -> dict[str, 
         columns[name] = rows.mean(axis=0)
         columns[f"{name}_low"], columns[f"{name}_high"] = percentile_interval(resampled_means(rows, weights), LEVEL)
     return columns
-
-
-def _weighted_median(rows: Floats, weights: Floats) -> Floats:
-    """[items, layers] and [items] weights of a resample → [layers]."""
-    return np.asarray(np.median(np.repeat(rows, weights.astype(int), axis=0), axis=0))
 
 
 def _items(

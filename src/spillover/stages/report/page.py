@@ -32,6 +32,7 @@ def render_page(values: Mapping[str, Any]) -> str:
     return template("page.html.j2", autoescape=True).render(css=css, scripts=scripts, policy=policy, **values)
 
 
+@cache
 def template(name: str, *, autoescape: bool) -> jinja2.Template:
     """A template of this folder, with the filters that write numbers and languages."""
     import jinja2
