@@ -199,3 +199,15 @@ def write_evaluation(run, name, side):
     """An evaluation's tables in a run folder, as the evaluate stage writes them."""
     for code, scores in side.scores.items():
         write_scores(run.path / "evaluate" / name / side.task / f"{code}.parquet", scores, facts_of(side))
+
+
+KINDS = Path(__file__).with_name("data") / "kinds"
+"""A task of each kind that brings its own answers (reading: choices, agreement: pairs), and letters, the template for
+them, in tasks/; their data, in a few languages and with clusters, in data/."""
+
+
+def kind_task(name: str) -> str:
+    return str(KINDS / "tasks" / name)
+
+
+KIND_DATA = str(KINDS / "data")

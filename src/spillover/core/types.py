@@ -19,6 +19,12 @@ Provenance = Literal[
     "written and reviewed by a native speaker",
 ]
 
+Kind = Literal["labels", "choices", "pairs"]
+"""What a model chooses between: a task's label words, each item's own answer texts, or two whole texts."""
+
+Length = Literal["sum", "token", "byte"]
+"""How answers of several tokens are compared: by summed log-probability, or by its mean per token or UTF-8 byte."""
+
 
 @dataclass(frozen=True)
 class Language:
@@ -46,10 +52,14 @@ class Wording:
 
 @dataclass(frozen=True)
 class Task:
-    """A classification task in all its languages. `labels` are language-free ids, in the order of all score columns.
+    """A task in all its languages. `labels` are language-free ids, in the order of all score columns; where items bring
+    their own answers, the indices of these.
 
+    `kind`: see `Kind`. `choices`: how many answers every item has, None where that is an item's own affair or labels'.
+    `length`: the length rule of the headline, declared before there are scores.
     `label_sets` maps a set's name to label words by label id; the set `native` is each wording's own words.
-    `shots` maps shot ids to their gold label id, in the order in which they stand in the prompt.
+    `shots` maps shot ids to their gold label id ("" where items bring their own answers), in the order in which they
+    stand in the prompt.
     `fingerprint` is a hash of every file the task was read from.
     """
 
@@ -63,16 +73,25 @@ class Task:
     shots: Mapping[str, str]
     wordings: Mapping[str, Wording]
     fingerprint: str
+    kind: Kind = "labels"
+    choices: int | None = None
+    length: Length = "sum"
 
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """One item in one language. The same id is the same item in every language. `label` is None for a bare question."""
+    """One item in one language. The same id is the same item in every language. `label` is None for a bare question.
+
+    choices: the item's own answer texts, or the two texts of a pair; `label` is then the index of the right one, from
+    "0". cluster: what several items have in common, such as the passage they ask about; None where items are
+    independent."""
 
     id: str
     language: str
     fields: Mapping[str, str]
     label: str | None = None
+    choices: tuple[str, ...] = ()
+    cluster: str | None = None
 
 
 @dataclass(frozen=True)
@@ -87,9 +106,10 @@ class Turn:
 @dataclass(frozen=True)
 class Prompt:
     """One item as text. `prefix` (the few-shot block) is the same for a whole language; `answers` are the label words
-    in the order of `Task.labels`, each to be scored directly after `text`. content: a hash of the item's fields, the
-    same under any wording; "" where the prompt is no item. turns: the same text as turns of a conversation, the shots
-    and then the item, for models that are asked in their chat template."""
+    in the order of `Task.labels`, or the item's own choices, each to be scored directly after `text`; where that is
+    empty they are whole texts, scored after the tokenizer's begin token. content: a hash of the item's fields and
+    choices, the same under any wording; "" where the prompt is no item. cluster: the item's. turns: the same text as
+    turns of a conversation, the shots and then the item, for models that are asked in their chat template."""
 
     example_id: str
     language: str
@@ -98,6 +118,7 @@ class Prompt:
     answers: tuple[str, ...]
     gold: str | None = None
     content: str = ""
+    cluster: str | None = None
     turns: tuple[Turn, ...] = ()
 
     @property
@@ -134,10 +155,14 @@ class CalibrationScores:
 class LabelScores:
     """Log-probability of every label for every item of one language; natural log, ≤ 0, not normalised over the labels.
 
+    kind: of the task. Where items bring their own answers, `labels` are the indices of these, and an answer that an
+    item does not have has -inf, 0 tokens and 0 bytes. length: the task's length rule.
     logprobs: [n, labels] float32. gold: [n] index into `labels`. tokens: [n] prompt length.
     label_tokens: [n, labels] number of tokens each label's log-probability is the sum of; 0: unknown.
     outcome: [n] in [0, 1], from logs of other tools that say only how right an answer was; then `labels` is empty.
     content: [n] hash of each item's text, empty where it is unknown: the same item has the same one on another side.
+    answer_bytes: [n, labels] UTF-8 length of each item's own answers; None where the answers are label words.
+    clusters: [n] what each item has in common with others; empty where items are independent.
     """
 
     language: str
@@ -150,6 +175,10 @@ class LabelScores:
     calibration: CalibrationScores | None = None
     outcome: NDArray[np.float64] | None = None
     content: tuple[str, ...] = ()
+    kind: Kind = "labels"
+    length: Length = "sum"
+    answer_bytes: NDArray[np.int32] | None = None
+    clusters: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -218,7 +247,8 @@ class States:
 class ScoredBatch:
     """What an engine yields: positions in the list of prompts it was given, and what it found for them.
 
-    index: [b]. logprobs: [b, labels] float32. tokens: [b]. label_tokens: [b, labels].
+    index: [b]. logprobs: [b, labels] float32. tokens: [b]. label_tokens: [b, labels]. Where an item has fewer answers
+    than another, -inf and 0.
     """
 
     index: tuple[int, ...]

@@ -37,8 +37,8 @@ class Item:
 
 @dataclass(frozen=True)
 class Plan:
-    """What will be computed for one list of prompts. prefix: the tokens that all share. shared: whether they are
-    computed once. batches: item numbers, longest items first."""
+    """What will be computed for one list of prompts. prefix: the tokens that all share, none for whole texts. shared:
+    whether they are computed once, and what an item's answers share too. batches: item numbers, longest items first."""
 
     prompts: tuple[Prompt, ...]
     prefix: tuple[int, ...]
@@ -50,6 +50,11 @@ class Plan:
         """Tokens that are computed for one item, padding aside; the shared prefix does not count."""
         item = self.items[number]
         return item.size if self.shared else sum(item.context + len(label) for label in item.labels)
+
+    @property
+    def n_answers(self) -> int:
+        """The most answers of an item."""
+        return max((len(item.answers) for item in self.items), default=0)
 
     @property
     def computed(self) -> int:
@@ -81,7 +86,7 @@ def make_plan(prompts: Sequence[Prompt], tokenized: Sequence[TokenizedPrompt], b
         Item(tokens.context[length:], prompt.answers, tokens.labels, label_tree(tokens.labels), len(tokens.context))
         for prompt, tokens in zip(prompts, tokenized, strict=True)
     )
-    plan = Plan(tuple(prompts), tokenized[0].context[:length] if tokenized else (), items, shared and length > 0, ())
+    plan = Plan(tuple(prompts), tokenized[0].context[:length] if tokenized else (), items, shared, ())
     return replace(plan, batches=tuple(map(tuple, fill_batches([plan.size(i) for i in range(len(items))], budget))))
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from spillover.core.config import EvaluateConfig
 from spillover.core.types import LabelScores, Prompt, ScoredBatch, Task
@@ -13,6 +14,8 @@ from spillover.models.batching import Plan
 from spillover.models.chat import open_chat
 from spillover.models.load import Model
 from spillover.models.local import LocalEngine
+
+Value = TypeVar("Value", bound=np.generic)
 
 
 class Engine(Protocol):
@@ -43,6 +46,7 @@ def open_engine(model: Model, config: EvaluateConfig | None = None) -> Engine:
 
 def label_scores(task: Task, prompts: Sequence[Prompt], batches: Sequence[ScoredBatch]) -> LabelScores:
     """The scores of batches in the order of the prompts; those of further prompts are left out."""
+    n_labels = len(task.labels)
     index = np.concatenate([batch.index for batch in batches])
     order = np.argsort(index)[: len(prompts)]
     return LabelScores(
@@ -50,8 +54,25 @@ def label_scores(task: Task, prompts: Sequence[Prompt], batches: Sequence[Scored
         labels=task.labels,
         example_ids=tuple(prompt.example_id for prompt in prompts),
         gold=np.array([task.labels.index(prompt.gold or "") for prompt in prompts], dtype=np.int64),
-        logprobs=np.concatenate([batch.logprobs for batch in batches])[order],
+        logprobs=_widened(np.concatenate([batch.logprobs for batch in batches])[order], n_labels, -np.inf),
         tokens=np.concatenate([batch.tokens for batch in batches])[order],
-        label_tokens=np.concatenate([batch.label_tokens for batch in batches])[order],
+        label_tokens=_widened(np.concatenate([batch.label_tokens for batch in batches])[order], n_labels, 0),
         content=tuple(prompt.content for prompt in prompts) if all(prompt.content for prompt in prompts) else (),
+        kind=task.kind,
+        length=task.length,
+        answer_bytes=_answer_bytes(prompts, n_labels) if task.kind != "labels" else None,
+        clusters=tuple(prompt.cluster for prompt in prompts if prompt.cluster is not None),
     )
+
+
+def _widened(values: NDArray[Value], n_labels: int, empty: float) -> NDArray[Value]:
+    """[n, labels] from [n, the most answers that an item of these has], filled up with `empty`."""
+    return np.pad(values, ((0, 0), (0, n_labels - values.shape[1])), constant_values=empty)
+
+
+def _answer_bytes(prompts: Sequence[Prompt], n_labels: int) -> NDArray[np.int32]:
+    """[n, labels] UTF-8 length of each answer, without the blank before it; 0 beyond an item's answers."""
+    lengths = np.zeros((len(prompts), n_labels), dtype=np.int32)
+    for row, prompt in zip(lengths, prompts, strict=True):
+        row[: len(prompt.answers)] = [len(answer.lstrip().encode()) for answer in prompt.answers]
+    return lengths

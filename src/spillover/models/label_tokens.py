@@ -3,6 +3,10 @@
 A label's tokens are those of the whole text `prompt + label`, found by character offset, never those of the label
 alone: tokenizers look across the boundary. Where a token holds both the prompt's end and the label's start, all labels
 are scored from the last token boundary that they share, so that their log-probabilities stay comparable.
+
+Whole texts, without a prompt, are scored after the tokenizer's begin token, or where it has none after its end token,
+also where the tokenizer itself would not put one there: the first token needs something that predicts it. Other tools
+do the same (lm-evaluation-harness for MultiBLiMP and BLiMP), so that the sums agree with theirs.
 """
 
 from __future__ import annotations
@@ -120,15 +124,54 @@ def tokenize_prompts(
 ) -> list[TokenizedPrompt]:
     """Each prompt, in the chat template if one is given, with each of its answers as tokens. DataError when two labels
     have the same tokens."""
-    starts = [chat.text(prompt) if chat else prompt.text for prompt in prompts]
-    texts = [start + answer for prompt, start in zip(prompts, starts, strict=True) for answer in prompt.answers]
+    starts = [chat.text(prompt) if chat and prompt.text else prompt.text for prompt in prompts]
+    texts = [
+        start + _after(start, answer)
+        for prompt, start in zip(prompts, starts, strict=True)
+        if start
+        for answer in prompt.answers
+    ]
     # A chat template writes the special tokens itself, that of the text's beginning too.
     encodings = iter(tokenizer(texts, add_special_tokens=chat is None).encodings or ()) if texts else iter(())
     tokenized = []
     for prompt, start in zip(prompts, starts, strict=True):
+        if not start:
+            tokenized.append(_whole_texts(tokenizer, prompt))
+            continue
         by_answer = [next(encodings) for _ in prompt.answers]
         tokenized.append(_split(prompt, by_answer, len(start)))
     return tokenized
+
+
+def begin_token(tokenizer: PreTrainedTokenizerBase) -> int:
+    """The token that predicts a text's first one: the begin token, else the end token. ModelError without either."""
+    for token in (tokenizer.bos_token_id, tokenizer.eos_token_id):
+        if token is not None:
+            return int(token)
+    raise ModelError(
+        "the tokenizer has neither a begin nor an end token: nothing predicts a text's first token",
+        hint="whole texts (kind: pairs) cannot be scored with this model",
+    )
+
+
+def _whole_texts(tokenizer: PreTrainedTokenizerBase, prompt: Prompt) -> TokenizedPrompt:
+    """The answers as texts after the begin token."""
+    begin = begin_token(tokenizer)
+    rows = tokenizer(list(prompt.answers), add_special_tokens=False).input_ids
+    # A tokenizer that begins a text with it all the same must not have it twice.
+    texts = tuple(tuple(row[1:] if row[:1] == [begin] else row) for row in rows)
+    for answer, text in zip(prompt.answers, texts, strict=True):
+        if not text:
+            raise DataError(
+                f"{prompt.language} {prompt.example_id}: {answer!r} has no tokens", hint="leave the item out"
+            )
+    _check_distinct(prompt, texts)
+    return TokenizedPrompt((begin,), texts, False)
+
+
+def _after(start: str, answer: str) -> str:
+    """An answer as it stands behind `start`: its own blank is left out where an assistant's turn begins with it."""
+    return answer.lstrip() if start[-1].isspace() else answer
 
 
 def split_at(encoding: Encoding, boundary: int) -> tuple[list[int], int, bool]:
@@ -159,6 +202,12 @@ def _split(prompt: Prompt, encodings: Sequence[Encoding], boundary: int) -> Toke
             f"{prompt.language} {prompt.example_id}: no token precedes the label", hint="use a longer template"
         )
     labels = tuple(tuple(row[shared:]) for row in ids)
+    _check_distinct(prompt, labels)
+    merged = shared < start or any(merged for _, _, merged in parts)
+    return TokenizedPrompt(tuple(ids[0][:shared]), labels, merged)
+
+
+def _check_distinct(prompt: Prompt, labels: Sequence[Sequence[int]]) -> None:
     for i, tokens in enumerate(labels):
         if tokens in labels[:i]:
             raise DataError(
@@ -166,8 +215,6 @@ def _split(prompt: Prompt, encodings: Sequence[Encoding], boundary: int) -> Toke
                 f"{prompt.answers[i]!r} have the same tokens",
                 hint="choose other label words, or a tokenizer that knows these characters",
             )
-    merged = shared < start or any(merged for _, _, merged in parts)
-    return TokenizedPrompt(tuple(ids[0][:shared]), labels, merged)
 
 
 def common_prefix_length(rows: Sequence[Sequence[int]]) -> int:

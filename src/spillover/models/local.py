@@ -47,7 +47,8 @@ KeysValues = dict[int, tuple[Tensor, Tensor]]
 
 
 class LocalEngine:
-    """Scores label words on one machine. `prefix_cache=False` computes every prompt whole: slow, and the reference.
+    """Scores label words, or own answers, on one machine. `prefix_cache=False` computes every prompt whole: slow,
+    and the reference.
 
     rule: "exact", the log-probability of the whole label word, or "paper" (see `label_tokens.paper_rule_tokens`).
     chat: the model's chat template, None for prompts as plain text.
@@ -122,8 +123,10 @@ class LocalEngine:
                     raise
                 queue = deque(self._halve([batch, *queue]))
                 continue
-            if not np.isfinite(scored.logprobs).all():
-                bad = [i for i, row in zip(batch, scored.logprobs, strict=True) if not np.isfinite(row).all()]
+            # -inf where an item has no such answer.
+            finite = np.isfinite(scored.logprobs) | (scored.label_tokens == 0)
+            if not finite.all():
+                bad = [i for i, row in zip(batch, finite, strict=True) if not row.all()]
                 ids = ", ".join(plan.prompts[i].example_id for i in bad[:5])
                 raise ModelError(
                     f"{self.model.ref.name}: non-finite scores for {plan.prompts[0].language} items {ids}",
@@ -157,7 +160,9 @@ class LocalEngine:
             items = [plan.items[i] for i in plan.batches[0][:2]]
             try:
                 shared, _ = self._forward_shared(plan, items)
-                difference = float(np.abs(shared - self._forward_whole(plan, items)[0]).max())
+                there = _token_counts(plan, items) > 0
+                shared, whole = shared[there], self._forward_whole(plan, items)[0][there]
+                difference = float(np.abs(shared - whole).max())
                 if not difference <= TOLERANCE[self.model.dtype] and np.isfinite(shared).all():
                     self._give_up_sharing(f"with it, scores differ by {difference:.2g}")
             except UnsupportedAttention as error:
@@ -172,13 +177,16 @@ class LocalEngine:
             tuple(batch),
             logprobs,
             np.array([item.context for item in items], dtype=np.int32),
-            np.array([[len(label) for label in item.labels] for item in items], dtype=np.int32),
+            _token_counts(plan, items),
             hidden_states,
         )
 
     def _prefix_of(self, plan: Plan, *, states: bool = False) -> KeysValues:
         """Keys and values of the shared prefix by layer, each [1, kv heads, prefix, head]; kept until the next one.
         With `states`, also the sums of its hidden states, in the same pass."""
+        if not plan.prefix:
+            self._prefix, self._prefix_sums = ((), {}), None
+            return {}
         if self._prefix[0] != plan.prefix or (states and self._prefix_sums is None):
             device = self.model.device
             ids = torch.tensor([plan.prefix], device=device)
@@ -215,7 +223,7 @@ class LocalEngine:
         with sharing(self.model.module, Sharing(row.segments, row.positions[0], prefix)):
             widths = [len(item.body) for item in items]
             pool = pooling(items, positions, widths, self._prefix_sums) if states else None
-            return self._read(inputs, items, positions, pool)
+            return self._read(inputs, items, positions, pool, plan.n_answers)
 
     def _forward_whole(
         self, plan: Plan, items: Sequence[Item], *, states: bool = False
@@ -232,7 +240,7 @@ class LocalEngine:
             for item in items
         ]
         pool = pooling(items, positions, [item.context for item in items], None) if states else None
-        return self._read({"input_ids": ids, "use_cache": False}, items, positions, pool)
+        return self._read({"input_ids": ids, "use_cache": False}, items, positions, pool, plan.n_answers)
 
     def _read(
         self,
@@ -240,9 +248,11 @@ class LocalEngine:
         items: Sequence[Item],
         positions: Sequence[Sequence[Sequence[int]]],
         pool: Pooling | None,
+        n_answers: int,
     ) -> tuple[NDArray[np.float32], States | None]:
-        """([b, labels], hidden states) of one forward pass. positions: per item and label, those, counted over the
-        whole batch, whose logits predict the label's tokens. pool: what to read of its hidden states."""
+        """([b, n_answers], hidden states) of one forward pass, with -inf beyond an item's own answers. positions: per
+        item and label, those, counted over the whole batch, whose logits predict the label's tokens. pool: what to read
+        of its hidden states."""
         needed = sorted({position for labels in positions for path in labels for position in path})
         at = torch.tensor(needed, device=self.model.device)
         module = self.model.module
@@ -261,25 +271,37 @@ class LocalEngine:
         states = pool.states(self.model.layers) if pool else None
         if states and neurons:
             states = replace(states, active=neurons.counts())
-        return read(output.logits, items, rows), states
+        return _answer_table(read(output.logits, items, rows), n_answers, -np.inf), states
 
     def _paper_logprobs(
         self, logits: Tensor, items: Sequence[Item], rows: Sequence[Sequence[Sequence[int]]]
-    ) -> NDArray[np.float32]:
-        """[b, labels] by the paper's rule, from the position before the label alone."""
+    ) -> list[list[float]]:
+        """By item and label by the paper's rule, from the position before the label alone."""
         scores = []
         for item, item_rows in zip(items, rows, strict=True):
             if item.answers not in self._paper_tokens:
                 self._paper_tokens[item.answers] = paper_rule_tokens(self.model.token_bytes, item.answers)
             logprobs = logits[item_rows[0][0]].float().log_softmax(dim=-1)
-            scores.append(torch.stack([logprobs[ids].logsumexp(dim=0) for ids in self._paper_tokens[item.answers]]))
-        return torch.stack(scores).cpu().numpy()
+            labels = [logprobs[ids].logsumexp(dim=0) for ids in self._paper_tokens[item.answers]]
+            scores.append(torch.stack(labels).tolist())
+        return scores
+
+
+def _token_counts(plan: Plan, items: Sequence[Item]) -> NDArray[np.int32]:
+    """[items, answers] tokens of each answer, 0 where an item has no such answer."""
+    counts = [[len(label) for label in item.labels] for item in items]
+    return _answer_table(counts, plan.n_answers, 0).astype(np.int32)
+
+
+def _answer_table(values: Sequence[Sequence[float]], n_answers: int, empty: float) -> NDArray[np.float32]:
+    """[items, n_answers] of values by item and answer; `empty` where an item has fewer answers."""
+    return np.array([[*row, *[empty] * (n_answers - len(row))] for row in values], dtype=np.float32)
 
 
 def _exact_logprobs(
     logits: Tensor, items: Sequence[Item], rows: Sequence[Sequence[Sequence[int]]]
-) -> NDArray[np.float32]:
-    """[b, labels]: the log-probabilities of each label's tokens, predicted at `rows` of the logits, summed."""
+) -> list[list[float]]:
+    """By item and label: the log-probabilities of the label's tokens, predicted at `rows` of the logits, summed."""
     device = logits.device
     # In chunks: in float32, the logits of a whole batch over a large vocabulary would fill the memory.
     total = torch.cat([chunk.float().logsumexp(dim=-1) for chunk in torch.split(logits, HEAD_ROWS)])
@@ -289,7 +311,8 @@ def _exact_logprobs(
     owners = torch.arange(len(lengths), device=device).repeat_interleave(lengths)
     logprobs = logits[at, targets].float() - total[at]
     sums = torch.zeros(len(lengths), device=device).index_add_(0, owners, logprobs)
-    return sums.reshape(len(items), -1).cpu().numpy()
+    by_answer = iter(sums.tolist())
+    return [[next(by_answer) for _ in item.labels] for item in items]
 
 
 def _is_out_of_memory(error: BaseException) -> bool:

@@ -108,7 +108,10 @@ class Benchmark:
         return {code: render(self.task, rows, label_set=labels, shots=shots) for code, rows in examples.items()}
 
     def check_labels(self, labels: str) -> None:
-        """ConfigError when a language has no words for this label set: found before a model is loaded."""
+        """ConfigError when a language has no words for this label set: found before a model is loaded. Items that bring
+        their own answers need none."""
+        if self.task.kind != "labels":
+            return
         for code in self.languages:
             answers(self.task, labels, code)
 
@@ -130,6 +133,11 @@ class Benchmark:
     ) -> tuple[str, ...]:
         """Codes of `wanted` among the languages that have training questions and wording. without: the language that
         "all" leaves out. where: the option that holds `wanted`, for the message of a ConfigError."""
+        if self.task.kind == "pairs":
+            raise ConfigError(
+                f"{where}: not defined for pairs: they have no question that could be translated",
+                hint="take the training questions of another task",
+            )
         worded = [code for code in self.training_files if code in self.task.wordings]
         unworded = [code for code in self.training_files if code not in worded]
         chosen = [code for code in worded if code != without] if wanted == "all" else wanted
@@ -165,7 +173,7 @@ def open_benchmark(
         )
     if not files:
         return Benchmark(task, wording, data, (), languages, {})
-    worded = {code: path for code, path in files.items() if code in wording.wordings}
+    worded = {code: path for code, path in files.items() if wording.kind == "pairs" or code in wording.wordings}
     without = tuple(code for code in files if code not in worded)
     if without and (languages == "all" or "all" in languages):
         log.info("%s: left out, as the task has no wording for them: %s", wording.name, ", ".join(without))

@@ -1,8 +1,9 @@
 """Files → examples: one task in several languages, parallel by id.
 
 A data folder holds `<task>/<split>/<language>.jsonl` (or .json, .csv, .tsv): rows with `id`, the task's fields, and
-`label` for items that have one. Splits are `test` (what is evaluated) and `train` (bare questions for question
-translation).
+`label` for items that have one. Items that bring their own answers have them in `choices`, a list, or in columns
+`choice0`, `choice1`, ...; their label is the index of the right one. `cluster` names what items have in common. Splits
+are `test` (what is evaluated) and `train` (bare questions for question translation).
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Literal
@@ -29,6 +30,7 @@ from spillover.core.files import (
 )
 from spillover.core.languages import code_of, in_order, language
 from spillover.core.types import Example, Task
+from spillover.tasks.choices import check_choices, check_kind, choices_of, cluster_of
 from spillover.tasks.labels import composed_label
 
 SUFFIXES = (".jsonl", ".json", ".csv", ".tsv")
@@ -89,10 +91,13 @@ def splits(data: str, task: Task) -> list[str]:
 
 
 def read_examples(path: Path, task: Task, language: str) -> list[Example]:
-    """Every item of one file. DataError with file:line for a missing field, an unknown label or a repeated id."""
+    """Every item of one file. DataError with file:line for a missing field, an unknown label, a repeated id, answers
+    that cannot be scored, or a cluster that some rows lack."""
     examples: list[Example] = []
     lines: dict[str, int] = {}
     for line, example in _examples(path, task, language):
+        if example.choices:
+            check_choices(f"{path}:{line}", task, example)
         missing = [key for key in task.fields if not example.fields[key].strip()]
         if missing:
             raise DataError(
@@ -107,7 +112,17 @@ def read_examples(path: Path, task: Task, language: str) -> list[Example]:
             raise DataError(f"{path}:{line}: duplicate id {example.id!r}, first on line {lines[example.id]}")
         lines[example.id] = line
         examples.append(example)
+    _check_clusters(path, examples, lines)
     return examples
+
+
+def _check_clusters(path: Path, examples: Sequence[Example], lines: Mapping[str, int]) -> None:
+    without = [example.id for example in examples if example.cluster is None]
+    if 0 < len(without) < len(examples):
+        raise DataError(
+            f"{path}:{lines[without[0]]}: no cluster; {len(examples) - len(without)} other rows have one",
+            hint="give every row its cluster, or none",
+        )
 
 
 def read_rows(path: Path, task: Task, language: str) -> list[Example]:
@@ -126,7 +141,11 @@ def _examples(path: Path, task: Task, language: str) -> Iterator[tuple[int, Exam
         label = row.get("label")
         fields = {key: str(row[key]) for key in task.fields}
         gold = None if label in (None, "") else sys.intern(composed_label(str(label), path))
-        yield line, Example(example_id, language, fields, gold)
+        place = f"{path}:{line}"
+        choices = () if "choices" in task.fields else choices_of(place, row)
+        check_kind(place, task, choices, gold)
+        cluster = None if "cluster" in task.fields else cluster_of(place, row)
+        yield line, Example(example_id, language, fields, gold, choices, cluster)
 
 
 def _item_id(path: Path, line: int, row: Mapping[str, object]) -> str:
@@ -227,6 +246,8 @@ def load_parallel(
             )
     if split == "test":
         _check_labels(by_id, ids, files, disagreeing_labels)
+    _check_same(by_id, ids, files, "numbers of choices", lambda example: len(example.choices))
+    _check_same(by_id, ids, files, "clusters", lambda example: example.cluster)
     if limit is not None and limit < len(ids):
         ids = draw_ids(ids, next(iter(by_id.values())), limit, np.random.default_rng(seed))
     return {code: [rows[example_id] for example_id in ids] for code, rows in by_id.items()}
@@ -276,6 +297,24 @@ def _check_labels(
         )
 
 
+def _check_same(
+    by_id: Mapping[str, Mapping[str, Example]],
+    ids: Sequence[str],
+    files: Mapping[str, Path],
+    what: str,
+    value: Callable[[Example], object],
+) -> None:
+    """DataError names the items of which a language says something else than the first one."""
+    first_code, first = next(iter(by_id.items()))
+    problems = []
+    for code, rows in by_id.items():
+        if differing := [example_id for example_id in ids if value(rows[example_id]) != value(first[example_id])]:
+            listed = ", ".join(differing[:5])
+            problems.append(f"{files[code]}: {len(differing)} {what} differ from {files[first_code].name}'s: {listed}")
+    if problems:
+        raise DataError(problems, hint="the same id is the same item in every language: repair the rows")
+
+
 def draw_ids(ids: Sequence[str], rows: Mapping[str, Example], limit: int, rng: np.random.Generator) -> list[str]:
     """`limit` ids in their old order, taken in turn from each label's shuffled ids; all when there are no more."""
     if limit >= len(ids):
@@ -294,7 +333,11 @@ def write_examples(path: Path, examples: Sequence[Example]) -> None:
     write_jsonl(
         path,
         (
-            {"id": example.id} | dict(example.fields) | ({} if example.label is None else {"label": example.label})
+            {"id": example.id}
+            | dict(example.fields)
+            | ({"choices": list(example.choices)} if example.choices else {})
+            | ({} if example.label is None else {"label": example.label})
+            | ({} if example.cluster is None else {"cluster": example.cluster})
             for example in examples
         ),
     )

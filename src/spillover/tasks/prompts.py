@@ -5,13 +5,13 @@ Training pairs use `question`, prompts use it too: both see exactly the same tem
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from spillover.core.errors import ConfigError
 from spillover.core.files import hash_of
 from spillover.core.types import Example, Prompt, Task, Turn, Wording
-from spillover.tasks.wording import PLACEHOLDER
+from spillover.tasks.wording import CHOICE, PLACEHOLDER
 
 OWN_SHOTS = "own"
 SHOT_END = '"\n\n'
@@ -24,7 +24,7 @@ def question(task: Task, example: Example) -> str:
 
 def fill(task: Task, wording: Wording, fields: Mapping[str, str]) -> str:
     """The template with words and fields put in once; what they contain is never read as a template again."""
-    return _fill(task.template, {**wording.words, **fields})
+    return _fill(answer_slot(task)[0], {**wording.words, **fields})
 
 
 def _fill(template: str, values: Mapping[str, str]) -> str:
@@ -41,12 +41,22 @@ def turn(task: Task, wording: Wording, fields: Mapping[str, str]) -> Turn:
 
 def _parts(task: Task) -> tuple[str, str]:
     """(the question's part of the template, the answer's)."""
-    start = max(task.template.rfind("\n") + 1, _last_field_end(task))
-    return task.template[:start], task.template[start:].lstrip()
+    template = answer_slot(task)[0]
+    start = max(template.rfind("\n") + 1, _last_field_end(task, template))
+    return template[:start], template[start:].lstrip()
 
 
-def _last_field_end(task: Task) -> int:
-    return max((m.end() for m in PLACEHOLDER.finditer(task.template) if m[1] in task.fields), default=0)
+def _last_field_end(task: Task, template: str) -> int:
+    return max((m.end() for m in PLACEHOLDER.finditer(template) if m[1] in task.fields), default=0)
+
+
+def answer_slot(task: Task) -> tuple[str, str, str]:
+    """(the template up to where an answer starts, what stands right before an answer and is scored with it, what closes
+    an answer in a shot). A blank before `{choice}` belongs to the answer: tokenizers join it to the word behind it."""
+    if task.kind == "labels":
+        return task.template, "", '"'
+    before, _, after = task.template.partition(f"{{{CHOICE}}}")
+    return before.rstrip(), before[len(before.rstrip()) :], after
 
 
 def answers(task: Task, label_set: str, language: str) -> tuple[str, ...]:
@@ -68,51 +78,68 @@ def shot_block(task: Task, label_set: str, language: str, shots: str = OWN_SHOTS
 
     shots: "own" for shots in the items' language, or the code of the language that they shall be in.
     """
-    wording, words = _shots(task, label_set, language, shots)
     return "".join(
-        fill(task, wording, wording.shots[shot]) + words[gold] + SHOT_END for shot, gold in task.shots.items()
+        f"{fill(task, wording, fields)}{answer}\n\n"
+        for wording, fields, answer in _solved_shots(task, label_set, language, shots)
     )
 
 
 def shot_turns(task: Task, label_set: str, language: str, shots: str = OWN_SHOTS) -> tuple[Turn, ...]:
     """The shots of `shot_block` as turns with their answers."""
-    wording, words = _shots(task, label_set, language, shots)
-    turns = ((turn(task, wording, wording.shots[shot]), gold) for shot, gold in task.shots.items())
-    return tuple(Turn(asked.question, asked.answer + words[gold] + SHOT_END.rstrip()) for asked, gold in turns)
+    return tuple(
+        replace(asked, answer=(asked.answer + answer).strip())
+        for wording, fields, answer in _solved_shots(task, label_set, language, shots)
+        for asked in [turn(task, wording, fields)]
+    )
 
 
-def _shots(task: Task, label_set: str, language: str, shots: str) -> tuple[Wording, dict[str, str]]:
-    """(the shots' wording, the items' label words by label id)."""
+def _solved_shots(
+    task: Task, label_set: str, language: str, shots: str
+) -> Iterator[tuple[Wording, Mapping[str, str], str]]:
+    """(the shots' wording, a shot's fields, its answer with what closes it) of every shot."""
     wording = wording_of(task, language if shots == OWN_SHOTS else shots)
-    return wording, dict(zip(task.labels, answers(task, label_set, language), strict=True))
+    _, before, after = answer_slot(task)
+    words = {} if task.kind == "choices" else dict(zip(task.labels, answers(task, label_set, language), strict=True))
+    for shot, gold in task.shots.items():
+        fields = wording.shots[shot]
+        yield wording, fields, before + (words[gold] if words else fields[CHOICE]) + after
 
 
 def render(task: Task, examples: Sequence[Example], *, label_set: str, shots: str = OWN_SHOTS) -> list[Prompt]:
-    """One prompt for each example, all of one language, all with the same prefix."""
+    """One prompt for each example, all of one language, all with the same prefix. label_set: for label words alone. A
+    pair has no text before its answers."""
     if not examples:
         return []
     language = examples[0].language
+    if task.kind == "pairs":
+        return [_prompt(task, example, "", "", example.choices, ()) for example in examples]
     prefix = shot_block(task, label_set, language, shots)
     before = shot_turns(task, label_set, language, shots)
-    words = answers(task, label_set, language)
+    blank = answer_slot(task)[1]
+    words = answers(task, label_set, language) if task.kind == "labels" else ()
     return [
-        Prompt(
-            example.id,
-            language,
+        _prompt(
+            task,
+            example,
             prefix,
             question(task, example),
-            words,
-            example.label,
-            content_hash(task, example),
+            words or tuple(blank + choice for choice in example.choices),
             (*before, turn(task, wording_of(task, language), example.fields)),
         )
         for example in examples
     ]
 
 
+def _prompt(
+    task: Task, example: Example, prefix: str, body: str, words: tuple[str, ...], turns: tuple[Turn, ...]
+) -> Prompt:
+    content = content_hash(task, example)
+    return Prompt(example.id, example.language, prefix, body, words, example.label, content, example.cluster, turns)
+
+
 def content_hash(task: Task, example: Example) -> str:
     """A hash of what an item says, whatever its id and the wording around it."""
-    return hash_of([example.fields[name] for name in task.fields])
+    return hash_of([*(example.fields[name] for name in task.fields), *example.choices])
 
 
 def wording_of(task: Task, language: str) -> Wording:
@@ -145,7 +172,8 @@ def content_free(task: Task, prompt: Prompt, texts: Sequence[str]) -> list[Promp
 def answer_prompt(task: Task, prompt: Prompt) -> Prompt:
     """What stands in the template after its last field, without shots: the answer's own context, for PMI."""
     words = wording_of(task, prompt.language).words
-    body = _fill(task.template[_last_field_end(task) :].lstrip(), words)
+    template = answer_slot(task)[0]
+    body = _fill(template[_last_field_end(task, template) :].lstrip(), words)
     answer = _fill(_parts(task)[1], words)
     alone = Turn(body.removesuffix(answer).strip(), answer)
     return Prompt("answer-prompt", prompt.language, "", body, prompt.answers, turns=(alone,))

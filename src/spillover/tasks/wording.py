@@ -20,11 +20,14 @@ from spillover.core.file_names import name_problem
 from spillover.core.files import hash_files, read_yaml, resources
 from spillover.core.languages import in_order
 from spillover.core.languages import language as language_of
-from spillover.core.types import Provenance, Task, Wording
+from spillover.core.types import Kind, Length, Provenance, Task, Wording
 from spillover.tasks.labels import composed_label
 
 TASK_FILE = "task.yaml"
 PLACEHOLDER = re.compile(r"\{(\w+)\}")
+CHOICE = "choice"
+"""The slot of a template where each of an item's own answers is put."""
+MOST_CHOICES = 10
 
 
 def _composed(label: str, info: ValidationInfo) -> str:
@@ -35,17 +38,21 @@ LabelId = Annotated[str, AfterValidator(_composed)]
 
 
 class TaskFile(BaseModel):
-    """task.yaml. A label set is label words by label id, or a language whose own label words it borrows."""
+    """task.yaml. A label set is label words by label id, or a language whose own label words it borrows. Where items
+    bring their own answers, `shots` is a list of ids, and `choices` the number of every item's answers."""
 
     model_config = ConfigDict(extra="forbid")
     name: str
     version: int
     description: str = ""
-    fields: list[str]
-    labels: list[LabelId]
-    template: str
+    kind: Kind = "labels"
+    length: Length = "sum"
+    choices: int | None = None
+    fields: list[str] = []
+    labels: list[LabelId] = []
+    template: str = ""
     label_sets: dict[str, dict[LabelId, str] | str] = {}
-    shots: dict[str, LabelId] = {}
+    shots: dict[str, LabelId] | list[str] = {}
 
 
 class WordingFile(BaseModel):
@@ -54,8 +61,8 @@ class WordingFile(BaseModel):
     model_config = ConfigDict(extra="forbid")
     language: str
     provenance: Provenance
-    words: dict[str, str]
-    labels: dict[LabelId, str]
+    words: dict[str, str] = {}
+    labels: dict[LabelId, str] = {}
     romanised: dict[LabelId, str] = {}
     shots: dict[str, dict[str, str]] = {}
 
@@ -79,7 +86,7 @@ def load_task(name_or_folder: str) -> Task:
     task_file = _parse(TaskFile, folder / TASK_FILE)
     paths = sorted(path for path in folder.glob("*.yaml") if path.name != TASK_FILE)
     files = {path.stem: _parse(WordingFile, path) for path in paths}
-    problems = list(_task_problems(folder, task_file, files))
+    problems = [*_kind_problems(folder, task_file, files), *_task_problems(folder, task_file, files)]
     for code, file in files.items():
         problems += _wording_problems(folder / f"{code}.yaml", code, task_file, file)
     if problems:
@@ -97,17 +104,25 @@ def _task(task_file: TaskFile, files: Mapping[str, WordingFile], fingerprint: st
         version=task_file.version,
         description=task_file.description,
         fields=tuple(task_file.fields),
-        labels=tuple(task_file.labels),
+        labels=tuple(task_file.labels) or tuple(map(str, range(_n_choices(task_file) or MOST_CHOICES))),
         template=task_file.template,
         label_sets=label_sets,
-        shots=task_file.shots,
+        shots=task_file.shots if isinstance(task_file.shots, dict) else dict.fromkeys(task_file.shots, ""),
         wordings={
             code: Wording(code, file.provenance, file.words, file.labels, file.shots, file.romanised)
             for code in in_order(files)
             for file in [files[code]]
         },
         fingerprint=fingerprint,
+        kind=task_file.kind,
+        choices=_n_choices(task_file),
+        length=task_file.length,
     )
+
+
+def _n_choices(task: TaskFile) -> int | None:
+    """How many answers every item has; None where that is its own affair, or the labels'."""
+    return 2 if task.kind == "pairs" else task.choices
 
 
 def _parse(kind: type[Any], path: Path) -> Any:
@@ -118,19 +133,63 @@ def _parse(kind: type[Any], path: Path) -> Any:
         raise DataError(rows, hint="CONTRIBUTING.md shows a task's folder") from None
 
 
+# What a kind has no use for, and why.
+FOREIGN_KEYS: Mapping[Kind, tuple[tuple[str, ...], str]] = {
+    "labels": (("choices",), "its answers are the labels"),
+    "choices": (("labels", "label_sets"), "each item brings its own answers"),
+    "pairs": (
+        ("fields", "labels", "template", "label_sets", "shots", "choices"),
+        "two whole texts are compared, without a prompt",
+    ),
+}
+
+
+def _kind_problems(folder: Path, task: TaskFile, files: Mapping[str, WordingFile]) -> Iterator[str]:
+    """Keys that the task's kind does not have."""
+    keys, reason = FOREIGN_KEYS[task.kind]
+    for key in keys:
+        if getattr(task, key):
+            yield f"{folder / TASK_FILE}: {key}: a task of kind {task.kind} has none: {reason}"
+    if task.kind == "pairs":
+        for code in files:
+            yield f"{folder / f'{code}.yaml'}: a task of kind pairs has no wording: {reason}"
+    elif task.kind == "choices":
+        for code, file in files.items():
+            if file.labels or file.romanised:
+                yield f"{folder / f'{code}.yaml'}: labels: a task of kind choices has none: {reason}"
+
+
 def _task_problems(folder: Path, task: TaskFile, files: Mapping[str, WordingFile]) -> Iterator[str]:
     path = folder / TASK_FILE
     if problem := name_problem(task.name):
         yield f"{path}: name: {task.name!r} {problem}"
+    if task.kind == "pairs":
+        return
     if not files:
         yield f"{folder}: no <language>.yaml beside {TASK_FILE}"
+    if not task.fields:
+        yield f"{path}: fields: none, so every item would be the same"
+    yield from _template_problems(path, task)
+    if task.kind == "choices":
+        yield from _choices_problems(path, task)
+        return
     if len(task.labels) < 2 or len(set(task.labels)) < len(task.labels):
         yield f"{path}: labels: at least two different ones, found {task.labels}"
-    yield from _template_problems(path, task)
-    for shot, label in task.shots.items():
+    shots = task.shots if isinstance(task.shots, dict) else dict.fromkeys(task.shots, "")
+    for shot, label in shots.items():
         if label not in task.labels:
             yield f"{path}: shots: {shot}: label {label!r} is not one of {', '.join(task.labels)}"
     yield from _label_set_problems(path, task, files)
+
+
+def _choices_problems(path: Path, task: TaskFile) -> Iterator[str]:
+    if task.choices is not None and not 2 <= task.choices <= MOST_CHOICES:
+        yield f"{path}: choices: {task.choices}; an item has from 2 to {MOST_CHOICES}"
+    if isinstance(task.shots, dict) and task.shots:
+        yield f"{path}: shots: a list of ids; the right answer stands with each shot in <language>.yaml, as {CHOICE}"
+    slots = PLACEHOLDER.findall(task.template)
+    if slots.count(CHOICE) != 1 or slots[-1] != CHOICE or CHOICE in task.fields:
+        yield f"{path}: template: {{{CHOICE}}}, where an item's answer is put, must stand in it once, as the last slot"
 
 
 def _template_problems(path: Path, task: TaskFile) -> Iterator[str]:
@@ -160,10 +219,13 @@ def _wording_problems(path: Path, code: str, task: TaskFile, file: WordingFile) 
         language_of(code)
     except ConfigError as error:
         yield f"{path}: {error.message}"
-    wanted = set(PLACEHOLDER.findall(task.template)) - set(task.fields)
+    wanted = (
+        set(PLACEHOLDER.findall(task.template)) - set(task.fields) - ({CHOICE} if task.kind == "choices" else set())
+    )
     if set(file.words) != wanted:
         yield f"{path}: words: expected {', '.join(sorted(wanted))}, found {', '.join(sorted(file.words))}"
-    yield from _label_problems(path, "labels", task, file.labels)
+    if task.kind == "labels":
+        yield from _label_problems(path, "labels", task, file.labels)
     if file.romanised:
         yield from _label_problems(path, "romanised", task, file.romanised)
     yield from _shot_problems(path, task, file)
@@ -177,9 +239,10 @@ def _wording_problems(path: Path, code: str, task: TaskFile, file: WordingFile) 
 def _shot_problems(path: Path, task: TaskFile, file: WordingFile) -> Iterator[str]:
     if set(file.shots) != set(task.shots):
         yield f"{path}: shots: expected {', '.join(task.shots)}, found {', '.join(file.shots)}"
+    wanted = [*task.fields, CHOICE] if task.kind == "choices" else task.fields
     for shot, fields in file.shots.items():
-        if list(fields) != task.fields:
-            yield f"{path}: shots: {shot}: expected the fields {', '.join(task.fields)}, found {', '.join(fields)}"
+        if list(fields) != wanted:
+            yield f"{path}: shots: {shot}: expected the fields {', '.join(wanted)}, found {', '.join(fields)}"
 
 
 def _label_problems(path: Path, place: str, task: TaskFile, words: Mapping[str, str]) -> Iterator[str]:
