@@ -187,7 +187,8 @@ def print_comparison(comparison: Comparison) -> None:
     show()
     header = ("", "n", "accuracy", "change", level, "Holm p", "bias", "rest", "AUROC")
     rows = [_row(f"{row['language']}{'*' if row['seen'] else ''}", row) for row in records(comparison.languages)]
-    title = comparison.task if comparison.label_set == "log" else f"{comparison.task}, {comparison.label_set} labels"
+    words = {"log": "", "choices": ", choices", "pairs": ", pairs"}.get(comparison.label_set)
+    title = comparison.task + (f", {comparison.label_set} labels" if words is None else words)
     print_table(title + " (* trained on)" * bool(comparison.seen), *_filled(header, rows))
     if comparison.languages["prior_repair_delta"].notna().any():
         show("change = bias (label-bias component) + rest (calibrated component)")

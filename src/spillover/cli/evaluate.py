@@ -74,12 +74,17 @@ def _show(evaluation: Evaluation, rules: Mapping[str, Any], as_json: bool) -> No
 
 def _print_summaries(summaries: Sequence[Any], rules: Mapping[str, str]) -> None:
     labels = list(summaries[0].predicted)
-    header = ("", "n", "acc", "cal", "F1", "F1 cal", "AUROC", "ECE", "ties", *(_short(label) for label in labels))
+    if not labels:
+        _print_own_answers(summaries)
+        return
+    others = _other_lengths(summaries)
+    header = ("", "n", "acc", *others, "cal", "F1", "F1 cal", "AUROC", "ECE", "ties", *map(_short, labels))
     rows = [
         (
             row.language,
             str(row.n),
             _percent(row.accuracy),
+            *(_percent(row.accuracy_by_length[length]) for length in others),
             _percent(row.calibrated_accuracy),
             _percent(row.macro_f1),
             _percent(row.calibrated_macro_f1),
@@ -93,13 +98,62 @@ def _print_summaries(summaries: Sequence[Any], rules: Mapping[str, str]) -> None
     print_table("", header, rows)
     show(
         f"acc, F1: accuracy and macro-F1, %; cal: with {rules['calibration']} calibration; labels by "
-        f"{LENGTHS[rules['length']]}"
+        f"{LENGTHS[summaries[0].length]}"
     )
+    if others:
+        show("; ".join(f"{length}: accuracy by {LENGTHS[length]}" for length in others))
     show(f"{', '.join(labels)}: % of answers given (% of gold)")
     if any(row.at_chance and not math.isnan(row.auroc) for row in summaries):
         show("? the 95 % interval of AUROC covers 0.5: at chance")
     reasons = by_reason({row.language: row.reason for row in summaries})
     print_list(f"undefined in {codes}: {reason}" for reason, codes in reasons.items())
+
+
+def _print_own_answers(summaries: Sequence[Any]) -> None:
+    """Of items with answers of their own, and of logs that hold no labels: accuracy by every length rule that is known,
+    the headline's first."""
+    others = [name for name in LENGTHS if name in summaries[0].accuracy_by_length and name != summaries[0].length]
+    known = bool(summaries[0].accuracy_by_length)
+    clustered = any(row.clusters != row.n for row in summaries)
+    header = (
+        "",
+        "n",
+        *(["clusters"] if clustered else []),
+        "acc",
+        *others,
+        *(["chance", "ECE", "ties"] if known else []),
+    )
+    rows = [
+        (
+            row.language,
+            str(row.n),
+            *([str(row.clusters)] if clustered else []),
+            _percent(row.accuracy) + ("" if not known else "?" if row.at_chance else " "),
+            *(_percent(row.accuracy_by_length[length]) for length in others),
+            *([_percent(row.chance), _share(row.ece), str(row.ties)] if known else []),
+        )
+        for row in summaries
+    ]
+    print_table("", header, rows)
+    if known:
+        show(f"acc: accuracy by {LENGTHS[summaries[0].length]}, %, the headline")
+        show("; ".join(f"{length}: accuracy by {LENGTHS[length]}" for length in others))
+    if any(row.at_chance for row in summaries) and known:
+        show("? the 95 % interval of accuracy covers that of a guess: at chance")
+    print_list(f"AUROC, calibration and F1: {reason}" for reason in by_reason({"": summaries[0].reason}))
+
+
+def _other_lengths(summaries: Sequence[Any]) -> list[str]:
+    """The length rules that give another accuracy than the table's in some language."""
+    return [
+        length
+        for length in LENGTHS
+        if any(abs(row.accuracy_by_length.get(length, math.nan) - row.accuracy) > 0 for row in summaries)
+    ]
+
+
+def _share(value: float) -> str:
+    return UNKNOWN if math.isnan(value) else f"{value:.2f}"
 
 
 def _percent(share: float) -> str:

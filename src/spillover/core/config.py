@@ -279,8 +279,9 @@ class CompareConfig(Section):
     """Power below which a test for `effect` is called underpowered."""
     calibration: Literal["none", "batch", "contextual", "pmi"] = "batch"
     """Calibration of calibrated accuracy and the label-bias component."""
-    length: Literal["sum", "token", "byte"] = "sum"
-    """Length rule for labels of several tokens: summed log-probability, or its mean per token or byte."""
+    length: Literal["sum", "token", "byte"] | None = None
+    """Length rule for answers of several tokens: summed log-probability, or its mean per token or byte; null: the
+    task's, sum unless it says otherwise."""
     groups: dict[str, list[str]] = {}
     """Custom groups of languages: name to codes."""
     against: list[str] = []

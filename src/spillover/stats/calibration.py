@@ -1,6 +1,6 @@
 """Calibration from stored log-probabilities, without the model: what part of a prediction is label bias?
 
-length rule  sum, mean per token or per byte of the label word
+length rule  sum, mean per token or per byte of the label word, or of an item's own answer
 none         the log-probabilities as they are
 batch        minus each label's mean over the items (Zhou et al. 2023)
 contextual   minus the label's log-probability for content-free inputs such as "N/A" (Zhao et al. 2021)
@@ -16,10 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spillover.core.errors import ConfigError, DataError
-from spillover.core.types import CalibrationScores, Floats, LabelScores
+from spillover.core.types import CalibrationScores, Floats, LabelScores, Length
 
 Method = Literal["none", "batch", "contextual", "pmi"]
-Length = Literal["sum", "token", "byte"]
 
 
 def calibrated(scores: LabelScores, method: Method = "none", length: Length = "sum") -> Floats:
@@ -59,9 +58,9 @@ def check_rules(method: str, length: str) -> None:
 
 def rescaled(scores: LabelScores, length: Length = "sum") -> LabelScores:
     """The scores under a length rule, with those that calibration needs. Unchanged where only outcomes are known."""
-    lengths = _lengths(scores, length)
     if length == "sum" or scores.outcome is not None:
         return scores
+    lengths = _lengths(scores, length)
     calibration = scores.calibration and CalibrationScores(
         scores.calibration.content_free / lengths[0],
         scores.calibration.answer_prompt / lengths[0],
@@ -74,6 +73,9 @@ def _lengths(scores: LabelScores, length: Length) -> Floats:
     """[n or 1, labels]: the divisor of the sum over a label's tokens."""
     if length == "sum":
         return np.ones((1, len(scores.labels)))
+    if scores.answer_bytes is not None:
+        lengths = scores.label_tokens if length == "token" else scores.answer_bytes
+        return np.maximum(lengths, 1).astype(np.float64)  # -inf over 1 where an item has no such answer
     if length == "token":
         if not scores.label_tokens.all():
             raise DataError(

@@ -11,14 +11,18 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from spillover.core.types import Floats, LabelScores
+from spillover.core.types import Floats, Indices, LabelScores
 from spillover.stats.calibration import Method, log_odds, normalised
 from spillover.stats.contributions import METRICS
 from spillover.stats.summary import TIE, calibrated_hits, hits, reason_undefined
 
 
-def item_weights(items: int, draws: int, rng: np.random.Generator) -> Floats:
-    """[draws, items]: how often each item is in each bootstrap resample. Whole numbers, so that hits add up exactly."""
+def item_weights(items: int, draws: int, rng: np.random.Generator, *, clusters: Indices | None = None) -> Floats:
+    """[draws, items]: how often each item is in each bootstrap resample. Whole numbers, so that hits add up exactly.
+
+    clusters: [items] number of each item's cluster; then clusters are drawn, each with all of its items."""
+    if clusters is not None:
+        return item_weights(int(clusters.max()) + 1, draws, rng)[:, clusters]
     return rng.multinomial(items, np.full(items, 1 / items), size=draws).astype(np.float64)
 
 

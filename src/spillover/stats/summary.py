@@ -7,17 +7,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from spillover.core.types import Evaluation, LabelScores
+from spillover.core.errors import DataError
+from spillover.core.types import Evaluation, LabelScores, Length
 from spillover.stats.auroc import auroc_influence
-from spillover.stats.calibration import Length, Method, calibrated, log_odds, normalised, rescaled
-from spillover.stats.intervals import skewed_mean
+from spillover.stats.calibration import Method, calibrated, log_odds, normalised, rescaled
+from spillover.stats.clusters import cluster_contributions, cluster_numbers
+from spillover.stats.intervals import adjusted_wald, skewed_mean
 
 CHANCE = 0.5
+LEVEL = 0.95
 ECE_BINS = 10
 # Scores are float32: a difference below this after calibration is rounding, and the labels tie.
 TIE = 1e-9
@@ -27,10 +31,13 @@ TIE = 1e-9
 class Summary:
     """One language. Shares and scores are in [0, 1]; AUROC is the one-vs-rest mean, 0.5 at chance.
 
-    predicted, gold: share of items by label id. ties: items whose best label is not unique.
-    calibrated: batch calibration by default.
+    predicted, gold: share of items by label id; empty where each item has answers of its own. ties: items whose best
+    label is not unique. calibrated: batch calibration by default.
     ece: expected calibration error of the prediction's normalised probability. auroc_low, auroc_high: 95 %.
-    at_chance: that interval covers 0.5; also true when it is undefined.
+    at_chance: that interval covers 0.5; also true when it is undefined. For items with answers of their own: accuracy's
+    95 % interval covers `chance`, that of a guess.
+    length: the length rule of every number but those of accuracy_by_length, which has accuracy under each rule; NaN
+    where lengths are unknown. clusters: how many there are; n where items are independent.
     reason: why a number is NaN, or "".
     """
 
@@ -49,19 +56,27 @@ class Summary:
     gold: Mapping[str, float]
     ties: int
     reason: str = ""
+    length: Length = "sum"
+    accuracy_by_length: Mapping[str, float] = field(default_factory=dict)
+    chance: float = math.nan
+    clusters: int = 0
 
 
-def summarise(evaluation: Evaluation, *, calibration: Method = "batch", length: Length = "sum") -> list[Summary]:
-    """A summary for each language of an evaluation. calibration, length: as in `calibration.calibrated`."""
+def summarise(evaluation: Evaluation, *, calibration: Method = "batch", length: Length | None = None) -> list[Summary]:
+    """A summary for each language of an evaluation. calibration, length: as in `calibration.calibrated`; None: the
+    length rule that the task declares."""
     return [summarise_language(scores, calibration=calibration, length=length) for scores in evaluation.scores.values()]
 
 
-def summarise_language(scores: LabelScores, *, calibration: Method = "batch", length: Length = "sum") -> Summary:
+def summarise_language(scores: LabelScores, *, calibration: Method = "batch", length: Length | None = None) -> Summary:
     """The summary of one language's scores."""
-    n = len(scores.gold)
-    scores = rescaled(scores, length)
+    n, length = len(scores.gold), length or scores.length
     if scores.outcome is not None:
         return _outcome_summary(scores)
+    by_length = accuracy_by_length(scores)
+    scores = rescaled(scores, length)
+    if scores.kind != "labels":
+        return _own_answers_summary(scores, length, by_length)
     best = scores.logprobs.max(axis=1, keepdims=True)
     area, low, high = auroc_interval(scores)
     return Summary(
@@ -82,14 +97,64 @@ def summarise_language(scores: LabelScores, *, calibration: Method = "batch", le
         gold=_shares(scores.gold, scores.labels),
         ties=int(((scores.logprobs == best).sum(axis=1) > 1).sum()),
         reason=reason_undefined(scores),
+        length=length,
+        accuracy_by_length=by_length,
+        chance=chance(scores),
+        clusters=n_clusters(scores),
     )
+
+
+def _own_answers_summary(scores: LabelScores, length: Length, by_length: Mapping[str, float]) -> Summary:
+    """scores: under the length rule. Only sums are log-probabilities, so only they have a calibration error."""
+    nan = math.nan
+    right = hits(scores)
+    best = scores.logprobs.max(axis=1, keepdims=True)
+    excess = adjusted_wald(per_cluster(right - chance_of_items(scores), scores), LEVEL)
+    return Summary(
+        scores.language, len(scores.gold), _mean(right), nan, nan, nan, nan, nan, nan,
+        not (excess.low > 0 or excess.high < 0), expected_calibration_error(scores) if length == "sum" else nan, {}, {},
+        int(((scores.logprobs == best).sum(axis=1) > 1).sum()), reason_undefined(scores), length, by_length,
+        chance(scores), n_clusters(scores),
+    )  # fmt: skip
+
+
+def accuracy_by_length(scores: LabelScores) -> dict[str, float]:
+    """Accuracy under each length rule; NaN where the table does not have the lengths."""
+    accuracies = {}
+    for length in get_args(Length):
+        try:
+            accuracies[length] = _mean(hits(rescaled(scores, length)))
+        except DataError:
+            accuracies[length] = math.nan
+    return accuracies
+
+
+def chance_of_items(scores: LabelScores) -> NDArray[np.float64]:
+    """[n]: how probably a guess among an item's answers is right."""
+    n_answers = (scores.label_tokens > 0).sum(axis=1) if scores.kind != "labels" else len(scores.labels)
+    return np.asarray(np.ones(len(scores.gold)) / n_answers)
+
+
+def chance(scores: LabelScores) -> float:
+    """Accuracy of guesses; NaN without items or labels."""
+    return _mean(chance_of_items(scores)) if scores.labels else math.nan
+
+
+def n_clusters(scores: LabelScores) -> int:
+    """How many clusters there are: how many items where these are independent."""
+    return len(set(scores.clusters)) if scores.clusters else len(scores.gold)
+
+
+def per_cluster(values: NDArray[np.float64], scores: LabelScores) -> NDArray[np.float64]:
+    """Values of items as values of their clusters, see `clusters.cluster_contributions`; as they are without any."""
+    return cluster_contributions(values, cluster_numbers(scores.clusters)) if scores.clusters else values
 
 
 def _outcome_summary(scores: LabelScores) -> Summary:
     nan = math.nan
     return Summary(
         scores.language, len(scores.gold), _mean(hits(scores)), nan, nan, nan, nan, nan, nan, True, nan, {}, {}, 0,
-        reason_undefined(scores),
+        reason_undefined(scores), clusters=len(scores.gold),
     )  # fmt: skip
 
 
@@ -97,6 +162,8 @@ def reason_undefined(scores: LabelScores) -> str:
     """Why AUROC and calibrated accuracy do not exist for these scores; "" when they do."""
     if scores.outcome is not None:
         return "no label log-probabilities"
+    if scores.kind != "labels":
+        return f"not defined for {scores.kind}: which place the right answer has among an item's own means nothing"
     if not len(scores.gold):
         return "no items"
     counts = np.bincount(scores.gold, minlength=len(scores.labels))
@@ -106,7 +173,7 @@ def reason_undefined(scores: LabelScores) -> str:
 
 def constant_prediction(scores: LabelScores) -> str:
     """The label predicted for all of several items, or "a tie" of all labels; "" when predictions differ."""
-    if scores.outcome is not None or len(scores.gold) < 2:
+    if scores.outcome is not None or scores.kind != "labels" or len(scores.gold) < 2:
         return ""
     best = scores.logprobs == scores.logprobs.max(axis=1, keepdims=True)
     if best.all():
@@ -156,7 +223,7 @@ def auroc(scores: LabelScores) -> float:
     return math.nan if reason_undefined(scores) else auroc_influence(log_odds(scores.logprobs), scores.gold)[0]
 
 
-def auroc_interval(scores: LabelScores, level: float = 0.95) -> tuple[float, float, float]:
+def auroc_interval(scores: LabelScores, level: float = LEVEL) -> tuple[float, float, float]:
     """(area, low, high) by DeLong's variance and Hall's interval. NaN where a label has fewer than two items.
 
     Where all pairs are ordered correctly (or all wrongly) nothing varies. As many pairs are independent as the rarest
@@ -168,7 +235,7 @@ def auroc_interval(scores: LabelScores, level: float = 0.95) -> tuple[float, flo
     counts = np.bincount(scores.gold)
     if (counts < 2).any():
         return area, math.nan, math.nan
-    mean = skewed_mean(area + influence)
+    mean = skewed_mean(per_cluster(area + influence, scores))
     if mean is None:
         bound = ((1 - level) / 2) ** (1 / float(counts.min()))
         return area, bound if area >= 1 else area, 1 - bound if area <= 0 else area

@@ -154,6 +154,8 @@ def wording_of(task: Task, language: str) -> Wording:
 
 def content_free(task: Task, prompt: Prompt, texts: Sequence[str]) -> list[Prompt]:
     """`prompt` with each of `texts` ("N/A", "", ...) in place of all its fields, for contextual calibration."""
+    if not texts:
+        return []
     wording = wording_of(task, prompt.language)
     return [
         replace(

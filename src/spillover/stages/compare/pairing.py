@@ -90,7 +90,8 @@ def join(before: Evaluation, after: Evaluation, config: CompareConfig | None = N
     pairs = {}
     for code, left in before.scores.items():
         if code in after.scores:
-            sides = rescaled(left, config.length), rescaled(after.scores[code], config.length)
+            length = config.length or left.length
+            sides = rescaled(left, length), rescaled(after.scores[code], length)
             pairs[code] = _same_items(f"{before.task} {code}", *sides, config, hint=_as_hint(before, after))
     if not pairs:
         raise DataError(f"{before.task}: the two sides have no language in common", hint="evaluate both on the same")

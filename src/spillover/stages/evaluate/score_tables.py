@@ -22,8 +22,10 @@ METADATA = b"spillover"
 
 def write_scores(path: Path, scores: LabelScores, facts: Mapping[str, Any], texts: Sequence[str] | None = None) -> None:
     """Columns: example_id, gold (label id), logprob_<label>, tokens, tokens_<label>, and with `texts` also text, what
-    was asked after the shots, so that a run folder shows its items by itself. `facts` goes into the metadata, and so do
-    the few numbers that calibration needs: the table and they are written as one."""
+    was asked after the shots, so that a run folder shows its items by itself. Where items bring their own answers, the
+    labels are these answers' numbers and there is bytes_<label> too; an answer that an item does not have has -inf, 0
+    and 0. cluster: where items have one. `facts` goes into the metadata, and so do the few numbers that calibration
+    needs: the table and they are written as one."""
     columns: dict[str, Any] = {
         "example_id": list(scores.example_ids),
         "gold": [scores.labels[i] for i in scores.gold],
@@ -31,12 +33,23 @@ def write_scores(path: Path, scores: LabelScores, facts: Mapping[str, Any], text
     columns |= {f"logprob_{label}": scores.logprobs[:, i] for i, label in enumerate(scores.labels)}
     columns["tokens"] = scores.tokens
     columns |= {f"tokens_{label}": scores.label_tokens[:, i] for i, label in enumerate(scores.labels)}
+    if scores.answer_bytes is not None:
+        columns |= {f"bytes_{label}": scores.answer_bytes[:, i] for i, label in enumerate(scores.labels)}
+    if scores.clusters:
+        columns["cluster"] = list(scores.clusters)
     if scores.content:
         columns["content"] = list(scores.content)
     if texts is not None:
         columns["text"] = list(texts)
     note = json.dumps(
-        {"language": scores.language, "labels": scores.labels, "calibration": _plain(scores.calibration)} | dict(facts),
+        {
+            "language": scores.language,
+            "labels": scores.labels,
+            "kind": scores.kind,
+            "length": scores.length,
+            "calibration": _plain(scores.calibration),
+        }
+        | dict(facts),
         ensure_ascii=False,
     )
     table = pa.table(columns).replace_schema_metadata({METADATA: note.encode()})
@@ -60,7 +73,13 @@ def read_scores(path: Path) -> tuple[LabelScores, dict[str, Any]]:
             tokens=table["tokens"].to_numpy(),
             label_tokens=np.stack([table[f"tokens_{label}"].to_numpy() for label in labels], axis=1),
             calibration=_calibration(facts.pop("calibration", None), len(labels)),
-            content=tuple(table["content"].to_pylist()) if "content" in table.column_names else (),
+            content=_texts(table, "content"),
+            kind=facts.pop("kind", "labels"),
+            length=facts.pop("length", "sum"),
+            answer_bytes=np.stack([table[f"bytes_{label}"].to_numpy() for label in labels], axis=1)
+            if f"bytes_{labels[0]}" in table.column_names
+            else None,
+            clusters=_texts(table, "cluster"),
         )
     except (pa.ArrowInvalid, OSError, KeyError, TypeError, ValueError):
         raise DataError(
@@ -68,6 +87,11 @@ def read_scores(path: Path) -> tuple[LabelScores, dict[str, Any]]:
             hint="such tables are in <run>/evaluate/<name>/<task>; one that is damaged: delete it and evaluate again",
         ) from None
     return scores, facts
+
+
+def _texts(table: pa.Table, name: str) -> tuple[str, ...]:
+    """A column of texts; empty where the table has none."""
+    return tuple(table[name].to_pylist()) if name in table.column_names else ()
 
 
 def read_texts(path: Path) -> dict[str, str]:

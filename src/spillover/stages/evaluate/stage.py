@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from spillover.core.config import EvaluateConfig
+from spillover.core.errors import ConfigError
 from spillover.core.file_names import check_file_name
 from spillover.core.files import hash_of
 from spillover.core.runs import Run, open_run
@@ -65,19 +66,27 @@ def evaluate(
         benchmark = open_benchmark(
             benchmark, missing_items=config.missing_items, disagreeing_labels=config.disagreeing_labels
         )
+    if config.rule == "paper" and benchmark.task.kind != "labels":
+        raise ConfigError(
+            f"evaluate.rule: paper is not defined for {benchmark.task.kind} ({benchmark.task.name}): it looks at the "
+            "first token of label words",
+            hint="--rule exact",
+        )
     run = open_run(out) if out is not None else None
     engine = open_engine(model, config)
-    chat = open_chat(model, config)
+    # A pair is two whole texts, without a prompt that a chat could ask.
+    chat = None if benchmark.task.kind == "pairs" else open_chat(model, config)
     log_chat(model, config, chat)
     benchmark, plans = _within_budget(run, engine, benchmark, config)
     task = benchmark.task
+    label_set = config.labels if task.kind == "labels" else task.kind
     experiment = Experiment(
         wording=task.fingerprint,
         template=hash_of(task.template),
-        labels=config.labels,
+        labels=label_set,
         shots=config.shots,
         rule=config.rule,
-        content_free=tuple(config.content_free),
+        content_free=inputs_without_content(task, config),
         dtype=str(model.dtype).removeprefix("torch."),
         vocabulary=model.vocabulary,
         chat=f"{chat.form} {chat.key}" if chat else "off",
@@ -93,8 +102,8 @@ def evaluate(
         "disagreeing_labels": benchmark.disagreeing_labels,
     } | config.model_dump(exclude={"batch_tokens", "missing_items", "disagreeing_labels", "chat", "system_prompt"})
     settings |= chat_settings(chat)
-    evaluation = Evaluation(model.ref, task.name, config.labels, hash_of(settings), {}, experiment)
-    n_content_free = len(config.content_free)
+    evaluation = Evaluation(model.ref, task.name, label_set, hash_of(settings), {}, experiment)
+    n_content_free = len(experiment.content_free)
     if run is None:
         return _score_all(engine, task, plans, n_content_free, None, evaluation, name, progress)
     stage_name = f"evaluate/{name}/{task.name}"
@@ -117,9 +126,15 @@ def _counts(evaluation: Evaluation, plans: Mapping[str, Plan]) -> dict[str, int]
 def _plans(engine: Engine, benchmark: Benchmark, config: EvaluateConfig) -> dict[str, Plan]:
     """What will be computed, by language: the items, and behind them the inputs without content."""
     return {
-        code: engine.plan([*prompts, *content_free(benchmark.task, prompts[0], config.content_free)])
+        code: engine.plan([*prompts, *content_free(benchmark.task, prompts[0], inputs)])
+        for inputs in [inputs_without_content(benchmark.task, config)]
         for code, prompts in benchmark.prompts(config.labels, config.shots).items()
     }
+
+
+def inputs_without_content(task: Task, config: EvaluateConfig) -> tuple[str, ...]:
+    """Content-free inputs of contextual calibration; none where items bring their own answers, which have no prior."""
+    return tuple(config.content_free) if task.kind == "labels" else ()
 
 
 def _score_all(
@@ -171,7 +186,7 @@ def _within_budget(
     plans = _plans(engine, benchmark, config)
     if config.budget_minutes is None:
         return benchmark, plans
-    n_items = len(next(iter(plans.values())).items) - len(config.content_free)
+    n_items = len(next(iter(plans.values())).items) - len(inputs_without_content(benchmark.task, config))
     affordable = _items_within(run, benchmark.task.name, engine, plans, n_items, 60 * config.budget_minutes)
     if affordable >= n_items:
         return benchmark, plans
@@ -232,11 +247,21 @@ def score_language(
             _append_batch(batches_path, evaluation.key, batch)
         bar.add(sum(i < items for i in batch.index))
     scores = label_scores(task, plan.prompts[:items], batches)
-    scores = replace(scores, calibration=_calibration(engine, task, plan.prompts[0], items, batches))
+    if task.kind == "labels":
+        scores = replace(scores, calibration=_calibration(engine, task, plan.prompts[0], items, batches))
     if path and batches_path:
-        write_scores(path, scores, facts_of(evaluation), [prompt.body for prompt in plan.prompts[:items]])
+        texts = [_text_of(prompt, task) for prompt in plan.prompts[:items]]
+        write_scores(path, scores, facts_of(evaluation), texts)
         batches_path.unlink(missing_ok=True)
     return scores
+
+
+def _text_of(prompt: Prompt, task: Task) -> str:
+    """What was asked, with the answers where they are the item's own."""
+    if task.kind == "labels":
+        return prompt.body
+    numbered = [f"{number}. {answer.strip()}" for number, answer in enumerate(prompt.answers)]
+    return "\n".join([*([prompt.body] if prompt.body else []), *numbered])
 
 
 def _calibration(

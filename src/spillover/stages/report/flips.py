@@ -34,7 +34,7 @@ def flipped_items(before: tuple[Path, Evaluation], after: tuple[Path, Evaluation
     for code, new in after[1].scores.items():
         old = before[1].scores.get(code)
         if old is not None and len(old.labels):
-            labels = new.labels
+            labels = _shown_labels(new)
             rows += _flips(old, new, texts[code])
     reference = reference_language()
     ids = {row["id"] for row in rows if row["language"] != reference}
@@ -50,6 +50,13 @@ def flipped_items(before: tuple[Path, Evaluation], after: tuple[Path, Evaluation
     }
 
 
+def _shown_labels(scores: LabelScores) -> tuple[str, ...]:
+    """The labels; where items bring their own answers, the numbers of as many as an item has at most."""
+    return (
+        scores.labels if scores.kind == "labels" else scores.labels[: int((scores.label_tokens > 0).sum(axis=1).max())]
+    )
+
+
 def _flips(old: LabelScores, new: LabelScores, texts: Mapping[str, str]) -> list[dict[str, Any]]:
     """A row for each item that is correct on one side alone: language, id, newly_correct, gold (index of the label),
     text, and the labels' probabilities `before` and `after`, per mille."""
@@ -58,7 +65,7 @@ def _flips(old: LabelScores, new: LabelScores, texts: Mapping[str, str]) -> list
     old_shares, new_shares = (
         np.rint(1000 * np.exp(normalised(scores.logprobs))).astype(int) for scores in (old, new)
     )  # fmt: skip
-    rows = []
+    rows, n_shown = [], len(_shown_labels(new))
     for i, example_id in enumerate(new.example_ids):
         j = positions.get(example_id)
         if j is None or old_correct[j] == new_correct[i]:
@@ -69,8 +76,8 @@ def _flips(old: LabelScores, new: LabelScores, texts: Mapping[str, str]) -> list
                 "id": example_id,
                 "newly_correct": bool(new_correct[i]),
                 "gold": int(new.gold[i]),
-                "before": old_shares[j].tolist(),
-                "after": new_shares[i].tolist(),
+                "before": old_shares[j].tolist()[:n_shown],
+                "after": new_shares[i].tolist()[:n_shown],
                 "text": texts.get(example_id, ""),
             }
         )

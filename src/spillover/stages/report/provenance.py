@@ -95,7 +95,9 @@ def wordings(languages: Mapping[str, Iterable[str]]) -> dict[str, list[WordingRo
             continue
         task = load_task(name)
         tables[name] = [
-            WordingRow(code, wording.provenance, " / ".join(wording.labels[label] for label in task.labels))
+            WordingRow(
+                code, wording.provenance, " / ".join(wording.labels[label] for label in task.labels if wording.labels)
+            )
             for code in codes
             if (wording := task.wordings.get(code)) is not None
         ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +14,7 @@ from spillover.stages.compare.comparison_files import FOLDER as COMPARE
 from spillover.stages.compare.comparison_files import read_comparisons
 from spillover.stages.compare.result import Comparison
 from spillover.stages.evaluate.score_tables import read_evaluation, read_scores
+from spillover.stats.summary import chance as chance_of_scores
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -48,12 +50,12 @@ def compared_sides(
 
 
 def chance(run: Run, task: str) -> float | None:
-    """Accuracy of a guess, one in the number of labels; None where no table says how many there are."""
+    """Accuracy of a guess, one in the number of an item's answers; None where no table says how many there are."""
     for folder in run.evaluations():
         if folder.task == task and folder.tables:
             with as_data_error(folder.tables[0]):
-                labels = read_scores(folder.tables[0])[0].labels
-            return 1 / len(labels) if labels else None
+                accuracy = chance_of_scores(read_scores(folder.tables[0])[0])
+            return None if math.isnan(accuracy) else accuracy
     return None
 
 

@@ -35,7 +35,8 @@ def summary_tables(
 
 def _summary_row(evaluation: Evaluation, summary: Summary) -> dict[str, Any]:
     scores = evaluation.scores[summary.language]
-    label_tokens = scores.label_tokens[0].tolist() if len(scores.label_tokens) else []
+    fixed = scores.kind == "labels" and len(scores.label_tokens)
+    label_tokens = scores.label_tokens[0].tolist() if fixed else []
     return vars(summary) | {
         "tokens": float(np.mean(scores.tokens)) if len(scores.tokens) else float("nan"),
         "label_tokens": dict(zip(scores.labels, label_tokens, strict=False)),

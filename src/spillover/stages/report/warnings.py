@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import get_args
 
 from spillover.core.languages import language
 from spillover.core.runs import Run
-from spillover.core.types import Evaluation, Finding
+from spillover.core.types import Evaluation, Finding, Kind
 from spillover.models.registry import packaged_models
 from spillover.stages.build.arms import REAL_ARM
 from spillover.stages.compare.format import area_span, points, size
@@ -16,7 +17,7 @@ from spillover.stages.compare.stage import training_languages
 from spillover.stages.compare.verdict import auroc_loss
 from spillover.stages.report.multi_run import arm_of
 from spillover.stages.report.provenance import WordingRow
-from spillover.stats.summary import Summary
+from spillover.stats.summary import Summary, n_clusters
 
 FEW_ITEMS = 100
 MAX_NAMES = 4
@@ -37,8 +38,9 @@ def run_facts(run: Run, evaluations: Sequence[Evaluation], comparisons: Sequence
     """Model, licence of a packaged one, task, trained on, evaluated in, items, date. What is not known is left out."""
     codes = list(dict.fromkeys(code for evaluation in evaluations for code in evaluation.scores))
     counts = sorted({len(scores.gold) for evaluation in evaluations for scores in evaluation.scores.values()})
+    clusters = sorted({n_clusters(own) for side in evaluations for own in side.scores.values() if own.clusters})
     tasks = dict.fromkeys(side.task for side in comparisons or evaluations)
-    label_set = f" ({evaluations[0].label_set} label words)" if evaluations else ""
+    label_sets = {evaluation.task: evaluation.label_set for evaluation in evaluations}
     arm = arm_of(run)
     trained_on = ", ".join(language(code).name for code in training_languages(run))
     name = evaluations[0].model.name if evaluations else ""
@@ -46,13 +48,26 @@ def run_facts(run: Run, evaluations: Sequence[Evaluation], comparisons: Sequence
     facts = {
         "Model": name,
         "Licence": f"{packaged.licence}, {packaged.terms}" if packaged else "",
-        "Task": ", ".join(f"{task}{label_set}" for task in tasks),
+        "Task": ", ".join(f"{task}{_asked_for(label_sets.get(task, ''))}" for task in tasks),
         "Trained on": f"{trained_on} ({arm})" if trained_on and arm not in ("", REAL_ARM) else trained_on,
         "Evaluated in": f"{len(codes)} languages" if len(codes) > MAX_NAMES else _names(codes),
-        "Items a language": " to ".join(str(count) for count in dict.fromkeys((*counts[:1], *counts[-1:]))),
+        "Items a language": _span(counts),
+        "Clusters a language": _span(clusters),
         "Date": str(run.manifest()["created"])[:10],
     }
     return {name: value for name, value in facts.items() if value}
+
+
+def _span(counts: Sequence[int]) -> str:
+    """`40`, or `40 to 60`; empty without counts."""
+    return " to ".join(str(count) for count in dict.fromkeys((*counts[:1], *counts[-1:])))
+
+
+def _asked_for(label_set: str) -> str:
+    """What a model chose between, in brackets."""
+    if not label_set:
+        return ""
+    return f" ({label_set})" if label_set in get_args(Kind) else f" ({label_set} label words)"
 
 
 def warnings(
@@ -106,7 +121,8 @@ def _prediction_warnings(after: Sequence[Summary]) -> Iterator[PageWarning]:
     if codes := [summary.language for summary in after if summary.at_chance]:
         yield PageWarning(
             f"At chance: in {len(codes)} of {len(after)} languages ({_names(codes)}) the predictions afterwards cannot "
-            "be distinguished from guesses (AUROC's interval contains 0.5).",
+            "be distinguished from guesses (the interval of AUROC, or of accuracy where that is all there is, contains "
+            "chance).",
             "answers",
         )
     if codes := [row.language for row in after if row.predicted and max(row.predicted.values()) > NEARLY_ALL]:
