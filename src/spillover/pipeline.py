@@ -74,7 +74,7 @@ def run(
         refuse_errors(findings)
     pairs = build_run(folder, questions, config.build, seed=config.seed)
     seen = training_languages(folder)
-    evaluation = training_evaluation(config, benchmarks[0], seen)
+    evaluation = training_evaluation(config, benchmarks, seen)
     progress("load the model", 0, 1)
     base = load_model(**config.model.model_dump(), progress=progress)
     progress("load the model", 1, 1)
@@ -86,7 +86,8 @@ def run(
             evaluate(model, benchmark, config=config.evaluate, out=folder.path, name=name, progress=progress)
     probed = probe_benchmark(config, benchmarks)
     for name, model in models.items():
-        probe(folder, model, probed, name=name, config=config.probe, evaluate=config.evaluate, progress=progress)
+        if probed is not None:
+            probe(folder, model, probed, name=name, config=config.probe, evaluate=config.evaluate, progress=progress)
     tasks = [benchmark.task.name for benchmark in benchmarks]
     comparisons = compare_run(folder, tasks=tasks, config=config.compare, seed=config.seed)
     page = report(folder.path, title=config.report.title)
@@ -167,21 +168,34 @@ def estimate_seconds(
     return (2 * tokens + TRAINING_COST * trained) / rate
 
 
-def probe_benchmark(config: RunConfig, benchmarks: Sequence[Benchmark]) -> Benchmark:
-    """The benchmark that the probe reads: that of `config.probe.task`, else the first."""
+def probe_benchmark(config: RunConfig, benchmarks: Sequence[Benchmark]) -> Benchmark | None:
+    """The benchmark that the probe reads: that of `config.probe.task`, else the first with labels; None, and a line of
+    the log, where no task has them."""
+    from spillover.stages.probe.selection import undefined_reason
+
     if config.probe.task is None:
-        return benchmarks[0]
+        with_labels = _with_labels(benchmarks)
+        if with_labels is None:
+            log.info("not probed: %s", undefined_reason(benchmarks[0].task))
+        return with_labels
     opened = {benchmark.source: benchmark for benchmark in benchmarks}
     return opened.get(config.probe.task) or benchmark_of(config, config.probe.task)
 
 
-def training_evaluation(config: RunConfig, benchmark: Benchmark, seen: Sequence[str]) -> InTrainingEvaluation | None:
-    """The in-training evaluation of a run, on its first benchmark; None when the config asks for none. seen: the
-    languages that are trained on."""
+def _with_labels(benchmarks: Sequence[Benchmark]) -> Benchmark | None:
+    return next((benchmark for benchmark in benchmarks if benchmark.task.kind == "labels"), None)
+
+
+def training_evaluation(
+    config: RunConfig, benchmarks: Sequence[Benchmark], seen: Sequence[str]
+) -> InTrainingEvaluation | None:
+    """The in-training evaluation of a run, on its first benchmark with labels; None when the config asks for none.
+    seen: the languages that are trained on. ConfigError where no task has labels."""
     from spillover.stages.train.in_training import in_training_evaluation
 
     if not config.train.eval_every:
         return None
+    benchmark = _with_labels(benchmarks) or benchmarks[0]
     return in_training_evaluation(
         benchmark, seen=seen, config=config.train, evaluate=config.evaluate, compare=config.compare
     )

@@ -33,7 +33,7 @@ def train(
     from spillover.stages.train.stage import train as tune
     from spillover.tasks.benchmark import benchmark_of
 
-    evaluation = training_evaluation(config, benchmark_of(config), trained_languages(training_pairs))
+    evaluation = training_evaluation(config, [benchmark_of(config)], trained_languages(training_pairs))
 
     with progress_bars() as progress:
         base = load_model(**config.model.model_dump(), progress=progress)

@@ -14,7 +14,7 @@ from spillover.core.types import Floats, LabelScores
 from spillover.stats.auroc import auroc_influence
 from spillover.stats.calibration import Method, log_odds
 from spillover.stats.intervals import Estimate, adjusted_wald, skewed_mean, skewness_adjusted, within
-from spillover.stats.summary import calibrated_hits, hits, measures, reason_undefined
+from spillover.stats.summary import calibrated_hits, hits, measures, n_clusters, reason_undefined
 
 # The label-bias component (prior_repair) and the calibrated component add up to accuracy, see `contributions_of`.
 METRICS = ("accuracy", "calibrated_accuracy", "prior_repair", "auroc")
@@ -56,6 +56,8 @@ def undefined_reason(before: LabelScores, after: LabelScores, contributions: Map
     """Why some numbers of a language are NaN; "" when all are defined."""
     if len(before.gold) < 2:
         return "one item has no spread"
+    if n_clusters(before) < 2:
+        return "one cluster has no spread"
     if reason := reason_undefined(before) or reason_undefined(after):
         return reason
     rare = [label for i, label in enumerate(before.labels) if (before.gold == i).sum() < 2]

@@ -73,6 +73,14 @@ def answers(task: Task, label_set: str, language: str) -> tuple[str, ...]:
     return tuple(words[label] for label in task.labels)
 
 
+def solved(task: Task, example: Example) -> str:
+    """The right answer of an item with a label as it stands behind it, in its own language, and what closes it."""
+    _, blank, end = answer_slot(task)
+    if task.kind == "labels":
+        return wording_of(task, example.language).labels[example.label or ""] + end
+    return blank + example.choices[int(example.label or 0)] + end
+
+
 def shot_block(task: Task, label_set: str, language: str, shots: str = OWN_SHOTS) -> str:
     """The few-shot block for items in `language`: each shot with its label word from the items' own label set.
 

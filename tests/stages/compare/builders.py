@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -83,3 +84,28 @@ def write_probe(run, name, margins, hits, fingerprint="model", leads=None):
     manifest = run.manifest()
     manifest["stages"][f"probe/{name}"] = {"settings": {"task": "sentiment", "model": fingerprint}}
     (run.path / "run.json").write_text(json.dumps(manifest))
+
+
+def own_answers(rng, n=60, skill=1.0, languages=("en", "de"), kind="choices", length="byte"):
+    """An evaluation of items with two to four answers of their own, of different lengths."""
+    shapes = np.random.default_rng(7)
+    counts, gold = shapes.integers(2, 5, n), shapes.integers(0, 2, n)
+    there = np.arange(10) < counts[:, None]
+    n_bytes = np.where(there, shapes.integers(3, 30, (n, 10)), 0).astype(np.int32)
+    n_tokens = np.where(there, np.maximum(n_bytes // 4, 1), 0).astype(np.int32)
+    scores = {}
+    for code in languages:
+        logprobs = rng.normal(-1, 0.3, (n, 10)) * np.maximum(n_bytes, 1)
+        logprobs[np.arange(n), gold] *= np.exp(-0.3 * skill)
+        labels, ids = tuple(map(str, range(10))), tuple(f"i{i}" for i in range(n))
+        scores[code] = LabelScores(
+            code, labels, ids, gold, np.where(there, logprobs, -np.inf).astype(np.float32), np.ones(n, np.int32), n_tokens,
+            kind=kind, length=length, answer_bytes=n_bytes,
+        )  # fmt: skip
+    key = f"k{skill}"
+    return Evaluation(ModelRef("m", None, None, key), "reading", kind, key, scores)
+
+
+def clustered(side, names):
+    """The evaluation with a cluster for each item."""
+    return replace(side, scores={code: replace(own, clusters=tuple(names)) for code, own in side.scores.items()})

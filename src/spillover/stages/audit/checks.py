@@ -11,10 +11,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from inspect import getdoc
+from typing import get_args
 
 from spillover.core.config import AuditConfig, AuditThresholds
 from spillover.core.errors import ConfigError
-from spillover.core.types import Finding, RowRepair, Severity
+from spillover.core.types import Finding, Kind, RowRepair, Severity
 from spillover.stages.audit import (
     boilerplate,
     ceiling_check,
@@ -24,6 +25,7 @@ from spillover.stages.audit import (
     label_checks,
     language_checks,
     leakage,
+    own_answers,
     parallelism,
     prompt_checks,
     retrieval_check,
@@ -67,7 +69,8 @@ class Need(str, Enum):
 @dataclass(frozen=True)
 class Check:
     """One row of the table. severity: of its findings, where the function gives none. thresholds: the keys of
-    `audit.thresholds` that it reads. repair: what `--fix` does where it is certain."""
+    `audit.thresholds` that it reads. repair: what `--fix` does where it is certain. kinds: the kinds of task for which
+    it is defined."""
 
     id: str
     scope: Scope
@@ -76,7 +79,10 @@ class Check:
     thresholds: tuple[str, ...] = ()
     repair: type[RowRepair] | None = None
     need: Need | None = None
+    kinds: tuple[Kind, ...] = get_args(Kind)
 
+
+LABELS: tuple[Kind, ...] = ("labels",)
 
 # Repairs are made in this order: exchanged classes before single labels.
 CHECKS: tuple[Check, ...] = (
@@ -99,7 +105,7 @@ CHECKS: tuple[Check, ...] = (
     Check("misplaced-item", Scope.LANGUAGES, "warning", parallelism.misplaced_items),
     Check(
         "exchanged-fields", Scope.LANGUAGES, "warning", exchanged_fields.exchanged_fields, ("exchange_odds",),
-        ExchangeFields,
+        ExchangeFields, kinds=("labels", "choices"),
     ),
     Check("untranslated", Scope.LANGUAGES, "warning", language_checks.untranslated, ("text_letters",)),
     Check("untranslated-field", Scope.LANGUAGES, "warning", language_checks.untranslated_fields, ("text_letters",)),
@@ -129,25 +135,30 @@ CHECKS: tuple[Check, ...] = (
     Check("repeated-item-labels", Scope.LANGUAGE, "warning", duplicates.repeated_item_labels),
     Check("identical-sides", Scope.LANGUAGE, "warning", duplicates.identical_sides),
     Check("differing-sides", Scope.LANGUAGE, "note", duplicates.differing_sides),
-    Check("label-in-text", Scope.LANGUAGE, "warning", duplicates.labels_in_text),
+    Check("label-in-text", Scope.LANGUAGE, "warning", duplicates.labels_in_text, kinds=LABELS),
+    Check("unusable-choices", Scope.LANGUAGE, "error", own_answers.unusable_choices),
     Check("shot-in-test", Scope.LANGUAGE, "error", leakage.shots_in_test),
     Check("shot-near-test", Scope.LANGUAGE, "warning", leakage.shots_near_test, ("near_duplicate",)),
     Check("leaked-question", Scope.SPLITS, "error", leakage.leaked_questions),
     Check("near-leak", Scope.SPLITS, "warning", leakage.nearly_leaked_questions, ("near_duplicate",)),
     Check("missing-wording", Scope.WORDING, "note", prompt_checks.missing_wording),
-    Check("equal-label-words", Scope.WORDING, "error", prompt_checks.equal_label_words),
-    Check("label-word-prefix", Scope.WORDING, "note", prompt_checks.label_word_prefixes),
-    Check("unbalanced-shots", Scope.WORDING, "warning", prompt_checks.unbalanced_shots),
+    Check("equal-label-words", Scope.WORDING, "error", prompt_checks.equal_label_words, kinds=LABELS),
+    Check("label-word-prefix", Scope.WORDING, "note", prompt_checks.label_word_prefixes, kinds=LABELS),
+    Check("unbalanced-shots", Scope.WORDING, "warning", prompt_checks.unbalanced_shots, kinds=LABELS),
     Check("repeated-shot", Scope.WORDING, "warning", prompt_checks.repeated_shots),
     Check("untranslated-shot", Scope.WORDING, "warning", prompt_checks.untranslated_shots),
-    Check("label-tokens", Scope.LANGUAGE, "error", prompt_checks.label_tokens, need=Need.TOKENIZER),
-    Check("shared-first-token", Scope.LANGUAGE, "note", prompt_checks.shared_first_tokens, need=Need.TOKENIZER),
+    Check("label-tokens", Scope.LANGUAGE, "error", prompt_checks.label_tokens, need=Need.TOKENIZER, kinds=LABELS),
     Check(
-        "label-pieces", Scope.WORDING, "note", prompt_checks.label_pieces, ("label_pieces",), need=Need.TOKENIZER
+        "shared-first-token", Scope.LANGUAGE, "note", prompt_checks.shared_first_tokens, need=Need.TOKENIZER,
+        kinds=LABELS,
+    ),
+    Check(
+        "label-pieces", Scope.WORDING, "note", prompt_checks.label_pieces, ("label_pieces",), need=Need.TOKENIZER,
+        kinds=LABELS,
     ),
     Check("over-context", Scope.LANGUAGE, "error", prompt_checks.over_context, need=Need.TOKENIZER),
     Check("token-cost", Scope.LANGUAGE, "note", prompt_checks.token_cost, ("token_cost",), need=Need.TOKENIZER),
-    Check("class-balance", Scope.LANGUAGES, "warning", label_checks.class_balance, ("balance",)),
+    Check("class-balance", Scope.LANGUAGES, "warning", label_checks.class_balance, ("balance",), kinds=LABELS),
     Check(
         "nearest-item", Scope.LANGUAGE, "warning", retrieval_check.nearest_items, ("encoder_margin",),
         need=Need.ENCODER,
@@ -192,6 +203,7 @@ def describe_checks() -> Iterator[str]:
         facts = [check.severity, check.scope.value]
         facts += [f"{key} {getattr(defaults, key)}" for key in check.thresholds]
         facts += [f"needs {check.need.value}"] if check.need else []
+        facts += [f"of {' and '.join(check.kinds)} alone"] if len(check.kinds) < len(get_args(Kind)) else []
         facts += ["repaired by --fix"] if check.repair else []
         lines = (getdoc(check.function) or "").splitlines()
         yield "\n    ".join([check.id, ", ".join(facts), *filter(None, lines)])

@@ -34,7 +34,12 @@ def _exact_shots(rows: LanguageRows) -> dict[str, list[str]]:
 
 def _shots(rows: LanguageRows) -> list[Example]:
     wording = rows.task.wordings.get(rows.language)
-    return [] if wording is None else [Example(i, rows.language, fields) for i, fields in wording.shots.items()]
+    if wording is None:
+        return []
+    return [
+        Example(shot, rows.language, {name: fields[name] for name in rows.task.fields})
+        for shot, fields in wording.shots.items()
+    ]
 
 
 def shots_in_test(rows: LanguageRows) -> Iterator[Fault]:

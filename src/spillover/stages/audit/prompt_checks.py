@@ -101,18 +101,22 @@ def untranslated_shots(wording: WordingInput) -> Iterator[Fault]:
 
 def _shot_texts(task: Task, code: str) -> dict[str, tuple[str, ...]]:
     """Each shot's normalised fields."""
-    return {shot: text_key(Example(shot, code, fields)) for shot, fields in task.wordings[code].shots.items()}
+    shots = task.wordings[code].shots if code in task.wordings else {}
+    return {shot: text_key(Example(shot, code, fields)) for shot, fields in shots.items()}
 
 
 def tokenize_language(task: Task, code: str, rows: Sequence[Example], tokenizer: PromptTokenizer) -> LanguageTokens:
     """One language under a tokenizer. rows: at least one."""
     prompts = render(task, rows, label_set=NATIVE)
     prefix = tokenizer.lengths([prompts[0].prefix])[0]
-    lengths = np.array(tokenizer.lengths([prompt.body for prompt in prompts]))
-    longest_answer = max(tokenizer.lengths(answers(task, NATIVE, code)))
+    own = task.kind != "labels"
+    # An item's own answers are a part of it: the longest counts.
+    bodies = [prompt.body + max(prompt.answers, key=len, default="") if own else prompt.body for prompt in prompts]
+    lengths = np.array(tokenizer.lengths(bodies))
+    longest_answer = 0 if own else max(tokenizer.lengths(answers(task, NATIVE, code)))
     too_long = np.flatnonzero(prefix + lengths + longest_answer > tokenizer.context)
     labels, indistinct = {}, {}
-    for label_set in (NATIVE, *task.label_sets):
+    for label_set in () if own else (NATIVE, *task.label_sets):
         try:
             labels[label_set] = tokenizer.label_tokens(render(task, rows[:1], label_set=label_set)[0])
         except SpilloverError as error:

@@ -28,6 +28,7 @@ from spillover.stages.audit.findings import by_severity, write_findings
 from spillover.stages.audit.inputs import Identify, LanguageRows, LanguageTokens, PromptTokenizer, WordingInput
 from spillover.stages.audit.language_checks import identifiers
 from spillover.stages.audit.leakage import ItemHashes, OtherSplit
+from spillover.stages.audit.own_answers import as_audited
 from spillover.stages.audit.profile import LanguageProfiles
 from spillover.stages.audit.prompt_checks import tokenize_language
 from spillover.tasks.benchmark import TEST, Benchmark, open_benchmark
@@ -93,9 +94,11 @@ class _Audit:
             Need.TOKENIZER: tokenizer is not None,
             Need.ENCODER: encode is not None,
         }
-        self.benchmark, self.task, self.config = benchmark, benchmark.task, config
+        self.benchmark, self.config = benchmark, config
+        self.task = as_audited(benchmark.task, ())[0]
         self.tokenizer, self.encode = tokenizer, encode
-        self.checks = select_checks(config, [need for need, there in given.items() if there])
+        selected = select_checks(config, [need for need, there in given.items() if there])
+        self.checks = [check for check in selected if self.task.kind in check.kinds]
         self.profiles = LanguageProfiles(self.task, config.thresholds, reference_language())
         self.codes = sorted(benchmark.languages, key=lambda code: code != self.profiles.reference)
         self.tokens: dict[str, LanguageTokens] = {}
@@ -130,10 +133,14 @@ class _Audit:
     def _unchecked(self) -> Iterator[Finding]:
         """A note where checks are left out because a package is not installed."""
         for check in select_checks(self.config, Need):
-            if check.need == Need.IDENTIFIER and check not in self.checks:
+            if check.need == Need.IDENTIFIER and find_spec("lingua") is None:
                 message = f"{check.id} was not checked: lingua is not installed"
                 suggestion = "pip install 'spillover[audit]'"
                 yield Finding(UNCHECKED, "note", self.task.name, "", message, suggestion=suggestion)
+        undefined = [check.id for check in select_checks(self.config, ()) if self.task.kind not in check.kinds]
+        if self.task.kind != "labels" and undefined:
+            message = f"not defined for {self.task.kind}, which have no label words: {', '.join(undefined)}"
+            yield Finding(UNCHECKED, "note", self.task.name, "", message)
 
     def _languages(self) -> Iterator[Finding]:
         """The checks of each language beside the reference; a profile of each is kept."""
@@ -148,7 +155,7 @@ class _Audit:
         self, code: str, reference: dict[str, Example], identify: Mapping[str, Identify]
     ) -> Iterator[Finding]:
         """The checks of one language. The reference language's rows are put into `reference`."""
-        rows = read_rows(self.benchmark.files[code], self.task, code)
+        rows = self._rows(self.benchmark.files[code], code)
         self.profiles.sizes[TEST, code] = len(rows)
         if self.tokenizer is not None and self._needs(Need.TOKENIZER):
             self.tokens[code] = tokenize_language(self.task, code, rows, self.tokenizer)
@@ -172,6 +179,9 @@ class _Audit:
         if code == self.profiles.reference:
             reference.update((row.id, row) for row in reversed(rows))
 
+    def _rows(self, path: Path, code: str) -> list[Example]:
+        return as_audited(self.benchmark.task, read_rows(path, self.benchmark.task, code))[1]
+
     def _other_splits(self) -> Iterator[Finding]:
         """The checks of every split but the test set."""
         hashes = ItemHashes(self.profiles)
@@ -180,9 +190,9 @@ class _Audit:
             self.step()
 
     def _other_split(self, split: str, code: str, path: Path, hashes: ItemHashes) -> Iterator[Finding]:
-        rows = LanguageRows(self.task, code, read_rows(path, self.task, code), {}, self.config.thresholds, split)
+        rows = LanguageRows(self.task, code, self._rows(path, code), {}, self.config.thresholds, split)
         self.profiles.sizes[split, code] = len(rows.rows)
-        given = OtherSplit(rows, hashes, read_rows(self.benchmark.files[code], self.task, code))
+        given = OtherSplit(rows, hashes, self._rows(self.benchmark.files[code], code))
         for check in self._of(Scope.SPLITS):
             yield from run_check(check, given, task=self.task.name, language=code, split=split)
 

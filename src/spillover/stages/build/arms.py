@@ -14,14 +14,14 @@ tokens are known only to a model, and `train` counts them. Replay (sampling.py) 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from spillover.core.errors import DataError
 from spillover.core.types import Example, Task, TrainingPair
-from spillover.tasks.prompts import SHOT_END, answers, question
+from spillover.tasks.prompts import question, solved
 
 TOLERANCE = 0.01
 REAL_ARM = "translate"
@@ -74,12 +74,11 @@ def labelled(
             f"{', '.join(unlabelled[:5])}",
             hint="give them a label, or choose another arm",
         )
-    words: Mapping[str, str] = dict(zip(task.labels, answers(task, "native", questions[0].language), strict=True))
     labelled_pairs = []
     for number in range(len(pairs)):
         first, last = questions[int(rng.integers(len(questions)))], questions[number % len(questions)]
-        prompt = question(task, first) + words[first.label or ""] + SHOT_END + question(task, last)
-        completion = words[last.label or ""] + '"'
+        prompt = question(task, first) + solved(task, first) + "\n\n" + question(task, last)
+        completion = solved(task, last)
         pair_id = f"{last.id}:{number}:labelled"
         labelled_pairs.append(TrainingPair(pair_id, last.language, last.language, prompt, completion))
     return matched(labelled_pairs, pairs, rng)

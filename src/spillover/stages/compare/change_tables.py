@@ -3,6 +3,8 @@
 1. By language: deltas with the analytic and the paired bootstrap interval, McNemar, Holm and Benjamini-Hochberg.
 2. Over groups: the mean over languages, the same item in all languages resampled together; and, for claims about
    languages in general, with the languages as a sample too.
+
+Where items have clusters, these take the items' place in all intervals and tests.
 """
 
 from __future__ import annotations
@@ -45,6 +47,7 @@ LANGUAGE_COLUMNS = (
     Column("family", "language family"),
     Column("seen", "whether it was trained on"),
     Column("n", "items of both sides", "items"),
+    Column("clusters", "clusters that intervals and tests resample; the items, where these have none", "clusters"),
     Column("one_answer_before", 'the label predicted for every item, "a tie", or ""'),
     Column("one_answer_after", 'the label predicted for every item, "a tie", or ""'),
     *(
@@ -95,6 +98,7 @@ GROUP_COLUMNS = (
     Column("codes", "BCP-47 codes, separated by spaces"),
     Column("metric", "accuracy, calibrated_accuracy, prior_repair (the label-bias component) or auroc"),
     Column("n", "items that any of the languages has", "items"),
+    Column("clusters", "clusters that intervals and tests resample; the items, where these have none", "clusters"),
     Column("before", "mean over the languages; NaN for prior_repair", "share", SHARE),
     Column("after", "mean over the languages; NaN for prior_repair", "share", SHARE),
     Column("delta", "mean change", "share", GROUP_CHANGE),
@@ -124,19 +128,17 @@ def language_table(
     for i, (code, (before, after)) in enumerate(pairs.items()):
         known, n = language(code), len(before.gold)
         row: dict[str, object] = {"language": code, "script": known.script, "family": known.family}
-        row |= {"seen": code in seen, "n": n}
+        row |= {"seen": code in seen, "n": n, "clusters": changes.n_clusters([code])}
         row |= {"one_answer_before": constant_prediction(before), "one_answer_after": constant_prediction(after)}
         for metric, values in before_after_values(before, after, config.calibration).items():
             row |= {f"{metric}_before": values[0], f"{metric}_after": values[1]}
         for metric in METRICS:
             columns = _estimate_columns(changes.of_language(metric, code), draws[metric][:, i], metric, config.level)
             row |= {f"{metric}_{name}": value for name, value in columns.items()}
-        contributions = changes.of_language("accuracy", code)
+        contributions = changes.items_of_language("accuracy", code)
         row |= {"gained": int((contributions > 0).sum()), "lost": int((contributions < 0).sum())}
-        row["mcnemar_p"], row["mcnemar_mid_p"] = sign_flip_test(contributions)
-        discordance = float((contributions**2).mean())
-        alpha = (1 - config.level) / len(pairs)
-        row["detectable"] = minimum_detectable(n, discordance, alpha=alpha, power=config.power)
+        row["mcnemar_p"], row["mcnemar_mid_p"] = sign_flip_test(changes.exchanged_in_language(code))
+        row["detectable"] = _detectable(changes, code, alpha=(1 - config.level) / len(pairs), power=config.power)
         rows.append(row | {"reason": changes.reasons[code]})
     table = pd.DataFrame(rows)
     for metric in METRICS:
@@ -145,6 +147,15 @@ def language_table(
     table["bh_q"] = corrected(table["mcnemar_mid_p"].to_numpy(), "fdr_bh")
     table["verdict"] = outcomes(table["accuracy_delta"], table["holm_p"], table["detectable"], config)
     return check_columns(table, LANGUAGE_COLUMNS)
+
+
+def _detectable(changes: Changes, code: str, *, alpha: float, power: float) -> float:
+    """The minimum detectable change of one language, from its flipped items; of clusters, from their error."""
+    if changes.clusters is not None:
+        error = estimate(changes.of_language("accuracy", code), "accuracy", 1 - alpha).error
+        return minimum_detectable_mean(error, alpha=alpha, power=power)
+    contributions = changes.items_of_language("accuracy", code)
+    return minimum_detectable(len(contributions), float((contributions**2).mean()), alpha=alpha, power=power)
 
 
 def group_table(
@@ -168,6 +179,7 @@ def group_table(
                 before, after = map(float, np.mean([values[code][metric] for code in group.languages], axis=0))
             row = {"group": group.name, "kind": group.kind, "languages": len(columns), "metric": metric}
             row |= {"codes": " ".join(group.languages), "before": before, "after": after}
+            row |= {"n": changes.n_items(group.languages), "clusters": changes.n_clusters(group.languages)}
             matrix = changes.contribution_matrix(metric, group.languages)
             rows.append(row | _group_columns(matrix, draws[metric][:, columns], metric, config, rng))
     table = pd.DataFrame(rows)
@@ -195,7 +207,7 @@ def _estimate_columns(contributions: Floats, draws: Floats, metric: str, level: 
 def _group_columns(
     matrix: Floats, draws: Floats, metric: str, config: CompareConfig, rng: np.random.Generator
 ) -> dict[str, float]:
-    """matrix: contributions, [items, languages]. draws: [draws, languages]."""
+    """matrix: contributions, [items or clusters, languages]. draws: [draws, languages]."""
     error = estimate(matrix.mean(axis=1), metric, config.level).error
     general = within(two_way(matrix, config.level, floor=0.0 if math.isnan(error) else error), LARGEST_CHANGE[metric])
     k = draws.shape[1]
@@ -204,15 +216,11 @@ def _group_columns(
     if k > 1:
         low, high = percentile_interval((draws * weights).sum(axis=1), config.level)
     columns = _estimate_columns(matrix.mean(axis=1), draws.mean(axis=1), metric, config.level)
-    return (
-        {"n": len(matrix)}
-        | columns
-        | {
-            "languages_low": general.low,
-            "languages_high": general.high,
-            "languages_p": general.p,
-            "languages_boot_low": float(low),
-            "languages_boot_high": float(high),
-            "detectable": minimum_detectable_mean(error, alpha=1 - config.level, power=config.power),
-        }
-    )
+    return columns | {
+        "languages_low": general.low,
+        "languages_high": general.high,
+        "languages_p": general.p,
+        "languages_boot_low": float(low),
+        "languages_boot_high": float(high),
+        "detectable": minimum_detectable_mean(error, alpha=1 - config.level, power=config.power),
+    }

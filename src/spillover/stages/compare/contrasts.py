@@ -111,9 +111,10 @@ def _on_the_same_items(runs: Sequence[TrainedRun], config: CompareConfig) -> lis
                     f"{runs[0].name} and {run.name}: {code}: another text under the same id",
                     hint="evaluate them on the same data",
                 )
-            if (before.gold != first.gold).any():
+            if (before.gold != first.gold).any() or before.clusters != first.clusters:
+                what = "clusters" if (before.gold == first.gold).all() else "gold labels"
                 raise DataError(
-                    f"{runs[0].name} and {run.name}: {code}: gold labels differ", hint="evaluate them on the same data"
+                    f"{runs[0].name} and {run.name}: {code}: {what} differ", hint="evaluate them on the same data"
                 )
     return shared
 
@@ -168,7 +169,7 @@ def seed_table(
 
 
 def seed_matrix(runs: Sequence[Changes], group: Group, metric: str) -> Floats:
-    """[items, seeds]: each item's contribution to the group's change, by seed."""
+    """[items or clusters, seeds]: each one's contribution to the group's change, by seed."""
     return np.stack([run.contribution_matrix(metric, group.languages).mean(axis=1) for run in runs], axis=1)
 
 
@@ -188,7 +189,7 @@ def contrast_table(
             for metric in METRICS:
                 sides = (seed_matrix(real, group, metric), seed_matrix(runs, group, metric))
                 row: dict[str, object] = {"against": name, "group": group.name, "kind": group.kind, "metric": metric}
-                row |= {"languages": len(group.languages), "n": len(sides[0])}
+                row |= {"languages": len(group.languages), "n": real[0].n_items(group.languages)}
                 rows.append(row | _estimate_columns(contrast(*sides, metric, config.level), config))
     table = pd.DataFrame(rows)
     table["holm_p"] = np.nan

@@ -12,7 +12,7 @@ from dataclasses import fields
 import numpy as np
 
 from spillover.core.types import Evaluation, Experiment
-from spillover.stages.compare.pairing import Pairs, left_out
+from spillover.stages.compare.pairing import Changes, Pairs, left_out
 from spillover.stages.compare.result import Sentence, Topic
 
 NAMES = {
@@ -27,6 +27,8 @@ NAMES = {
     "chat": "chat template",
 }
 """What a reader calls each field of `Experiment`."""
+# Below this, the variance between clusters is estimated so badly that the normal interval is too narrow.
+FEW_CLUSTERS = 20
 HASHED = ("wording", "template", "vocabulary")
 
 
@@ -65,6 +67,17 @@ def note_sentences(before: Evaluation, after: Evaluation, pairs: Pairs) -> list[
     sides |= {note: "After" for note in after.notes if note not in sides}
     texts = [f"{side}: {note}." for note, side in sides.items()]
     return [Sentence(Topic.NOTE, text) for text in (*texts, *left_out(before, after, pairs))]
+
+
+def cluster_sentences(changes: Changes) -> list[Sentence]:
+    """That intervals and tests resample clusters, where items have some."""
+    if changes.clusters is None:
+        return []
+    clusters, items = changes.n_clusters(changes.languages), changes.n_items(changes.languages)
+    text = f"Intervals and tests resample {clusters} clusters, in which the {items} items come, not single items."
+    if clusters < FEW_CLUSTERS:
+        text += " With so few clusters they are rough: read them as too narrow."
+    return [Sentence(Topic.NOTE, text, {"clusters": clusters, "items": items})]
 
 
 def run_difference_sentences(names: Sequence[str], sides: Sequence[tuple[Evaluation, Evaluation]]) -> list[Sentence]:

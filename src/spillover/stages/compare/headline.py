@@ -30,7 +30,7 @@ def headline(comparison: Comparison, arm: str = "") -> Sentence:
         _pooled(comparison, arm, comparison.group_change(group, metric))
         for metric in ("accuracy", "calibrated_accuracy", "prior_repair", "auroc")
     )
-    answer, reasons = _answer(change, calibrated, bias, area)
+    answer, reasons = _answer(change, calibrated, bias, area, comparison.no_components)
     if answer.positive and _placebos(comparison, group, beaten=False):
         answer = Answer.NOT_BEATEN
     reasons = [
@@ -77,11 +77,11 @@ def _claim(comparison: Comparison, change: GroupChange) -> str:
 
 
 def _answer(
-    change: GroupChange, calibrated: GroupChange, bias: GroupChange, area: GroupChange
+    change: GroupChange, calibrated: GroupChange, bias: GroupChange, area: GroupChange, no_components: str
 ) -> tuple[Answer, list[str]]:
-    """(the answer, its reasons beside the change in accuracy)."""
+    """(the answer, its reasons beside the change in accuracy). no_components: why there may be only accuracy."""
     if change.verdict == Outcome.UNDEFINED:
-        return Answer.UNTESTED, ["there is one item"]
+        return Answer.UNTESTED, ["there is one item, or one cluster"]
     detectable = f"the minimum detectable change is {size(change.detectable)}"
     area_text = area_span(area.delta, area.low, area.high)
     area_fell = [f"the model discriminates less, AUROC {area_text}"] if area.verdict == Outcome.WORSE else []
@@ -90,7 +90,7 @@ def _answer(
     if change.verdict == Outcome.NO_EVIDENCE:
         return Answer.NOT_SHOWN, [detectable, *area_fell]
     if calibrated.verdict == Outcome.UNDEFINED:
-        reasons = ["these scores do not show the label-bias component"]
+        reasons = [no_components]
         return (Answer.WORSE if change.verdict == Outcome.WORSE else Answer.ACCURACY_ALONE), reasons
     reasons = [
         f"of that, {points(bias.delta)} is the label-bias component and {points(calibrated.delta)} the calibrated "

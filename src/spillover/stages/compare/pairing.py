@@ -13,14 +13,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from spillover.core.config import CompareConfig
 from spillover.core.errors import DataError
 from spillover.core.languages import UNKNOWN_LANGUAGE
-from spillover.core.types import Evaluation, Floats, LabelScores
+from spillover.core.types import Evaluation, Floats, Indices, LabelScores
 from spillover.stages.compare.format import counted, listed
 from spillover.stages.compare.logged_scores import as_outcomes
 from spillover.stats.calibration import Method, rescaled
+from spillover.stats.clusters import cluster_contributions, cluster_numbers, cluster_sums
 from spillover.stats.contributions import METRICS, contributions_of, undefined_reason
 
 Pairs = Mapping[str, tuple[LabelScores, LabelScores]]
@@ -30,32 +32,66 @@ Pairs = Mapping[str, tuple[LabelScores, LabelScores]]
 @dataclass(frozen=True)
 class Changes:
     """contributions: by metric, [items, languages], NaN where a language lacks the item. reasons: by language, why
-    numbers are NaN."""
+    numbers are NaN. clusters: [items] the number of each item's cluster; None where items are independent. Everything
+    that goes into an interval or a test is then by cluster: see `stats.clusters`."""
 
     example_ids: tuple[str, ...]
     languages: tuple[str, ...]
     contributions: Mapping[str, Floats]
     reasons: Mapping[str, str]
+    clusters: Indices | None = None
+
+    def items_of_language(self, metric: str, language: str) -> Floats:
+        """[items of the language]: its contributions; all NaN where the metric is undefined."""
+        return np.asarray(self.contributions[metric][self._has_item([language])[:, 0], self.languages.index(language)])
 
     def of_language(self, metric: str, language: str) -> Floats:
-        """[items of the language]: its contributions; all NaN where the metric is undefined."""
-        column = self.languages.index(language)
-        has_item = ~np.isnan(self.contributions["accuracy"][:, column])
-        return np.asarray(self.contributions[metric][has_item, column])
+        """[items or clusters of the language]: contributions whose mean is its change and whose spread is its error."""
+        return self._by_cluster(self.items_of_language(metric, language), self._has_item([language])[:, 0])
+
+    def exchanged_in_language(self, language: str) -> Floats:
+        """[items or clusters of the language]: what is exchanged as a whole when both sides are: differences of hits,
+        summed over a cluster."""
+        values, rows = self.items_of_language("accuracy", language), self._has_item([language])[:, 0]
+        return values if self.clusters is None else cluster_sums(values, _renumbered(self.clusters[rows]))
+
+    def n_items(self, languages: Sequence[str]) -> int:
+        """How many items any of the languages has."""
+        return int(self._has_item(languages).any(axis=1).sum())
+
+    def n_clusters(self, languages: Sequence[str]) -> int:
+        """Of how many clusters these items are; how many items there are where they are independent."""
+        rows = self._has_item(languages).any(axis=1)
+        return int(rows.sum()) if self.clusters is None else len(np.unique(self.clusters[rows]))
+
+    def _has_item(self, languages: Sequence[str]) -> NDArray[np.bool_]:
+        columns = [self.languages.index(code) for code in languages]
+        return np.asarray(~np.isnan(self.contributions["accuracy"][:, columns]))
+
+    def _by_cluster(self, values: Floats, rows: NDArray[np.bool_]) -> Floats:
+        if self.clusters is None:
+            return values
+        return cluster_contributions(values, _renumbered(self.clusters[rows]))
 
     def contribution_matrix(self, metric: str, languages: tuple[str, ...]) -> Floats:
-        """[items that any of the languages has, languages]: a column's mean is the language's change, a row's mean is
-        the item's contribution to the mean change. An item that a language lacks is imputed with the language's mean,
-        and the others' deviations are scaled up, so that both means have the standard errors of the observed items."""
+        """[items that any of the languages has, or their clusters; languages]: a column's mean is the language's
+        change, a row's mean is the item's or cluster's contribution to the mean change. An item that a language lacks
+        is imputed with the language's mean, and the others' deviations are scaled up, so that both means have the
+        standard errors of the observed items."""
         columns = [self.languages.index(code) for code in languages]
-        has_item = ~np.isnan(self.contributions["accuracy"][:, columns])
-        rows = has_item.any(axis=1)
+        has_item = self._has_item(languages)
+        rows = np.asarray(has_item.any(axis=1))
         has_item, values = has_item[rows], self.contributions[metric][rows][:, columns]
-        if has_item.all():
-            return np.asarray(values)
-        counts = has_item.sum(axis=0)
-        means = np.where(has_item, values, 0).sum(axis=0) / counts
-        return np.asarray(means + np.where(has_item, values - means, 0) * (len(has_item) / counts))
+        if not has_item.all():
+            counts = has_item.sum(axis=0)
+            means = np.where(has_item, values, 0).sum(axis=0) / counts
+            values = means + np.where(has_item, values - means, 0) * (len(has_item) / counts)
+        return self._by_cluster(np.asarray(values), rows)
+
+
+def _renumbered(clusters: Indices) -> Indices:
+    """Cluster numbers without gaps, for a part of the items."""
+    return np.asarray(np.unique(clusters, return_inverse=True)[1])
 
 
 def changes_of(pairs: Pairs, calibration: Method = "batch") -> Changes:
@@ -71,7 +107,17 @@ def changes_of(pairs: Pairs, calibration: Method = "batch") -> Changes:
         reasons[code] = undefined_reason(before, after, of_language)
         for metric, values in of_language.items():
             contributions[metric][rows, column] = values
-    return Changes(ids, languages, contributions, reasons)
+    return Changes(ids, languages, contributions, reasons, _cluster_numbers(pairs, ids))
+
+
+def _cluster_numbers(pairs: Pairs, ids: Sequence[str]) -> Indices | None:
+    """[items]; an item whose cluster is unknown is one by itself. None where no item has one."""
+    names: dict[str, str] = {}
+    for before, after in pairs.values():
+        names |= dict(zip(before.example_ids, before.clusters or after.clusters, strict=False))
+    if not names:
+        return None
+    return cluster_numbers([f"cluster {names[name]}" if name in names else f"item {name}" for name in ids])
 
 
 def join(before: Evaluation, after: Evaluation, config: CompareConfig | None = None) -> Pairs:
@@ -137,8 +183,10 @@ def _check_items(where: str, scores: LabelScores) -> None:
             f"{where}: {len(duplicates)} duplicate ids: {listed(duplicates)}",
             hint="give each item its own id",
         )
-    if scores.outcome is None and not np.isfinite(scores.logprobs).all():
-        bad = [scores.example_ids[i] for i in np.flatnonzero(~np.isfinite(scores.logprobs).all(axis=1))]
+    # An answer that an item does not have has -inf.
+    finite = np.isfinite(scores.logprobs) | ((scores.kind != "labels") & (scores.label_tokens == 0))
+    if scores.outcome is None and not finite.all():
+        bad = [scores.example_ids[i] for i in np.flatnonzero(~finite.all(axis=1))]
         raise DataError(f"{where}: {len(bad)} items have non-finite scores: {listed(bad)}", hint="evaluate again")
 
 
@@ -187,6 +235,8 @@ def _same_items(
         left, right = (side if side.outcome is not None else as_outcomes(side) for side in (left, right))
     if left.labels != right.labels or (left.gold != right.gold).any():
         raise DataError(f"{where}: the two sides' gold labels differ", hint="evaluate both on the same data")
+    if left.clusters and right.clusters and left.clusters != right.clusters:
+        raise DataError(f"{where}: the two sides' clusters differ", hint="evaluate both on the same data")
     return left, right
 
 
@@ -224,4 +274,6 @@ def _take(scores: LabelScores, rows: list[int]) -> LabelScores:
         label_tokens=scores.label_tokens[rows],
         outcome=None if scores.outcome is None else scores.outcome[rows],
         content=tuple(scores.content[i] for i in rows) if scores.content else (),
+        answer_bytes=None if scores.answer_bytes is None else scores.answer_bytes[rows],
+        clusters=tuple(scores.clusters[i] for i in rows) if scores.clusters else (),
     )

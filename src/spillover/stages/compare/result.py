@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from enum import Enum
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 from spillover.core.tables import records
+from spillover.core.types import Kind
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,6 +40,7 @@ class Topic(str, Enum):
     NOTE = "note"
     CHANGE = "change"
     LANGUAGES = "languages"
+    LENGTHS = "length rules"
     SPLIT = "split"
     MISREAD = "misread"
     CONSTANT = "one answer"
@@ -59,7 +61,7 @@ class Answer(str, Enum):
     label bias alone  accuracy rose, and all that was shown to rise is the label-bias component
     misleading        accuracy rose, and the model discriminates less
     unexplained       accuracy rose, and which component rose is not shown
-    accuracy alone    accuracy rose, and the scores hold no log-probabilities
+    accuracy alone    accuracy rose, and label bias is not defined: no log-probabilities, or items with own answers
     not beaten        accuracy rose, and the real arm is not shown to beat every placebo arm
     worse             accuracy fell
     not shown         the test finds no change; underpowered where a change that matters could have been missed
@@ -182,6 +184,13 @@ class Comparison:
     def to_pandas(self) -> pd.DataFrame:
         """The table of languages."""
         return self.languages
+
+    @property
+    def no_components(self) -> str:
+        """Why a change has neither a label-bias component nor AUROC, where these are undefined."""
+        if self.label_set in get_args(Kind):
+            return f"label bias and AUROC are not defined for {self.label_set}"
+        return "these scores do not show the label-bias component"
 
     def about(self, topic: Topic) -> list[Sentence]:
         """The verdict's sentences on one topic."""

@@ -24,11 +24,17 @@ from spillover.core.types import Evaluation
 from spillover.stages.compare.change_tables import group_table, language_table
 from spillover.stages.compare.comparison_files import FOLDER, write_comparisons
 from spillover.stages.compare.contrasts import TrainedRun, changes_by_arm, contrast_table, seed_table
-from spillover.stages.compare.differences import difference_sentences, note_sentences, run_difference_sentences
+from spillover.stages.compare.differences import (
+    cluster_sentences,
+    difference_sentences,
+    note_sentences,
+    run_difference_sentences,
+)
 from spillover.stages.compare.flip_analysis import with_flip_analysis
 from spillover.stages.compare.guard import guard_of
 from spillover.stages.compare.headline import with_headline
 from spillover.stages.compare.language_groups import groups_of
+from spillover.stages.compare.length_rules import length_sentences
 from spillover.stages.compare.pairing import changes_of, join
 from spillover.stages.compare.result import Comparison
 from spillover.stages.compare.verdict import contrast_sentences, seed_sentences, verdict
@@ -57,7 +63,7 @@ def compare(
     changes = changes_of(pairs, config.calibration)
     groups = groups_of(changes.languages, seen, config.groups)
     rng = np.random.default_rng(seed)
-    weights = item_weights(len(changes.example_ids), config.draws, rng)
+    weights = item_weights(len(changes.example_ids), config.draws, rng, clusters=changes.clusters)
     draws = bootstrap_changes(pairs, changes.example_ids, weights, config.calibration)
     comparison = Comparison(
         task=after.task,
@@ -70,6 +76,7 @@ def compare(
         guard=guard_of(changes, config),
     )
     notes = [*difference_sentences(before, after, pairs), *note_sentences(before, after, pairs)]
+    notes += [*cluster_sentences(changes), *length_sentences(before, after, config)]
     return with_headline(replace(comparison, verdict=(*notes, *verdict(comparison))))
 
 

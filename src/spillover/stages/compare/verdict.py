@@ -57,7 +57,7 @@ def _change(comparison: Comparison, change: GroupChange) -> Sentence:
         Outcome.WORSE: "got worse",
         Outcome.NO_EVIDENCE: "no evidence of a change",
         Outcome.UNDERPOWERED: f"underpowered, the minimum detectable change is {size(change.detectable)}",
-        Outcome.UNDEFINED: "no test, there is one item",
+        Outcome.UNDEFINED: "no test, there is one item, or one cluster",
     }
     return Sentence(
         Topic.CHANGE,
@@ -114,7 +114,7 @@ def _split(comparison: Comparison, group: str) -> Sentence:
     name = name[0].upper() + name[1:]
     numbers = {row.metric: _numbers(row, "delta", "low", "high", "p") for row in by_metric}
     if math.isnan(calibrated.delta):
-        return Sentence(Topic.SPLIT, f"{name}: these scores do not show the label-bias component.", numbers)
+        return Sentence(Topic.SPLIT, f"{name}: {comparison.no_components}.", numbers)
     text = (
         f"{name}: {points(change.delta)} = label-bias component {points(bias.delta)} ({span(bias.low, bias.high)}) + "
         f"calibrated component {points(calibrated.delta)} ({span(calibrated.low, calibrated.high)}); "

@@ -74,9 +74,10 @@ def evaluate(
         )
     run = open_run(out) if out is not None else None
     engine = open_engine(model, config)
-    # A pair is two whole texts, without a prompt that a chat could ask.
-    chat = None if benchmark.task.kind == "pairs" else open_chat(model, config)
-    log_chat(model, config, chat)
+    chat = None
+    if benchmark.task.kind != "pairs":  # a pair is two whole texts: nothing to ask
+        chat = open_chat(model, config)
+        log_chat(model, config, chat)
     benchmark, plans = _within_budget(run, engine, benchmark, config)
     task = benchmark.task
     label_set = config.labels if task.kind == "labels" else task.kind

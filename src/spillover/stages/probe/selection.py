@@ -12,10 +12,17 @@ from spillover.core.config import EvaluateConfig, ProbeConfig
 from spillover.core.errors import RunError
 from spillover.core.files import hash_of
 from spillover.core.runs import EvaluationFolder, Run
-from spillover.core.types import Prompt
+from spillover.core.types import Prompt, Task
 from spillover.tasks.benchmark import Benchmark
 from spillover.tasks.examples import DEMO
 from spillover.tasks.wording import load_task
+
+
+def undefined_reason(task: Task) -> str:
+    """Why a task cannot be probed; "" when it can."""
+    if task.kind == "labels":
+        return ""
+    return f"not defined for {task.kind} ({task.name}): the lens looks for label words, and its items have none"
 
 
 def finished_evaluation(run: Run, name: str, task: str) -> EvaluationFolder | None:

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spillover.core.config import EvaluateConfig, ProbeConfig
+from spillover.core.errors import ConfigError
 from spillover.core.file_names import check_file_name
 from spillover.core.files import hash_of, write_json
 from spillover.core.runs import Run
@@ -35,7 +36,7 @@ from spillover.stages.probe.lens_columns import ITEM_COLUMNS, LAYER_COLUMNS, LEN
 from spillover.stages.probe.lens_tables import lens_tables
 from spillover.stages.probe.lens_targets import LensTargets, Rule, lens_targets, tokens_of_letters
 from spillover.stages.probe.pca import PAIR_COLUMNS, PCA_COLUMNS, pca_tables
-from spillover.stages.probe.selection import SelectedItems, select_items
+from spillover.stages.probe.selection import SelectedItems, select_items, undefined_reason
 from spillover.stages.probe.state_store import POOLINGS, SavedStates, check_layer, collect
 from spillover.tasks.benchmark import Benchmark, open_benchmark
 
@@ -62,6 +63,8 @@ def probe(
     config, evaluate = config or ProbeConfig(), evaluate or EvaluateConfig()
     benchmark = open_benchmark(benchmark) if isinstance(benchmark, str) else benchmark
     task, seed = benchmark.task, benchmark.seed
+    if reason := undefined_reason(task):
+        raise ConfigError(f"probe: {reason}", hint="probe a task with labels: --task")
     model_layers = range(model.layers + 1)
     layers = sorted({check_layer(layer, model_layers) for layer in config.layers or model_layers})
     selected = select_items(run, name, benchmark, fingerprint=model.ref.fingerprint, config=config, evaluate=evaluate)

@@ -193,6 +193,12 @@ def in_training_evaluation(
     config, evaluate, compare = config or TrainConfig(), evaluate or EvaluateConfig(), compare or CompareConfig()
     if isinstance(benchmark, str):
         benchmark = open_benchmark(benchmark)
+    if benchmark.task.kind != "labels":
+        raise ConfigError(
+            f"train.eval_every: not defined for {benchmark.task.kind} ({benchmark.task.name}): guard and best "
+            "checkpoint read AUROC and calibrated accuracy of labels",
+            hint="add a task with labels to tasks, or --set train.eval_every=null",
+        )
     every_item = replace(benchmark, limit=None)
     codes = _languages(config, benchmark, seen)
     _check_groups(config, codes, seen, benchmark.data)
