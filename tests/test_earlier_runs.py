@@ -54,7 +54,8 @@ def test_it_is_compared_again_with_the_same_numbers(earlier_run):
         main(["compare", str(earlier_run), "--set", "compare.draws=200"])
     assert not exit_of_command.value.code
     for name, table in before.items():
-        pd.testing.assert_frame_equal(pd.read_parquet(earlier_run / "compare" / f"{name}.parquet"), table)
+        again = pd.read_parquet(earlier_run / "compare" / f"{name}.parquet")
+        pd.testing.assert_frame_equal(again[list(table)], table)  # later versions have more columns
 
 
 def test_its_page_shows_findings_and_what_was_measured_while_it_trained(earlier_run):

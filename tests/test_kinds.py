@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -116,3 +117,21 @@ def test_flips_on_the_page_are_those_of_the_headline(tmp_path):
     assert sum(row["newly_correct"] for row in flips["rows"]) == int(table["gained"].sum())
     assert all(len(row["before"]) == 4 for row in flips["rows"])
     assert np.isfinite(json.loads(json.dumps([row["after"] for row in flips["rows"]]))).all()
+
+
+def test_languages_with_items_of_their_own_are_compared(tmp_path):
+    """The mean over languages that share no item has the error of all their items."""
+    folder = shutil.copytree(kind_task("agreement"), tmp_path / "agreement")
+    with (folder / "task.yaml").open("a", encoding="utf-8") as file:
+        file.write("parallel: false\n")
+    for code, n in (("en", 8), ("de", 5)):
+        rows = [{"id": f"{code}-{i}", "choices": [f"Sie sehen {i}.", f"Sie sieht {i}."], "label": 0} for i in range(n)]
+        write_rows(tmp_path / "data" / "agreement" / "test" / f"{code}.jsonl", rows)
+    benchmark = open_benchmark(str(folder), data=str(tmp_path / "data"))
+    for name, seed in (("base", 0), ("tuned", 2)):
+        evaluate(make_model(seed=seed), benchmark, out=tmp_path / "run", name=name)
+    (comparison,) = compare_run(open_run(tmp_path / "run"), seen=[])
+    assert comparison.languages.set_index("language")["n"].to_dict() == {"en": 8, "de": 5}
+    general = comparison.group_change("all", "accuracy")
+    assert general.n == 13
+    assert general.delta == pytest.approx(comparison.languages["accuracy_delta"].mean())

@@ -56,7 +56,8 @@ class Task:
     their own answers, the indices of these.
 
     `kind`: see `Kind`. `choices`: how many answers every item has, None where that is an item's own affair or labels'.
-    `length`: the length rule of the headline, declared before there are scores.
+    `length`: the length rule of the headline, declared before there are scores. `parallel`: whether an id is the same
+    item in every language.
     `label_sets` maps a set's name to label words by label id; the set `native` is each wording's own words.
     `shots` maps shot ids to their gold label id ("" where items bring their own answers), in the order in which they
     stand in the prompt.
@@ -76,6 +77,7 @@ class Task:
     kind: Kind = "labels"
     choices: int | None = None
     length: Length = "sum"
+    parallel: bool = True
 
 
 @dataclass(frozen=True, slots=True)

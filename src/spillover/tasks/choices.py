@@ -48,8 +48,9 @@ def check_kind(place: str, task: Task, choices: Sequence[str], label: str | None
         )
 
 
-def check_choices(place: str, task: Task, example: Example) -> None:
-    """DataError for answers of an item that cannot be scored, or a label that is not the index of one of them."""
+def check_choices(place: str, example: Example, task: Task | None = None) -> None:
+    """DataError for answers of an item that cannot be scored, or a label that is not the index of one of them. task:
+    None where it is not known yet."""
     choices = example.choices
     _check_number(place, task, len(choices))
     for i, choice in enumerate(choices):
@@ -65,17 +66,18 @@ def check_choices(place: str, task: Task, example: Example) -> None:
     if example.label is not None and example.label not in map(str, range(len(choices))):
         raise DataError(
             f"{place}: label {example.label!r} is not the index of one of its {len(choices)} choices",
-            hint=f"indices count from 0: the first is 0, the last of these is {len(choices) - 1}",
+            hint=f"indices count from 0: the first is 0, the last of these is {len(choices) - 1}. Data that counts "
+            "from 1 is imported with `labels: {1: 0, 2: 1, ...}`",
         )
 
 
-def _check_number(place: str, task: Task, n: int) -> None:
+def _check_number(place: str, task: Task | None, n: int) -> None:
     counted = f"{n} choice{'' if n == 1 else 's'}"
-    if task.kind == "pairs" and n != 2:
+    if task is not None and task.kind == "pairs" and n != 2:
         raise DataError(f"{place}: {counted}, but a pair is two texts", hint="leave the item out, or `kind: choices`")
     if not 2 <= n <= MOST_CHOICES:
         raise DataError(f"{place}: {counted}; an item has from 2 to {MOST_CHOICES}", hint="leave the item out")
-    if task.choices is not None and n != task.choices:
+    if task is not None and task.choices is not None and n != task.choices:
         raise DataError(
             f"{place}: {counted}, but task {task.name} has {task.choices}",
             hint="leave `choices` out of task.yaml where items differ in that",

@@ -97,7 +97,7 @@ def read_examples(path: Path, task: Task, language: str) -> list[Example]:
     lines: dict[str, int] = {}
     for line, example in _examples(path, task, language):
         if example.choices:
-            check_choices(f"{path}:{line}", task, example)
+            check_choices(f"{path}:{line}", example, task)
         missing = [key for key in task.fields if not example.fields[key].strip()]
         if missing:
             raise DataError(
@@ -221,7 +221,7 @@ def load_parallel(
     missing_items: Literal["refuse", "intersection"] = "refuse",
     disagreeing_labels: Literal["refuse", "keep"] = "refuse",
 ) -> dict[str, list[Example]]:
-    """The same items in every language, in the same order.
+    """The same items in every language, in the same order; each language's own where the task is not parallel.
 
     limit: that many, drawn once for all languages with `seed`, balanced over the labels as far as they go. among: only
     items with these ids.
@@ -234,6 +234,8 @@ def load_parallel(
         place = data_folder(data) / task.name / split
         raise DataError(f"{place}: no file for {', '.join(absent)}", hint=f"it has {', '.join(files) or 'no files'}")
     examples = {code: read_examples(files[code], task, code) for code in languages}
+    if not task.parallel:
+        return {code: _drawn(files[code], rows, split, limit, seed, among) for code, rows in examples.items()}
     by_id = {code: {example.id: example for example in rows} for code, rows in examples.items()}
     ids = _shared_ids(by_id, files, missing_items)
     if among is not None:
@@ -251,6 +253,17 @@ def load_parallel(
     if limit is not None and limit < len(ids):
         ids = draw_ids(ids, next(iter(by_id.values())), limit, np.random.default_rng(seed))
     return {code: [rows[example_id] for example_id in ids] for code, rows in by_id.items()}
+
+
+def _drawn(
+    path: Path, rows: list[Example], split: str, limit: int | None, seed: int, among: Collection[str] | None
+) -> list[Example]:
+    """Items of one language of a task whose languages have items of their own."""
+    by_id = {row.id: row for row in rows if among is None or row.id in among}
+    if split == "test":
+        _check_labels({path.stem: by_id}, list(by_id), {path.stem: path}, "keep")
+    ids = list(by_id) if limit is None else draw_ids(list(by_id), by_id, limit, np.random.default_rng(seed))
+    return [by_id[example_id] for example_id in ids]
 
 
 def _shared_ids(by_id: Mapping[str, Mapping[str, Example]], files: Mapping[str, Path], missing_items: str) -> list[str]:

@@ -39,7 +39,8 @@ LabelId = Annotated[str, AfterValidator(_composed)]
 
 class TaskFile(BaseModel):
     """task.yaml. A label set is label words by label id, or a language whose own label words it borrows. Where items
-    bring their own answers, `shots` is a list of ids, and `choices` the number of every item's answers."""
+    bring their own answers, `shots` is a list of ids, and `choices` the number of every item's answers. `parallel`:
+    whether an id is the same item in every language."""
 
     model_config = ConfigDict(extra="forbid")
     name: str
@@ -47,6 +48,7 @@ class TaskFile(BaseModel):
     description: str = ""
     kind: Kind = "labels"
     length: Length = "sum"
+    parallel: bool = True
     choices: int | None = None
     fields: list[str] = []
     labels: list[LabelId] = []
@@ -117,6 +119,7 @@ def _task(task_file: TaskFile, files: Mapping[str, WordingFile], fingerprint: st
         kind=task_file.kind,
         choices=_n_choices(task_file),
         length=task_file.length,
+        parallel=task_file.parallel,
     )
 
 

@@ -89,3 +89,15 @@ def test_a_long_answer_counts_for_the_context():
     short = WordCounter()
     short.context = 38
     assert set(long) < set(findings_of("reading", tokenizer=short)["over-context"].example_ids)
+
+
+def test_languages_with_items_of_their_own_are_not_compared(tmp_path):
+    """Other items in each language are no missing items where the task says so."""
+    folder = shutil.copytree(kind_task("agreement"), tmp_path / "agreement")
+    with (folder / "task.yaml").open("a", encoding="utf-8") as file:
+        file.write("parallel: false\n")
+    data = changed_data(tmp_path, "agreement", "de", {i: {"id": f"de-{i}"} for i in range(6)})
+    findings = audit(open_benchmark(str(folder), data=str(data)))
+    assert not [finding for finding in findings if finding.severity == "error"]
+    assert any("each has items of its own" in finding.message for finding in findings)
+    assert "missing-item" in findings_of("agreement", data)

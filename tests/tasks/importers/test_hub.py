@@ -20,6 +20,7 @@ from spillover.core.files import read_json, resources, write_yaml  # noqa: E402
 from spillover.tasks.examples import load_parallel, read_rows  # noqa: E402
 from spillover.tasks.importers.hub import Source, datasets_known, import_dataset, needed, read_source  # noqa: E402
 from spillover.tasks.wording import bundled_tasks, load_task  # noqa: E402
+from tests.builders import kind_task  # noqa: E402
 
 # Column names and label values as the hub has them; texts are ours.
 SCHEMAS = {
@@ -51,8 +52,8 @@ SCHEMAS = {
             "idx": 7,
             "changed": False,
         },
-        "second",
-        {"premise": "A.", "question": "cause", "choice1": "B.", "choice2": "C."},
+        "1",
+        {"premise": "A.", "question": "cause", "choices": ["B.", "C."]},
     ),
     "xstorycloze": (
         {
@@ -65,8 +66,8 @@ SCHEMAS = {
             "sentence_quiz2": "F.",
             "answer_right_ending": 1,
         },
-        "first",
-        {"story": "A. B. C. D.", "ending1": "E.", "ending2": "F."},
+        "0",
+        {"story": "A. B. C. D.", "choices": ["E.", "F."]},
     ),
     "belebele": (
         {
@@ -82,16 +83,14 @@ SCHEMAS = {
             "dialect": "x",
             "ds": "2023-05-03",
         },
-        "third",
-        {"passage": "P.", "question": "Q?", "answer1": "1", "answer2": "2", "answer3": "3", "answer4": "4"},
+        "2",
+        {"passage": "P.", "question": "Q?", "choices": ["1", "2", "3", "4"], "cluster": "l"},
     ),
-}
-
-
-READING = {
-    "name": "reading",
-    "fields": ("passage", "question", "answer1", "answer2", "answer3", "answer4"),
-    "labels": ("first", "second", "third", "fourth"),
+    "multiblimp": (
+        {"sen": "They sing.", "wrong_sen": "They sings.", "phenomenon": "SV-#"},
+        "0",
+        {"choices": ["They sing.", "They sings."], "cluster": "SV-#"},
+    ),
 }
 
 
@@ -143,7 +142,7 @@ def test_each_data_set_is_imported_with_its_labels_and_fields(name, tmp_path):
         assert written.pop("label") == label
         assert written.pop("id").startswith(f"{name}-test-")
         assert written == fields
-    assert read_json(tmp_path / "out" / "SOURCE.json")["labels"]
+    assert read_json(tmp_path / "out" / "SOURCE.json")["task"] == source.task
 
 
 @pytest.mark.parametrize("name", [name for name in SCHEMAS if read_source(name).task in bundled_tasks()])
@@ -193,7 +192,7 @@ def test_a_limit_keeps_the_same_items_where_rows_have_another_order(tmp_path):
     german = local("belebele", tmp_path / "more", [row | {"question_number": i} for i in (4, 2, 3, 1)], ["de"])
     source = source.model_copy(update={"files": source.files | german.files})
     assert [part.rows for part in import_dataset(source, tmp_path / "out", limit=2)] == [2, 2]
-    examples = load_parallel(str(tmp_path / "out"), replace(load_task("nli"), **READING), "test", ["en", "de"])
+    examples = load_parallel(str(tmp_path / "out"), load_task(kind_task("reading")), "test", ["en", "de"])
     assert [row.id for row in examples["de"]] == ["belebele-test-l-1", "belebele-test-l-2"]
 
 
@@ -229,7 +228,7 @@ def test_mistakes_in_a_row_are_listed(tmp_path):
     with pytest.raises(ConfigError) as caught:
         read_source(str(tmp_path / "bad.yaml"))
     assert "colour" in str(caught.value)
-    assert "fields" in str(caught.value)
+    assert "splits" in str(caught.value)
     write_yaml(tmp_path / "both.yaml", {"task": "t", "splits": {}, "fields": {}, "label": "l", "labels": {}})
     with pytest.raises(ConfigError, match="give hub and configs, or files"):
         read_source(str(tmp_path / "both.yaml"))
@@ -411,3 +410,94 @@ def test_local_files_need_no_datasets(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "datasets", None)
     (tmp_path / "t.csv").write_text("key,text,kind\n1,a,1\n")
     assert len(written(tmp_path / "t.csv", tmp_path)) == 1
+
+
+OWN = """\
+task: reading
+files: {en: {test: %s}}
+splits: {test: test}
+fields: {passage: text, question: ask}
+choices: %s
+label: answer
+cluster: [text]
+"""
+
+
+def own_source(folder, rows, choices="[a, b]", **changes):
+    table = folder / "own.jsonl"
+    folder.mkdir(parents=True, exist_ok=True)
+    table.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    text = OWN % (table, choices)
+    for old, new in changes.items():
+        text = re.sub(f"^{old}:.*$", new, text, flags=re.M)
+    (folder / "own.yaml").write_text(text, encoding="utf-8")
+    return read_source(str(folder / "own.yaml"))
+
+
+ROW = {"text": "T.", "ask": "Q?", "a": "yes", "b": " no ", "answer": 1, "list": ["yes", "no", "so"]}
+
+
+@pytest.mark.parametrize(("choices", "expected"), [("[a, b]", ["yes", "no"]), ("list", ["yes", "no", "so"])])
+def test_choices_come_from_columns_or_from_a_list(choices, expected, tmp_path):
+    import_dataset(own_source(tmp_path / "in", [ROW], choices), tmp_path / "out")
+    (written,) = (tmp_path / "out" / "reading" / "test" / "en.jsonl").read_text(encoding="utf-8").splitlines()
+    assert json.loads(written) == {
+        "id": "own-test-000001", "passage": "T.", "question": "Q?", "choices": expected, "label": "1", "cluster": "T.",
+    }  # fmt: skip
+    (example,) = load_parallel(str(tmp_path / "out"), load_task(kind_task("reading")), "test", ["en"])["en"]
+    assert example.cluster == "T."
+
+
+@pytest.mark.parametrize(
+    ("row", "choices", "message", "cure"),
+    [
+        ({"answer": 2}, "[a, b]", "own.jsonl:1: label '2' is not the index", "`labels: {1: 0"),
+        ({}, "[a, missing]", "own.jsonl:1: no 'missing'", "it has text, ask, a, b, answer, list"),
+        ({}, "missing", "own.jsonl:1: no 'missing'", "it has text"),
+        ({}, "a", "own.jsonl:1: 'a' is not a list of texts", "names a column for each"),
+        ({"a": "no"}, "[a, b]", "own.jsonl:1: choices 0 and 1 are equal: 'no'", "leave the item out"),
+        ({"a": " "}, "[a, b]", "own.jsonl:1: choice 0 is empty", "leave the item out"),
+        ({"list": ["yes"]}, "list", "own.jsonl:1: 1 choice; an item has from 2 to 10", "leave the item out"),
+        ({"text": None}, "[a, b]", "own.jsonl:1: no 'text'", "it has text"),
+    ],
+)
+def test_rows_whose_choices_do_not_fit_are_named(row, choices, message, cure, tmp_path):
+    with pytest.raises(DataError) as error:
+        import_dataset(own_source(tmp_path / "in", [ROW | row], choices), tmp_path / "out")
+    assert message in error.value.message
+    assert cure in error.value.hint
+    assert not (tmp_path / "out").exists()
+
+
+def test_answers_counted_from_one_are_mapped_and_dropped(tmp_path):
+    source = own_source(tmp_path / "in", [ROW, ROW | {"answer": 2}, ROW | {"answer": -1}])
+    source = source.model_copy(update={"labels": {1: 0, 2: 1, -1: "drop"}})
+    (imported,) = import_dataset(source, tmp_path / "out")
+    assert (imported.rows, imported.dropped) == (2, 1)
+    rows = (tmp_path / "out" / "reading" / "test" / "en.jsonl").read_text(encoding="utf-8").splitlines()
+    assert [json.loads(row)["label"] for row in rows] == ["0", "1"]
+
+
+def test_a_source_without_labels_needs_choices(tmp_path):
+    with pytest.raises(ConfigError, match="give fields, label and labels, or choices"):
+        own_source(tmp_path / "in", [ROW], "[]")
+
+
+def test_languages_that_are_not_parallel_have_ids_and_items_of_their_own(tmp_path):
+    rows = [{"sen": f"They sing {i}.", "wrong_sen": f"They sings {i}.", "phenomenon": "SV-#"} for i in range(3)]
+    english = local("multiblimp", tmp_path / "a", rows, ["en"])
+    german = local("multiblimp", tmp_path / "b", rows[:2], ["de"])
+    import_dataset(english.model_copy(update={"files": english.files | german.files}), tmp_path / "out")
+    task = replace(load_task(kind_task("agreement")), parallel=False)
+    examples = load_parallel(str(tmp_path / "out"), task, "test", ["en", "de"])
+    assert [row.id for row in examples["de"]] == ["multiblimp-test-de-000001", "multiblimp-test-de-000002"]
+    assert len(examples["en"]) == 3
+    limited = load_parallel(str(tmp_path / "out"), task, "test", ["en", "de"], limit=1)
+    assert [len(rows) for rows in limited.values()] == [1, 1]
+    with pytest.raises(DataError, match="lacks"):
+        load_parallel(str(tmp_path / "out"), replace(task, parallel=True), "test", ["en", "de"])
+
+
+def test_what_is_needed_is_said_by_kind():
+    assert "(kind: pairs)" in needed(read_source("multiblimp"))
+    assert "kind: choices" in needed(read_source("xcopa"))

@@ -36,7 +36,7 @@ def unusable_choices(rows: LanguageRows) -> Iterator[Fault]:
         if not row.choices:
             continue
         try:
-            check_choices(row.id, rows.task, row)
+            check_choices(row.id, row, rows.task)
         except DataError as error:
             problems[row.id] = error.message
     if problems:

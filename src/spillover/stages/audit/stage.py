@@ -98,7 +98,11 @@ class _Audit:
         self.task = as_audited(benchmark.task, ())[0]
         self.tokenizer, self.encode = tokenizer, encode
         selected = select_checks(config, [need for need, there in given.items() if there])
-        self.checks = [check for check in selected if self.task.kind in check.kinds]
+        self.checks = [
+            check
+            for check in selected
+            if self.task.kind in check.kinds and (self.task.parallel or check.scope != Scope.LANGUAGES)
+        ]
         self.profiles = LanguageProfiles(self.task, config.thresholds, reference_language())
         self.codes = sorted(benchmark.languages, key=lambda code: code != self.profiles.reference)
         self.tokens: dict[str, LanguageTokens] = {}
@@ -137,6 +141,9 @@ class _Audit:
                 message = f"{check.id} was not checked: lingua is not installed"
                 suggestion = "pip install 'spillover[audit]'"
                 yield Finding(UNCHECKED, "note", self.task.name, "", message, suggestion=suggestion)
+        if not self.task.parallel:
+            message = "languages were not compared: each has items of its own (parallel: false)"
+            yield Finding(UNCHECKED, "note", self.task.name, "", message)
         undefined = [check.id for check in select_checks(self.config, ()) if self.task.kind not in check.kinds]
         if self.task.kind != "labels" and undefined:
             message = f"not defined for {self.task.kind}, which have no label words: {', '.join(undefined)}"

@@ -27,19 +27,26 @@ from spillover.core.files import SEPARATORS, atomic_folder, read_yaml, resources
 from spillover.core.languages import language as language_of
 from spillover.core.languages import select_languages
 from spillover.core.types import Example
+from spillover.tasks.choices import check_choices
 from spillover.tasks.examples import SUFFIXES, file_rows, write_examples
 from spillover.tasks.labels import composed_label
 from spillover.tasks.wording import bundled_tasks
 
 SOURCE = "SOURCE.json"
 DROP = "drop"
+FIRST_CHOICE = "0"
 PARQUET = ".parquet"
 # Beyond this, a floating-point number may stand for another whole number than was written.
 EXACT_WHOLE_NUMBERS = 2.0**53
 
 
 class Source(BaseModel):
-    """One data set. `files`: local files by language instead of `hub`, for data that is at hand already."""
+    """One data set. `files`: local files by language instead of `hub`, for data that is at hand already.
+
+    choices: where items bring their own answers, the columns that hold them in order, or one column that holds a list;
+    `label` is then the index of the right one, by `labels` where theirs are counted otherwise, and without `label` the
+    first is right. cluster: columns that name what items have in common. parallel: whether a line or an id is the same
+    item in every language."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     name: str
@@ -48,9 +55,12 @@ class Source(BaseModel):
     task: str
     configs: dict[str, str] = {}
     splits: dict[str, str]
-    fields: dict[str, str | list[str]]
-    label: str
-    labels: dict[bool | int | str, str]
+    fields: dict[str, str | list[str]] = {}
+    label: str = ""
+    labels: dict[bool | int | str, str | int] = {}
+    choices: list[str] | str = []
+    cluster: list[str] = []
+    parallel: bool = True
     id: list[str] = []
     files: dict[str, dict[str, str]] = {}
 
@@ -91,6 +101,11 @@ def read_source(name_or_file: str) -> Source:
         check_file_name(name, f"{path}: name, task and splits")
     if bool(source.hub) == bool(source.files):
         raise ConfigError(f"{path}: give hub and configs, or files", hint="CONTRIBUTING.md shows a row")
+    if not source.choices and not (source.fields and source.label and source.labels):
+        raise ConfigError(
+            f"{path}: give fields, label and labels, or choices for items that bring their own answers",
+            hint="CONTRIBUTING.md and docs/tasks.md show rows",
+        )
     return source
 
 
@@ -114,7 +129,7 @@ def import_dataset(
                 if source.files and split not in source.files[code]:
                     continue
                 examples, dropped = read_split(source, code, split, limit, among)
-                if limit is not None and source.id and among is None:
+                if limit is not None and source.id and source.parallel and among is None:
                     among = {example.id for example in examples}
                 write_examples(partial / source.task / split / f"{code}.jsonl", examples)
                 imported.append(Imported(split, code, len(examples), dropped))
@@ -131,7 +146,7 @@ def read_split(
     examples, dropped = [], 0
     rows = load_rows(source, language, split)
     for number, (place, row) in enumerate(rows if among is not None else islice(rows, limit), start=1):
-        example_id = _item_id(source, row, split, number, place)
+        example_id = _item_id(source, row, f"{split}-{language}" if not source.parallel else split, number, place)
         if among is not None and example_id not in among:
             continue
         label = _label(source, labels, row, place)
@@ -139,7 +154,11 @@ def read_split(
             dropped += 1
             continue
         fields = {name: _text(row, columns, place) for name, columns in source.fields.items()}
-        examples.append(Example(example_id, language, fields, label))
+        cluster = "-".join(_id_part(row, column, place) for column in source.cluster) or None
+        example = Example(example_id, language, fields, label, _choices(source, row, place), cluster)
+        if source.choices:
+            check_choices(place, example)
+        examples.append(example)
     repeated = [example_id for example_id, n in Counter(row.id for row in examples).items() if n > 1]
     if repeated:
         raise DataError(
@@ -227,16 +246,32 @@ def _labels_by_value(source: Source) -> dict[str, str]:
     by_value: dict[str, str] = {}
     for value, label in source.labels.items():
         texts = (str(value), str(value).lower(), str(value).upper()) if isinstance(value, bool) else (str(value),)
-        by_value |= dict.fromkeys((composed_label(text, source.name) for text in texts), label)
+        by_value |= dict.fromkeys((composed_label(text, source.name) for text in texts), str(label))
     return by_value
 
 
+def _choices(source: Source, row: Mapping[str, Any], place: str) -> tuple[str, ...]:
+    """The item's own answers; empty where the data set has labels."""
+    if isinstance(source.choices, list):
+        return tuple(_text(row, column, place) for column in source.choices)
+    listed = row.get(source.choices)
+    if listed is None:
+        raise DataError(f"{place}: no {source.choices!r}", hint=f"it has {', '.join(map(str, row))}")
+    if not isinstance(listed, list | tuple) or not all(isinstance(choice, str) for choice in listed):
+        raise DataError(
+            f"{place}: {source.choices!r} is not a list of texts", hint="choices: [a, b] names a column for each"
+        )
+    return tuple(choice.strip() for choice in listed)
+
+
 def _label(source: Source, labels: Mapping[str, str], row: Mapping[str, Any], place: str) -> str:
+    if not source.label:
+        return FIRST_CHOICE
     value = _column(row, source.label, place)
     texts = [composed_label(str(value), place.rpartition(":")[0])]
     if isinstance(value, float) and value.is_integer():
         texts.append(str(int(value)))
-    label = next((labels[text] for text in texts if text in labels), None)
+    label = next((labels[text] for text in texts if text in labels), None) if labels else texts[-1]
     if label is None:
         raise DataError(
             f"{place}: {source.label} {texts[0]!r} is not one of {', '.join(map(str, source.labels))}",
@@ -284,9 +319,12 @@ def needed(source: Source) -> str:
     """What else is needed to evaluate this data set: nothing, or a task's wording."""
     if source.task in bundled_tasks():
         return f"evaluate it with --task {source.task}"
-    labels = ", ".join(dict.fromkeys(label for label in source.labels.values() if label != DROP))
+    if source.choices and not source.fields:
+        return f"write {source.task}/task.yaml (kind: pairs), as docs/tasks.md shows, and give the folder with --task"
+    labels = ", ".join(dict.fromkeys(str(label) for label in source.labels.values() if label != DROP))
+    answers = "kind: choices" if source.choices else f"labels {labels}"
     return (
         f"no wording of task {source.task!r} is bundled: write a folder {source.task}/ with task.yaml (fields "
-        f"{', '.join(source.fields)}; labels {labels}) and one <language>.yaml each, as CONTRIBUTING.md shows, "
+        f"{', '.join(source.fields)}; {answers}) and one <language>.yaml each, as CONTRIBUTING.md shows, "
         "and give it with --task"
     )
