@@ -12,6 +12,7 @@ import torch
 
 from spillover.cli import main
 from spillover.models import packaged_model
+from spillover.tasks.wording import load_task
 from tests.builders import save_model, small_data, write_rows
 
 ROOT = Path(__file__).parent.parent
@@ -23,6 +24,14 @@ def commands_of(text: str) -> list[list[str]]:
     blocks = re.findall(r"```bash\n(.*?)```", text, flags=re.DOTALL)
     lines = [line.partition(" #")[0].strip() for block in blocks for line in block.splitlines()]
     return [shlex.split(line)[1:] for line in lines if line.startswith("spillover ")]
+
+
+def write_files_of(text: str, folder: Path) -> None:
+    """Write every fenced block of a Markdown page that names a file after its language, as in ```yaml a/b.yaml."""
+    for name, content in re.findall(r"```\w+ (\S+)\n(.*?)```", text, flags=re.DOTALL):
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content, encoding="utf-8")
 
 
 def run_command(*arguments: str) -> None:
@@ -85,9 +94,21 @@ def finished_runs(workplace):
 @pytest.mark.parametrize(
     "page", [page for page in PAGES if commands_of(page.read_text(encoding="utf-8"))], ids=lambda page: page.name
 )
-def test_every_command_of_a_page_runs(page, finished_runs):
-    for arguments in commands_of(page.read_text(encoding="utf-8")):
+def test_every_command_of_a_page_runs(page, finished_runs, workplace):
+    text = page.read_text(encoding="utf-8")
+    write_files_of(text, workplace)
+    for arguments in commands_of(text):
         run_command(*arguments)
+
+
+def test_the_tasks_of_the_page_are_what_it_says(tmp_path):
+    write_files_of((ROOT / "docs" / "tasks.md").read_text(encoding="utf-8"), tmp_path)
+    tasks = tmp_path / "my-tasks"
+    assert len((tasks / "where" / "task.yaml").read_text(encoding="utf-8").splitlines()) <= 10
+    words = "language: en\nprovenance: written\nwords: {answer_word: Answer}\nlabels: {A: A, B: B}\n"
+    (tasks / "letters" / "en.yaml").write_text(words, encoding="utf-8")
+    kinds = {folder.name: load_task(str(folder)).kind for folder in sorted(tasks.iterdir())}
+    assert kinds == {"grammar": "pairs", "letters": "labels", "where": "choices"}
 
 
 @pytest.mark.parametrize("page", [*PAGES, *ROOT.glob("*.md")], ids=lambda page: page.name)
