@@ -9,17 +9,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from spillover.core.config import BuildConfig, RunConfig
+from spillover.core.config import BuildConfig, RunConfig, load_config
 from spillover.core.errors import ConfigError, DataError
 from spillover.core.runs import open_run
-from spillover.pipeline import probe_benchmark, training_evaluation
+from spillover.pipeline import probe_benchmark, run, training_evaluation
 from spillover.stages.build.stage import build_pairs
 from spillover.stages.compare import compare_run
 from spillover.stages.evaluate.stage import evaluate
 from spillover.stages.probe.stage import probe
 from spillover.stages.report import report
 from spillover.tasks.benchmark import open_benchmark
-from tests.builders import KIND_DATA, kind_task, make_model, write_rows
+from tests.builders import KIND_DATA, kind_task, make_model, save_model, small_data, write_rows
 
 KINDS = {"reading": "choices", "agreement": "pairs"}
 
@@ -135,3 +135,22 @@ def test_languages_with_items_of_their_own_are_compared(tmp_path):
     general = comparison.group_change("all", "accuracy")
     assert general.n == 13
     assert general.delta == pytest.approx(comparison.languages["accuracy_delta"].mean())
+
+
+def test_a_run_of_choices_and_pairs_goes_through_every_stage_but_the_probe(tmp_path):
+    """Trained on question translations of a task with labels, evaluated on choices and on pairs."""
+    save_model(tmp_path / "model")
+    small_data(tmp_path / "data")
+    shutil.copytree(KIND_DATA, tmp_path / "data", dirs_exist_ok=True)
+    config = load_config(
+        model__name=str(tmp_path / "model"), model__dtype="float32", model__device="cpu", data=str(tmp_path / "data"),
+        tasks=[kind_task("reading"), kind_task("agreement")], build__task="sentiment", build__sources=["de"],
+        train__epochs=4, train__batch=2, train__learning_rate=1e-2, train__validation=0.0, compare__draws=50,
+        audit__stop=False,
+    )  # fmt: skip
+    result = run(config, tmp_path / "run")
+    assert [comparison.task for comparison in result.comparisons] == ["agreement", "reading"]
+    stages = json.loads((tmp_path / "run" / "run.json").read_text(encoding="utf-8"))["stages"]
+    assert {stage["state"] for stage in stages.values()} == {"done"}
+    assert not [name for name in stages if name.startswith("probe")]
+    assert "Clusters a language" in result.page.read_text(encoding="utf-8")

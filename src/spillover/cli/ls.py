@@ -35,7 +35,7 @@ def _task_lines() -> Iterator[str]:
 
     for name in bundled_tasks():
         task = load_task(name)
-        sets = ", ".join(["native", *task.label_sets])
+        sets = ", ".join(["native", *task.label_sets]) if task.kind == "labels" else task.kind
         yield f"{name:<12} {len(task.wordings)} languages, {len(task.shots)} shots, {sets}. {task.description}"
 
 

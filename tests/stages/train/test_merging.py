@@ -16,6 +16,8 @@ from spillover.models.local import LocalEngine
 from spillover.stages.build import build_pairs
 from spillover.stages.train.merging import merge
 from spillover.stages.train.stage import train
+from spillover.tasks.benchmark import open_benchmark
+from tests.builders import KIND_DATA, kind_task
 from tests.models.chat_templates import chat_model
 
 
@@ -63,6 +65,13 @@ def test_the_gate_asks_in_the_chat_form_of_the_evaluation(trained, tmp_path, dem
     ]
     assert changes[0] != changes[1]
     assert load_model(str(tmp_path / "turns")).tokenizer.chat_template == asked.tokenizer.chat_template
+
+
+def test_prompts_with_different_numbers_of_answers_are_compared_too(trained, tmp_path):
+    prompts = open_benchmark(kind_task("reading"), data=KIND_DATA, languages=["en"]).prompts("english", "own")["en"]
+    assert len({len(prompt.answers) for prompt in prompts}) > 1
+    facts = merge(*trained, tmp_path / "merged", prompts)
+    assert facts["max_diff_vs_adapter"] <= 1e-3 < facts["max_change_vs_base"]
 
 
 def test_an_adapter_that_changes_nothing_is_not_merged(trained, tmp_path, demo_prompts):

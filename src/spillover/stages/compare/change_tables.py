@@ -83,7 +83,7 @@ LANGUAGE_COLUMNS = (
     ),
     Column("gained", "items newly correct, wholly or by a tie", "items"),
     Column("lost", "items newly wrong, wholly or by a tie", "items"),
-    Column("mcnemar_p", "exact McNemar p (conservative); with ties the sign-flip test", "", P),
+    Column("mcnemar_p", "exact McNemar p (conservative); with ties or clusters the sign-flip test", "", P),
     Column("mcnemar_mid_p", "its mid-p, whose size is close to the nominal level", "", P),
     Column("holm_p", "mcnemar_mid_p after Holm's correction over the languages", "", P),
     Column("bh_q", "mcnemar_mid_p after Benjamini-Hochberg's correction over the languages", "", P),

@@ -39,7 +39,7 @@ from spillover.stages.train.adapters import save_adapter
 from spillover.stats.contributions import contributions_of
 from spillover.stats.significance import noninferiority_test
 from spillover.stats.similarity import mexa
-from spillover.stats.summary import auroc, measures
+from spillover.stats.summary import auroc, measures, per_cluster
 from spillover.tasks.benchmark import Benchmark, open_benchmark
 from spillover.tasks.examples import draw_ids
 from spillover.tasks.prompts import render
@@ -160,7 +160,8 @@ class InTrainingEvaluation:
         code = reference_language()
         before, after = base.scores[code], scores[code]
         size = (1 - self.level) / evaluations
-        change, high, p = noninferiority_test(contributions_of(before, after)["auroc"], self.margin, size)
+        contributions = per_cluster(contributions_of(before, after)["auroc"], after)
+        change, high, p = noninferiority_test(contributions, self.margin, size)
         return GuardResult(code, self.margin, auroc(before), auroc(after), change, high, p, size)
 
 

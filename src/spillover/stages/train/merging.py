@@ -92,5 +92,6 @@ def merge_run(
 
 
 def _scores(model: Model, prompts: Sequence[Prompt], evaluate: EvaluateConfig) -> NDArray[np.float32]:
+    """[answers of all prompts], batch by batch; without those that an item does not have."""
     engine = open_engine(model, evaluate.model_copy(update={"prefix_cache": False}))
-    return np.concatenate([batch.logprobs for batch in engine.score(engine.plan(prompts))])
+    return np.concatenate([batch.logprobs[batch.label_tokens > 0] for batch in engine.score(engine.plan(prompts))])
