@@ -11,13 +11,14 @@ import torch
 
 from spillover.core.config import EvaluateConfig
 from spillover.core.errors import ConfigError, DataError, ModelError
-from spillover.core.types import Example, TrainingPair
+from spillover.core.types import Example, Prompt, TrainingPair, Turn
 from spillover.models.chat import chat_settings, log_chat, open_chat
 from spillover.models.engine import open_engine
 from spillover.models.label_tokens import tokenize_prompts
+from spillover.tasks.benchmark import open_benchmark
 from spillover.tasks.prompts import answer_prompt, content_free, render
 from spillover.tasks.wording import load_task
-from tests.builders import make_model
+from tests.builders import KIND_DATA, kind_task, make_model
 from tests.models.chat_templates import CHATML, FAMILIES, chat_model, with_template
 
 FORMS = ("single", "turns")
@@ -95,6 +96,42 @@ def test_scores_with_the_shared_prefix_are_those_of_the_whole_text(family, form,
                 logprobs = model.module(torch.tensor([context + label])).logits[0].float().log_softmax(-1)
             expected = sum(float(logprobs[len(context) - 1 + k, token]) for k, token in enumerate(label))
             assert scores[i, j] == pytest.approx(expected, abs=1e-4)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_choices_are_scored_in_the_assistants_turn(family, form):
+    own, model = family
+    prompts = open_benchmark(kind_task("reading"), data=KIND_DATA, languages=["en"]).prompts("english", "own")["en"]
+    engine = open_engine(model, config(form))
+    scored = {i: row for batch in engine.score(engine.plan(prompts)) for i, row in zip(batch.index, batch.logprobs)}  # noqa: B905
+    for i, prompt in enumerate(prompts):
+        context = model.tokenizer(engine.chat.text(prompt), add_special_tokens=False)["input_ids"]
+        assert engine.chat.text(prompt).endswith(own.start + "Answer:")
+        for j, answer in enumerate(prompt.answers):
+            label = model.tokenizer(answer, add_special_tokens=False)["input_ids"]
+            with torch.no_grad():
+                logprobs = model.module(torch.tensor([context + label])).logits[0].float().log_softmax(-1)
+            expected = sum(float(logprobs[len(context) - 1 + k, token]) for k, token in enumerate(label))
+            assert scored[i][j] == pytest.approx(expected, abs=1e-4)
+
+
+def test_an_assistants_turn_does_not_begin_with_a_blank():
+    template = FAMILIES["chatml"]
+    assert template.start.endswith("\n")
+    model = chat_model("chatml")
+    item = Prompt("1", "en", "", "It rained.", (" Then", " So"), "0", turns=(Turn("It rained.", ""),))
+    tokenized = tokenize_prompts(model.tokenizer, [item], open_chat(model, config("turns")))[0]
+    assert model.tokenizer.decode(tokenized.labels[0]) == "Then"
+
+
+def test_pairs_are_whole_texts_whatever_the_chat_form():
+    prompts = open_benchmark(kind_task("agreement"), data=KIND_DATA, languages=["en"]).prompts("english", "own")["en"]
+    model = chat_model("chatml")
+    asked, plain = (
+        [batch.logprobs for batch in engine.score(engine.plan(prompts))]
+        for engine in (open_engine(model, config(form)) for form in ("turns", "off"))
+    )
+    np.testing.assert_array_equal(np.concatenate(asked), np.concatenate(plain))
 
 
 def test_special_tokens_of_the_template_are_single_tokens(family, demo_prompts):

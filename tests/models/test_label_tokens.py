@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from spillover.core.errors import DataError, ModelError
 from spillover.core.types import Prompt
-from spillover.models.label_tokens import common_prefix_length, paper_rule_tokens, tokenize_prompts, vocabulary_bytes
+from spillover.models.label_tokens import common_prefix_length, paper_rule_tokens, tokenize_prompts
+from spillover.models.token_bytes import vocabulary_bytes
 from spillover.tasks.wording import bundled_tasks
 from tests.builders import TOKENIZERS, make_tokenizer
 
@@ -91,16 +92,6 @@ def test_labels_with_the_same_tokens_are_refused():
 def test_common_prefix_length():
     assert common_prefix_length([(1, 2, 3), (1, 2), (1, 2, 4)]) == 2
     assert common_prefix_length([(1,), (2,)]) == 0
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_vocabulary_bytes_spell_the_text(kind):
-    tokenizer = make_tokenizer(kind)
-    spelled = vocabulary_bytes(tokenizer)
-    text = 'Answer: "蕴含 ความ'
-    ids = tokenizer(text).input_ids
-    assert b"".join(spelled[i] for i in ids).decode().strip() == text
-    assert all(spelled[i] == b"" for i in tokenizer.all_special_ids)
 
 
 def test_the_papers_rule_takes_string_prefixes_and_the_first_byte():

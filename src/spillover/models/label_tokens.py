@@ -15,8 +15,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from transformers.convert_slow_tokenizer import bytes_to_unicode
-
 from spillover.core.errors import DataError, ModelError
 from spillover.core.types import Prompt
 
@@ -90,25 +88,6 @@ def paper_rule_tokens(vocabulary: Sequence[bytes], answers: Sequence[str]) -> li
         if not ids:
             raise ModelError(f"no token of the model begins the label {answer!r}", hint="--rule exact scores any label")
     return token_ids
-
-
-def vocabulary_bytes(tokenizer: PreTrainedTokenizerBase) -> list[bytes]:
-    """The bytes of each token id in a text; empty for special tokens. Byte-level vocabularies are read by their
-    alphabet and <0x..> by its number: decoding a part of a character alone gives a replacement character."""
-    alphabet = {character: byte for byte, character in bytes_to_unicode().items()}
-    byte_level = "ByteLevel" in str(tokenizer.backend_tokenizer.decoder)
-    special = set(tokenizer.all_special_ids)
-    vocabulary = []
-    for token, text in enumerate(tokenizer.convert_ids_to_tokens(list(range(len(tokenizer))))):
-        if token in special or text is None:
-            vocabulary.append(b"")
-        elif byte_level:
-            vocabulary.append(bytes(alphabet[character] for character in text if character in alphabet))
-        elif len(text) == 6 and text.startswith("<0x"):
-            vocabulary.append(bytes([int(text[3:5], 16)]))
-        else:
-            vocabulary.append(text.replace("\u2581", " ").encode())
-    return vocabulary
 
 
 def _is_text(raw: bytes) -> bool:

@@ -33,9 +33,9 @@ from spillover.models import loading_checks, memory, placement
 from spillover.models.adapter_base import BASE_FILE, TOKENIZER_FILE, check_base
 from spillover.models.fingerprint import ADAPTER_CONFIG, fingerprint_of, hash_adapter
 from spillover.models.gguf import SUFFIX
-from spillover.models.label_tokens import vocabulary_bytes
 from spillover.models.packaged_model import local_path
 from spillover.models.registry import model_names
+from spillover.models.token_bytes import vocabulary_bytes
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
