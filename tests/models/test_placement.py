@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from spillover.core.errors import ConfigError, MissingExtra, ModelError
-from spillover.models import placement
+from spillover.models import load, placement
 from spillover.models.load import load_model
 from spillover.models.local import LocalEngine
 from spillover.models.random_weights import randomly_initialised
@@ -182,3 +182,10 @@ def test_inputs_go_where_the_embedding_computes():
     assert placement.input_device(module) == torch.device("cpu")
     hook.execution_device = None
     assert placement.input_device(module) == torch.device("cpu")
+
+
+def test_a_device_map_decides_where_the_whole_model_is(tiny_folder, monkeypatch):
+    """ "meta" stands for the GPU that --device auto would take."""
+    monkeypatch.setattr(load, "_device", lambda name: torch.device("meta" if name == "auto" else name))
+    model = load_model(str(tiny_folder), dtype="float32", device_map={"": "cpu"})
+    assert {model.device.type, *(weights.device.type for weights in model.module.parameters())} == {"cpu"}

@@ -144,7 +144,7 @@ def load_model(
             hint="convert it to a fast tokenizer (tokenizer.json)",
         )
     loading_checks.check_loading_report(name, report, ignore_weights)
-    if placement.is_placed(module):
+    if "device_map" in options:
         placement.check_tied(name, module)
         torch_device = placement.input_device(module)
     else:
