@@ -17,8 +17,8 @@ from tests.builders import evaluation
 from tests.stages.compare.builders import clustered, own_answers
 
 
-def lumped_evaluations(n=120, size=6):
-    """Every cluster of six items turns as a whole: 20 independent changes, not 120."""
+def lumped_evaluations(n=240, size=6):
+    """Every cluster of six items turns as a whole: 40 independent changes, not 240."""
     rng = np.random.default_rng(0)
     turned = np.repeat(rng.random(n // size) < 0.4, size)
     before, after = (dict.fromkeys(("en", "de"), hits) for hits in (np.zeros(n, bool), turned))
@@ -31,10 +31,10 @@ def test_intervals_and_tests_are_those_of_clusters():
     items = compare(before, after)
     clusters = compare(clustered(before, names), clustered(after, names))
     for table, key in ((items.languages, "n"), (items.groups, "n"), (items.groups, "clusters")):
-        assert (table[key] == 120).all()
-    assert (clusters.languages["clusters"] == 20).all()
-    assert (clusters.groups["clusters"] == 20).all()
-    assert (clusters.groups["n"] == 120).all()
+        assert (table[key] == 240).all()
+    assert (clusters.languages["clusters"] == 40).all()
+    assert (clusters.groups["clusters"] == 40).all()
+    assert (clusters.groups["n"] == 240).all()
     for column in ("accuracy_delta", "gained", "lost"):
         np.testing.assert_allclose(clusters.languages[column], items.languages[column])
     for low, high in (("accuracy_low", "accuracy_high"), ("accuracy_boot_low", "accuracy_boot_high")):
@@ -44,7 +44,7 @@ def test_intervals_and_tests_are_those_of_clusters():
     assert (clusters.languages["detectable"] > 2 * items.languages["detectable"]).all()
     assert clusters.guard.high - clusters.guard.low > 2 * (items.guard.high - items.guard.low)
     (note,) = [sentence for sentence in clusters.about(Topic.NOTE) if "clusters" in sentence.numbers]
-    assert note.text == "Intervals and tests resample 20 clusters, in which the 120 items come, not single items."
+    assert note.text == "Intervals and tests resample 40 clusters, in which the 240 items come, not single items."
     assert not [sentence for sentence in items.about(Topic.NOTE) if "clusters" in sentence.numbers]
 
 
@@ -52,7 +52,7 @@ def test_a_test_exchanges_whole_clusters():
     before, after, names = lumped_evaluations()
     changes = changes_of(join(clustered(before, names), clustered(after, names)))
     exchanged = changes.exchanged_in_language("en")
-    assert len(exchanged) == 20
+    assert len(exchanged) == 40
     assert set(exchanged) == {0.0, 6.0}
     turned = int((exchanged > 0).sum())
     assert sign_flip_test(exchanged)[0] == pytest.approx(min(1, 2 * 0.5**turned))
@@ -71,14 +71,14 @@ def test_clusters_of_one_item_each_change_nothing():
 
 def test_few_clusters_are_said_to_be_few():
     before, after, _ = lumped_evaluations()
-    names = np.repeat(["a", "b", "c", "d"], 30)
+    names = np.repeat(["a", "b", "c", "d"], 60)
     comparison = compare(clustered(before, names), clustered(after, names))
     assert any("With so few clusters they are rough" in sentence.text for sentence in comparison.about(Topic.NOTE))
 
 
 def test_one_cluster_cannot_be_tested():
     before, after, _ = lumped_evaluations()
-    names = np.repeat(["a"], 120)
+    names = np.repeat(["a"], 240)
     comparison = compare(clustered(before, names), clustered(after, names))
     assert comparison.group_change("all", "accuracy").verdict == Outcome.UNDEFINED
     assert (comparison.languages["reason"] == "one cluster has no spread").all()
@@ -96,15 +96,15 @@ def test_a_language_with_a_part_of_the_clusters_counts_its_own():
     for side in (clustered(before, names), clustered(after, names)):
         own = side.scores["de"]
         part = replace(
-            own, example_ids=own.example_ids[:60], gold=own.gold[:60], logprobs=own.logprobs[:60], tokens=own.tokens[:60],
-            label_tokens=own.label_tokens[:60], clusters=own.clusters[:60],
+            own, example_ids=own.example_ids[:120], gold=own.gold[:120], logprobs=own.logprobs[:120], tokens=own.tokens[:120],
+            label_tokens=own.label_tokens[:120], clusters=own.clusters[:120],
         )  # fmt: skip
         sides.append(replace(side, scores={"en": side.scores["en"], "de": part}))
     changes = changes_of(join(*sides, CompareConfig(missing_items="intersection")))
-    assert [changes.n_clusters([code]) for code in ("en", "de")] == [20, 10]
-    assert len(changes.of_language("accuracy", "de")) == 10
+    assert [changes.n_clusters([code]) for code in ("en", "de")] == [40, 20]
+    assert len(changes.of_language("accuracy", "de")) == 20
     matrix = changes.contribution_matrix("accuracy", ("en", "de"))
-    assert matrix.shape == (20, 2)
+    assert matrix.shape == (40, 2)
     for column, code in enumerate(("en", "de")):
         assert matrix[:, column].mean() == pytest.approx(changes.items_of_language("accuracy", code).mean())
 
