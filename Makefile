@@ -24,8 +24,9 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 demo: install  ## the whole chain on the packaged model; LIMIT=4 for a quick look
 	$(BIN)/spillover demo $(if $(LIMIT),--limit $(LIMIT))
 
+# Two processes with one thread each; a process that has nothing left takes tests from the other.
 test: install
-	$(BIN)/pytest -m "not packaged and not slow"
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal -m "not packaged and not slow"
 
 test-slow: install  ## simulations: coverage, false alarms, planted effects
 	$(BIN)/pytest -m slow -s
