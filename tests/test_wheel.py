@@ -16,7 +16,7 @@ from packaging.requirements import Requirement
 from spillover.core.files import read_json
 
 ROOT = Path(__file__).parent.parent
-NOT_IMPORTED = {"language-data", "gguf"}  # langcodes reads the one, transformers the other
+NOT_IMPORTED = {"language-data"}  # langcodes reads it
 
 
 def requirements_of_wheel(wheel: Path) -> list[Requirement]:

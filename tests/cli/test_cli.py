@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from spillover.cli import main
+from spillover.core.files import read_yaml, resources, write_yaml
 
 
 def test_the_stages_one_by_one(workspace, tmp_path, call):
@@ -82,7 +83,6 @@ def test_the_stages_one_by_one(workspace, tmp_path, call):
         (("audit", "--set", "audit.birds=1", "--out", "run"), 2, "audit.birds"),
         (("audit", "--from-paper", ".", "--out", "run"), 3, "not a checkout"),
         (("audit", "--from-hub", "nothing", "--out", "run"), 2, "'nothing'"),
-        (("audit", "--from-hub", "sib-200", "--out", "run"), 2, "'topic'"),
         (("import", "hub", "nothing"), 2, "'nothing'"),
         (("ls", "birds"), 2, "'birds'"),
         (("dance",), 2, "dance"),
@@ -96,6 +96,16 @@ def test_a_mistake_is_one_message_a_hint_and_an_exit_code(arguments, code, messa
     assert "Traceback" not in error
     assert output == ""
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_data_set_of_a_task_without_wording_is_not_audited(tmp_path, monkeypatch, call):
+    monkeypatch.chdir(tmp_path)
+    row = read_yaml(resources() / "datasets.yaml")["datasets"]["sib-200"] | {"task": "headlines"}
+    write_yaml(tmp_path / "own.yaml", row)
+    code, output, error = call("audit", "--from-hub", "own.yaml", "--out", "run")
+    assert (code, output) == (2, "")
+    assert "'headlines'" in error
+    assert [path.name for path in tmp_path.iterdir()] == ["own.yaml"]
 
 
 def test_interrupted_is_130_and_says_how_to_resume(monkeypatch, call):

@@ -105,7 +105,7 @@ def tokenize_prompts(
     have the same tokens."""
     starts = [chat.text(prompt) if chat and prompt.text else prompt.text for prompt in prompts]
     texts = [
-        start + _after(start, answer)
+        start + (_at_turn_start(start, answer) if chat else answer)
         for prompt, start in zip(prompts, starts, strict=True)
         if start
         for answer in prompt.answers
@@ -148,8 +148,8 @@ def _whole_texts(tokenizer: PreTrainedTokenizerBase, prompt: Prompt) -> Tokenize
     return TokenizedPrompt((begin,), texts, False)
 
 
-def _after(start: str, answer: str) -> str:
-    """An answer as it stands behind `start`: its own blank is left out where an assistant's turn begins with it."""
+def _at_turn_start(start: str, answer: str) -> str:
+    """An answer without its leading blank, where an assistant's turn begins with it."""
     return answer.lstrip() if start[-1].isspace() else answer
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 
 from spillover.core.errors import DataError
@@ -14,10 +14,10 @@ from spillover.tasks.choices import check_choices
 FIRST, SECOND = "first", "second"
 
 
-def as_audited(task: Task, rows: Sequence[Example]) -> tuple[Task, list[Example]]:
+def as_audited(task: Task, rows: list[Example]) -> tuple[Task, list[Example]]:
     """The task and its rows as the checks read them: the texts of a pair are its fields, since it has no others."""
     if task.kind != "pairs":
-        return task, list(rows)
+        return task, rows
     texts = [(*row.choices, "", "")[:2] for row in rows]
     fields = [dict(zip((FIRST, SECOND), pair, strict=True)) for pair in texts]
     return replace(task, fields=(FIRST, SECOND)), [

@@ -95,7 +95,7 @@ class _Audit:
             Need.ENCODER: encode is not None,
         }
         self.benchmark, self.config = benchmark, config
-        self.task = as_audited(benchmark.task, ())[0]
+        self.task = as_audited(benchmark.task, [])[0]
         self.tokenizer, self.encode = tokenizer, encode
         selected = select_checks(config, [need for need, there in given.items() if there])
         self.checks = [
