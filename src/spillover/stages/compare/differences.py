@@ -28,7 +28,7 @@ NAMES = {
 }
 """What a reader calls each field of `Experiment`."""
 # Below this, the 95 % interval may cover the true value in fewer than 92 % of cases: with gains of 10 or 30 points that
-# come by whole clusters of 1 to 8 items, simulated coverage was 79 to 92 % with 5 to 20 clusters, 91 to 93 % with 40.
+# come by whole clusters of 1 to 8 items, simulated coverage was 79 to 95 % with 5 to 20 clusters, 91 to 93 % with 40.
 FEW_CLUSTERS = 40
 HASHED = ("wording", "template", "vocabulary")
 
