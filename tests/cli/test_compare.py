@@ -146,3 +146,62 @@ def test_a_score_that_the_log_lacks_is_named_with_those_it_has(tool_logs, call):
     assert code == 2
     assert "no score 'f1'" in error
     assert "try: --metric takes acc" in error
+
+
+@pytest.fixture
+def suite(tmp_path):
+    """A run of two tasks: sentiment improved, nli broke."""
+    made_run(tmp_path / "suite", gain=3)
+    return made_run(tmp_path / "suite", task="nli", gain=-3)
+
+
+def test_a_suite_fails_with_code_3_after_its_results(suite, call, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    code, output, error = call("compare", suite, "--draws", "20", "--fail-on", "worse")
+    assert (code, error) == (3, "")
+    *_, wrote, last = output.splitlines()
+    assert last.startswith("--fail-on worse: failed; got worse: nli ")
+    assert wrote == f"wrote {suite / 'compare'}"
+    lines = output.splitlines()
+    table = lines[next(i for i, line in enumerate(lines) if line.startswith("all tasks ")) :]
+    assert table[1].startswith("got worse ")
+    assert any(line.startswith("improved ") and line.endswith("sentiment: all") for line in table)
+    assert max(map(len, table[: table.index(wrote)])) <= 80
+    assert call("compare", suite, "--draws", "20")[0] == 0
+
+
+def test_a_failed_suite_as_json_stays_json(suite, call):
+    code, output, error = call("compare", suite, "--draws", "20", "--fail-on", "not-shown", "--json")
+    assert code == 3
+    assert error.startswith("--fail-on not-shown: failed; got worse: nli ")
+    rows = {one["task"]: one["all_tasks"] for one in json.loads(output)}
+    assert {row["verdict"] for row in rows["nli"]} == {"got worse"}
+    assert {row["verdict"] for row in rows["sentiment"]} == {"improved"}
+    code, output, error = call("compare", suite, "--draws", "20", "--fail-on", "worse", "--latex")
+    assert (code, "tabular" in output, error.count("\n")) == (3, True, 1)
+
+
+def test_one_task_passes_or_fails_without_a_table_of_all_tasks(tmp_path, call):
+    improved, kept = made_run(tmp_path / "improved", gain=3), made_run(tmp_path / "kept", gain=0)
+    code, output, _ = call("compare", improved, "--draws", "20", "--fail-on", "not-shown")
+    assert code == 0
+    assert output.splitlines()[-1].startswith("--fail-on not-shown: passed; ")
+    assert "all tasks" not in output
+    code, output, _ = call("compare", kept, "--draws", "20", "--fail-on", "not-shown", "--json")
+    assert code == 3
+    assert json.loads(output)[0]["all_tasks"] is None
+    assert call("compare", kept, "--draws", "20", "--fail-on", "worse")[0] == 0
+
+
+def test_logs_of_another_tool_can_be_a_suite(tool_logs, call):
+    folders = [tool_logs / "lm-eval" / side for side in ("before", "after")]
+    code, output, _ = call("compare", *folders, "--draws", "20", "--fail-on", "not-shown")
+    assert code == 3
+    assert "Not listed: single languages without a shown change" in " ".join(output.split())
+    assert output.splitlines()[-1].startswith("--fail-on not-shown: failed; not shown to improve: ")
+
+
+def test_a_plan_cannot_fail(call):
+    code, _, error = call("compare", "--plan", "--items", "500", "--discordance", "0.1", "--fail-on", "worse")
+    assert code == 2
+    assert "--plan and --fail-on are mutually exclusive" in error

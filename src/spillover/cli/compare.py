@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,12 +19,16 @@ from spillover.cli.terminal import (
     print_list,
     print_table,
     print_wrapped,
+    say,
     show,
     show_lines,
 )
 from spillover.core.config import CompareConfig, RunConfig
+from spillover.core.types import FailOn
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from spillover.stages.compare.planning import PowerPlan
     from spillover.stages.compare.result import Comparison
 
@@ -59,10 +64,19 @@ def compare(
         Path | None,
         typer.Option(help="--plan: a CSV of language, before, after: test which changes exceed chance."),
     ] = None,
+    fail_on: Annotated[
+        FailOn | None,
+        typer.Option(
+            help="Exit code 3: worse, when a group of languages or a single language of any task got worse, corrected "
+            "over all tasks; not-shown, also when no task improved in the group that its headline is about."
+        ),
+    ] = None,
     as_json: Json = False,
     as_latex: Annotated[bool, typer.Option("--latex", help="A LaTeX table with intervals.")] = False,
 ) -> None:
     """Compare two evaluations of the same items, with intervals and tests: <run>/compare."""
+    if plan and fail_on:
+        raise typer.BadParameter("--plan and --fail-on are mutually exclusive: a plan has no results")
     paths = folders or []
     rules = config.compare.model_copy(update={"against": [str(path) for path in paths[1:]] or config.compare.against})
     if plan and published:
@@ -79,16 +93,29 @@ def compare(
         from spillover.stages.compare.result import to_plain
 
         print_json([to_plain(comparison) for comparison in comparisons])
-        return
-    if as_latex:
+    elif as_latex:
         from spillover.stages.compare.latex import to_latex
-    for comparison in comparisons:
-        if as_latex:
+
+        for comparison in comparisons:
             show_lines(to_latex(comparison))
-        else:
-            print_comparison(comparison)
-    if written and not as_latex:
-        show(f"wrote {written}")
+    else:
+        print_comparisons(comparisons)
+        if written:
+            show(f"wrote {written}")
+    if fail_on:
+        _finish_suite(comparisons, rules, fail_on, say if as_json or as_latex else show)
+
+
+def _finish_suite(
+    comparisons: Sequence[Comparison], config: CompareConfig, fail_on: FailOn, write: Callable[[str], None]
+) -> None:
+    """Write the result of the suite in one line, and exit with code 3 where it failed."""
+    from spillover.stages.compare.all_tasks import all_tasks_table, failing_rows, suite_result
+
+    table = all_tasks_table(comparisons, config)
+    write(suite_result(table, fail_on))
+    if len(failing_rows(table, fail_on)):
+        sys.exit(3)
 
 
 def _compare(
@@ -100,6 +127,7 @@ def _compare(
     seed: int,
 ) -> tuple[list[Comparison], Path | None]:
     from spillover.core.runs import existing_run
+    from spillover.stages.compare.all_tasks import with_all_tasks
     from spillover.stages.compare.external_logs import is_log, read_log_pairs
     from spillover.stages.compare.stage import compare as compare_sides
     from spillover.stages.compare.stage import compare_run
@@ -112,7 +140,8 @@ def _compare(
             raise typer.BadParameter(f"{paths[0]} is a log: give two, before and after")
         pairs = read_log_pairs(paths[0], paths[1], metric=metric)
         config = config.model_copy(update={"against": []})
-        return [compare_sides(*sides, seen=codes or (), config=config, seed=seed) for sides in pairs], None
+        comparisons = [compare_sides(*sides, seen=codes or (), config=config, seed=seed) for sides in pairs]
+        return with_all_tasks(comparisons, config), None
     run, (before, after) = existing_run(paths[0]), names
     return compare_run(run, before=before, after=after, seen=codes, config=config, seed=seed), paths[0] / "compare"
 
@@ -169,6 +198,47 @@ def _print_published(path: Path, items: int | None, config: CompareConfig, as_js
         f"{table['clears_corrected'].sum()} one corrected for {k}."
     )
     show_lines(INDEPENDENT)
+
+
+def print_comparisons(comparisons: Sequence[Comparison]) -> None:
+    """Each comparison, and of several a table of all tasks."""
+    from spillover.stages.compare.all_tasks import rows_of_all_tasks
+
+    for comparison in comparisons:
+        print_comparison(comparison)
+    table = rows_of_all_tasks(comparisons)
+    if table is not None:
+        _print_all_tasks(table, comparisons[0].level)
+
+
+def _print_all_tasks(table: pd.DataFrame, level: float) -> None:
+    """What changed, and of the rest the groups that were asked about before the run."""
+    from spillover.core.tables import records
+    from spillover.stages.compare.format import p_value, percent, points, span
+    from spillover.stages.compare.language_groups import group_title
+
+    changed = table["verdict"].isin(("got worse", "improved"))
+    shown = table[changed | table["kind"].isin(("all", "training", "reference"))]
+    rows = [
+        (
+            row["verdict"],
+            points(row["delta"]),
+            span(row["low"], row["high"]),
+            p_value(row["holm_p"]),
+            percent(row["detectable"]),
+            f"{row['task']}: {group_title(row['group'], row['kind'])}",
+        )
+        for row in records(shown)
+    ]
+    show()
+    header = ("all tasks", "change", f"{100 * level:g} % interval", "Holm p", "MDE", "")
+    print_table("", header, rows)
+    hidden = len(table) - len(shown)
+    print_wrapped(
+        "Holm p: over all tasks and groups, and over all single languages; MDE: minimum detectable change. Not listed: "
+        f"single languages without a shown change{f', and {hidden} scripts, families or own groups' * (hidden > 0)}.",
+        indent=0,
+    )
 
 
 def print_comparison(comparison: Comparison) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from spillover.cli.compare import print_comparison
+from spillover.cli.compare import print_comparisons
 from spillover.cli.config_options import config_options
 from spillover.cli.terminal import progress_bars, show, show_lines
 from spillover.core.config import RunConfig
@@ -45,7 +45,6 @@ def run_config(config: RunConfig, out: Path) -> None:
 
     with progress_bars() as progress:
         result = run_stages(config, out, progress=progress)
-    for comparison in result.comparisons:
-        print_comparison(comparison)
+    print_comparisons(result.comparisons)
     show()
     show(f"report: {result.page}")

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from spillover.cli.compare import print_comparison
+from spillover.cli.compare import print_comparisons
 from spillover.cli.terminal import progress_bars, show
 
 
@@ -23,8 +23,7 @@ def sweep(
     for run in result.runs:
         for comparison in run.comparisons:
             show(f"{run.path.name}: {comparison.verdict[0]}")
-    for comparison in result.comparisons:
-        print_comparison(comparison)
+    print_comparisons(result.comparisons)
     if result.page:
         show(f"wrote {result.runs[0].path / 'compare'}")
     show(f"wrote {result.page or result.runs[0].path}")

@@ -261,6 +261,7 @@ class ScoredBatch:
 
 
 Severity = Literal["error", "warning", "note"]
+FailOn = Literal["worse", "not-shown"]
 Certainty = Literal["certain", "likely", "possible"]
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pandas as pd
 import pytest
 
@@ -9,6 +11,7 @@ from spillover.core.errors import RunError
 from spillover.core.runs import open_run
 from spillover.core.tables import check_columns
 from spillover.stages.compare import compare_run, read_comparisons
+from spillover.stages.compare.all_tasks import with_all_tasks
 from spillover.stages.compare.comparison_files import TABLES, write_comparisons
 from spillover.stages.compare.stage import compare_arms
 from tests.builders import write_evaluation
@@ -32,10 +35,11 @@ def test_a_comparison_reads_back_equal(tmp_path):
 
 def test_the_written_tables_have_their_declared_columns(tmp_path):
     comparison = compare_arms(runs_of(*ARMS, n=40), config=QUICK)
-    write_comparisons(tmp_path, [comparison])
+    write_comparisons(tmp_path, with_all_tasks([comparison, replace(comparison, task="nli")], QUICK))
     for name, columns in TABLES.items():
         check_columns(pd.read_parquet(tmp_path / f"{name}.parquet"), columns)
-    (read,) = read_comparisons(tmp_path)
+    read, other = read_comparisons(tmp_path)
+    assert (read.task, other.task) == ("sentiment", "nli")
     assert read.contrasts.equals(comparison.contrasts)
     assert read.verdict[0] == comparison.verdict[0]
 

@@ -1,6 +1,7 @@
 """The files of a comparison in a run folder, over all tasks.
 
 languages.parquet, groups.parquet   with several runs also contrasts.parquet and seeds.parquet
+all_tasks.parquet                   with several tasks
 verdict.json                        the sentences, each with its numbers
 """
 
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from spillover.core.errors import RunError
 from spillover.core.files import as_data_error, read_json, read_table, write_json
 from spillover.core.tables import Column, write_table
+from spillover.stages.compare.all_tasks import ALL_TASKS_COLUMNS
 from spillover.stages.compare.change_tables import GROUP_COLUMNS, LANGUAGE_COLUMNS
 from spillover.stages.compare.contrasts import CONTRAST_COLUMNS, SEED_COLUMNS
 from spillover.stages.compare.result import Comparison, Guard, Sentence, Topic, to_plain
@@ -28,6 +30,7 @@ TABLES: Mapping[str, tuple[Column, ...]] = {
     "groups": (*GROUP_COLUMNS, TASK),
     "contrasts": (*CONTRAST_COLUMNS, TASK),
     "seeds": (*SEED_COLUMNS, TASK),
+    "all_tasks": (*ALL_TASKS_COLUMNS, TASK),
 }
 
 

@@ -27,7 +27,7 @@ def headline(comparison: Comparison, arm: str = "") -> Sentence:
     arm: the name of the first run's arm, where there are several runs. With several seeds the pooled test answers."""
     group = "unseen" if (comparison.groups["group"] == "unseen").any() else "all"
     change, calibrated, bias, area = (
-        _pooled(comparison, arm, comparison.group_change(group, metric))
+        pooled_over_seeds(comparison, arm, comparison.group_change(group, metric))
         for metric in ("accuracy", "calibrated_accuracy", "prior_repair", "auroc")
     )
     answer, reasons = _answer(change, calibrated, bias, area, comparison.no_components)
@@ -45,13 +45,13 @@ def headline(comparison: Comparison, arm: str = "") -> Sentence:
     return Sentence(Topic.HEADLINE, text, {"claim": claim, "answer": answer.value, "why": reasons, "group": group})
 
 
-def _pooled(comparison: Comparison, arm: str, change: GroupChange) -> GroupChange:
+def pooled_over_seeds(comparison: Comparison, arm: str, change: GroupChange) -> GroupChange:
     """A group's change, with the pooled estimate in place of the first seed's where the arm has several seeds."""
     if comparison.seeds is None:
         return change
     for row in records(comparison.seeds):
         if (row["arm"], row["group"], row["metric"]) == (arm, change.group, change.metric):
-            pooled = {name: row[name] for name in ("seeds", "delta", "low", "high", "detectable")}
+            pooled = {name: row[name] for name in ("seeds", "delta", "low", "high", "p", "detectable")}
             return replace(change, verdict=Outcome(row["verdict"]), **pooled)
     return change
 

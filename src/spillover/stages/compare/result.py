@@ -167,7 +167,8 @@ class Comparison:
     """What changed on one task.
 
     languages, groups: tables with a row per language, and per group of languages and metric; their columns are declared
-    in `change_tables`. contrasts, seeds: see `contrasts`; None for one run alone.
+    in `change_tables`. contrasts, seeds: see `contrasts`; None for one run alone. all_tasks: this task's rows of
+    `all_tasks.all_tasks_table`; None for one task alone.
     """
 
     task: str
@@ -180,6 +181,7 @@ class Comparison:
     guard: Guard | None = None
     contrasts: pd.DataFrame | None = None
     seeds: pd.DataFrame | None = None
+    all_tasks: pd.DataFrame | None = None
 
     def to_pandas(self) -> pd.DataFrame:
         """The table of languages."""
@@ -226,7 +228,7 @@ def _rows(table: pd.DataFrame, kind: type[Row]) -> list[Row]:
 
 def to_plain(comparison: Comparison) -> dict[str, Any]:
     """Everything as lists and mappings, for JSON: tables by row, sentences with their numbers. NaN stays NaN."""
-    tables = {name: getattr(comparison, name) for name in ("languages", "groups", "contrasts", "seeds")}
+    tables = {name: getattr(comparison, name) for name in ("languages", "groups", "contrasts", "seeds", "all_tasks")}
     return {
         "task": comparison.task,
         "label_set": comparison.label_set,

@@ -5,6 +5,7 @@
    several runs, seeds and contrasts with placebo arms (`contrasts`).
 3. The verdict and its headline (`verdict`, `headline`).
 4. Where both models were probed, what goes along with flipped predictions (`flip_analysis`).
+5. Of a run with several tasks, all of them under one correction (`all_tasks`).
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from spillover.core.errors import RunError
 from spillover.core.files import hash_of
 from spillover.core.runs import Run, existing_run
 from spillover.core.types import Evaluation
+from spillover.stages.compare.all_tasks import with_all_tasks
 from spillover.stages.compare.change_tables import group_table, language_table
 from spillover.stages.compare.comparison_files import FOLDER, write_comparisons
 from spillover.stages.compare.contrasts import TrainedRun, changes_by_arm, contrast_table, seed_table
@@ -137,6 +139,7 @@ def compare_run(
         comparisons = [compare_arms(runs, config=config, seed=seed) for runs in by_task.values()]
         evaluations = {task: (runs[0].before, runs[0].after) for task, runs in by_task.items()}
         comparisons = with_flip_analysis(run, names, comparisons, evaluations, config=config, seed=seed)
+        comparisons = with_all_tasks(comparisons, config)
         write_comparisons(run.path / FOLDER, comparisons)
         stage.facts["tasks"] = [comparison.task for comparison in comparisons]
     return comparisons

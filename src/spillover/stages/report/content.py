@@ -13,6 +13,7 @@ from spillover.core.runs import Run
 from spillover.core.tables import csv_text, records
 from spillover.core.types import Evaluation, Finding
 from spillover.stages.audit.findings import read_findings
+from spillover.stages.compare.all_tasks import rows_of_all_tasks
 from spillover.stages.compare.comparison_files import FOLDER as COMPARE
 from spillover.stages.compare.language_groups import group_title
 from spillover.stages.compare.result import Comparison, Topic
@@ -57,6 +58,7 @@ def page_content(runs: Sequence[Run]) -> dict[str, Any]:
         "manifest": run.manifest(),
         "facts": run_facts(run, list(evaluations.values()), comparisons),
         "tasks": [_task_part(run, one, evaluations, by_folder, findings, wording) for one in comparisons],
+        "all_tasks": _all_tasks(comparisons),
         "evaluations": summary_tables(evaluations, by_folder),
         "findings": findings,
         "training": _training(run),
@@ -114,6 +116,13 @@ def _used_languages(
     for evaluation in evaluations.values():
         used.setdefault(evaluation.task, {}).update(dict.fromkeys(evaluation.scores))
     return {task: list(codes) for task, codes in used.items()}
+
+
+def _all_tasks(comparisons: Sequence[Comparison]) -> list[dict[str, Any]]:
+    """All tasks under one correction; empty where there is one task."""
+    table = rows_of_all_tasks(comparisons)
+    rows = [] if table is None else records(table)
+    return [row | {"group": group_title(row["group"], row["kind"])} for row in rows]
 
 
 def _task_part(
