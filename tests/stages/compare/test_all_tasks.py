@@ -140,9 +140,14 @@ def test_the_result_names_the_rows(suite, table):
     assert text.startswith("--fail-on not-shown: passed; none of ")
     assert " in 2 tasks, " in text
     assert "; improved: sentiment unseen +" in text
-    assert suite_result(all_tasks_table([kept], QUICK), "worse").endswith(
-        " groups in 1 task, and no single language, is shown to be worse"
-    )
+
+
+def test_a_suite_that_passes_says_how_many_groups_could_not_have_failed(suite):
+    table = all_tasks_table([suite[2]], QUICK)
+    weak, strong = (suite_result(table.assign(verdict=word), "worse") for word in ("underpowered", "no evidence"))
+    text = f"passed; none of {len(table)} groups in 1 task, and no single language, is shown to be worse"
+    assert strong == f"--fail-on worse: {text}"
+    assert weak == f"{strong}, {len(table)} of the groups being underpowered or undefined"
 
 
 def test_one_item_is_undefined_and_no_improvement():

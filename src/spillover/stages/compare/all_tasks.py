@@ -148,9 +148,11 @@ def suite_result(table: pd.DataFrame, fail_on: FailOn) -> str:
     if rows:
         failed = "; ".join(f"{reason}: {_some(names)}" for reason, names in named.items() if names)
         return f"--fail-on {fail_on}: failed; {failed}"
-    n_groups, n_tasks = int((table["kind"] != "language").sum()), table["task"].nunique()
+    groups, n_tasks = table[table["kind"] != "language"], table["task"].nunique()
     tasks = f"{n_tasks} task{'s' * (n_tasks != 1)}"
-    text = f"none of {n_groups} groups in {tasks}, and no single language, is shown to be worse"
+    text = f"none of {len(groups)} groups in {tasks}, and no single language, is shown to be worse"
+    if n_weak := int(groups["verdict"].isin((Outcome.UNDERPOWERED.value, Outcome.UNDEFINED.value)).sum()):
+        text += f", {n_weak} of the groups being underpowered or undefined"
     if fail_on == "not-shown":
         improved = records(table[table["headline"] & (table["verdict"] == Outcome.IMPROVED.value)])
         text += f"; improved: {_some([_named(row) for row in improved])}"
