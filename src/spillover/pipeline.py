@@ -58,15 +58,26 @@ def run(
 
     earlier: run folders whose scores of the base are reused where they were made from the same inputs.
 
-    RunError when the folder belongs to another config, and nothing in it is touched.
+    RunError when the folder belongs to another config, or another process writes to it, and nothing in it is touched.
     """
+    benchmarks = open_benchmarks(config)
+    questions = open_training_benchmark(config)
+    with open_run(out).locked():
+        return _run_stages(config, claim(config, Path(out)), benchmarks, questions, earlier, progress)
+
+
+def _run_stages(
+    config: RunConfig,
+    folder: Run,
+    benchmarks: Sequence[Benchmark],
+    questions: Benchmark,
+    earlier: Sequence[Path],
+    progress: Progress,
+) -> Result:
     from spillover.models.load import load_model
     from spillover.stages.evaluate.stage import evaluate
     from spillover.stages.probe.stage import probe
 
-    benchmarks = open_benchmarks(config)
-    questions = open_training_benchmark(config)
-    folder = claim(config, Path(out))
     for other in earlier:
         _reuse_base_scores(config, folder, other)
     findings = audit_run(folder, benchmarks, config=config.audit, progress=progress)
@@ -140,8 +151,9 @@ def claim(config: RunConfig, out: Path) -> Run:
             f"{out}: belongs to another config ({out / 'config.yaml'})", hint="choose another --out, or delete it"
         )
     if recorded != key:
-        write_yaml(out / "config.yaml", config.model_dump())
         folder.update(config=key, name=config.name, seed=config.seed)
+    if recorded != key or not (out / "config.yaml").exists():
+        write_yaml(out / "config.yaml", config.model_dump())
     return folder
 
 

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from spillover.core.errors import DataError
 from spillover.core.files import (
+    append_line,
     atomic,
     atomic_folder,
     hash_of,
@@ -15,6 +16,8 @@ from spillover.core.files import (
     read_jsonl,
     read_text,
     read_yaml,
+    remove_folder,
+    remove_partials,
     write_json,
     write_jsonl,
 )
@@ -108,3 +111,42 @@ def test_a_character_that_yaml_forbids_is_named_in_one_line(tmp_path):
     with pytest.raises(DataError, match=r"config\.yaml: broken YAML: unacceptable character") as caught:
         read_yaml(path)
     assert "\n" not in caught.value.message
+
+
+def test_half_a_line_is_removed_before_the_next_one(tmp_path):
+    path = tmp_path / "log.jsonl"
+    append_line(path, '{"a": 1}')
+    with path.open("a") as file:
+        file.write('{"b": ' + "x" * (2 << 20))
+    append_line(path, '{"c": "é"}')
+    assert [row for _, row in read_jsonl(path)] == [{"a": 1}, {"c": "é"}]
+    path.write_text("half")
+    append_line(path, '{"d": 1}')
+    assert path.read_text() == '{"d": 1}\n'
+
+
+def test_what_killed_processes_left_is_removed(tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "table.parquet.123.partial").write_text("half")
+    (tmp_path / "weights.123.partial").mkdir()
+    (tmp_path / "weights.123.partial" / "file.9.partial").write_text("half")
+    (tmp_path / "table.parquet").write_text("whole")
+    remove_partials(tmp_path)
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["a", "table.parquet"]
+
+
+def test_a_folder_is_removed_under_its_name_at_once(tmp_path, monkeypatch):
+    (tmp_path / "checkpoint").mkdir()
+    (tmp_path / "checkpoint" / "state").write_text("x")
+
+    def killed(*_, **__):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("shutil.rmtree", killed)
+        with pytest.raises(KeyboardInterrupt):
+            remove_folder(tmp_path / "checkpoint")
+    assert not (tmp_path / "checkpoint").exists()
+    remove_folder(tmp_path / "checkpoint")
+    remove_partials(tmp_path)
+    assert list(tmp_path.iterdir()) == []

@@ -64,3 +64,27 @@ def test_log_is_one_event_a_line(tmp_path):
         pass
     events = [json.loads(line)["event"] for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
     assert events == ["started", "done"]
+
+
+def test_a_killed_process_leaves_no_stray_file_and_no_foreign_folder(tmp_path):
+    (tmp_path / "run.lock").write_text("{")
+    (tmp_path / "run.json.123.partial").write_text("{")
+    run = open_run(tmp_path)
+    with run.locked():
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["run.lock"]
+        run.update(name="x")
+    assert [path.name for path in tmp_path.iterdir()] == ["run.json"]
+
+
+def test_only_the_first_of_torchruns_processes_locks(tmp_path, monkeypatch):
+    monkeypatch.setenv("RANK", "1")
+    with open_run(tmp_path / "run").locked():
+        assert not (tmp_path / "run").exists()
+
+
+def test_a_manifest_keeps_what_another_process_wrote_between_two_updates(tmp_path):
+    first, second = open_run(tmp_path / "run"), open_run(tmp_path / "run")
+    first.update(a=1)
+    second.update(b=2)
+    first.update(c=3)
+    assert {"a", "b", "c"} <= set(first.manifest())

@@ -1,17 +1,19 @@
 """The command line: one file per verb. The only place that prints to a person, or exits.
 
 Results go to stdout, progress and logs to stderr. Exit codes: 0 ok, 1 a bug, 2 usage or config, 3 data or run folder,
-4 a missing optional package, 130 interrupted, 141 the reader of a pipe is gone. Everything heavy is imported by the
-verb that needs it.
+4 a missing optional package, 130 interrupted, 141 the reader of a pipe is gone, 143 terminated. Everything heavy is
+imported by the verb that needs it.
 """
 
 from __future__ import annotations
 
 import ast
-import errno
 import os
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,17 +24,17 @@ from typer.core import TyperGroup
 from spillover.cli.options import PLAIN
 from spillover.cli.terminal import log_to_stderr, say, say_lines
 from spillover.core.errors import RunError, SpilloverError, missing_extra
+from spillover.core.write_failures import write_failure
 
 if TYPE_CHECKING:
     from typer._click import Command, Context
 
 INTERRUPTED = 130
 BROKEN_PIPE = 141
-# A full disk, a folder that may not be written, or a path that cannot be: no bug here.
-UNWRITABLE = dict.fromkeys(
-    (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM),
-    "make room or allow writing, then rerun the same command to resume",
-) | {errno.ENAMETOOLONG: "choose a shorter path"}
+TERMINATED = 143
+# What a person is told where a signal ended the verb.
+RESUME = {code: f"{how}; rerun the same command to resume" for code, how in
+          ((INTERRUPTED, "interrupted"), (TERMINATED, "terminated"))}  # fmt: skip
 # click's, or of newer versions typer's own: a wrong option, argument or verb.
 USAGE_ERROR: type[Any] = typer.BadParameter.__bases__[0]
 
@@ -98,13 +100,31 @@ def main(arguments: Sequence[str] | None = None) -> None:  # one clause for each
         os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     try:
         args = None if arguments is None else list(arguments)
-        code = app(args=args, prog_name="spillover", standalone_mode=False)
+        with _ended_by_sigterm():
+            code = app(args=args, prog_name="spillover", standalone_mode=False)
         sys.stdout.flush()
     except BaseException as error:  # noqa: BLE001  # a bug is raised again
         code = exit_code(error)
-    if code == INTERRUPTED:
-        say("interrupted; rerun the same command to resume")
+    if code in RESUME:
+        say(RESUME[code])
     sys.exit(code or 0)
+
+
+@contextmanager
+def _ended_by_sigterm() -> Iterator[None]:
+    """Within the block SIGTERM, as schedulers send it, ends the verb like Ctrl-C: what is half-written is removed."""
+
+    def terminate(*_: object) -> None:
+        raise SystemExit(TERMINATED)
+
+    if threading.current_thread() is not threading.main_thread():  # others cannot be told of signals
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def exit_code(error: BaseException) -> Any:
@@ -125,9 +145,8 @@ def exit_code(error: BaseException) -> Any:
     if isinstance(error, BrokenPipeError):
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123  # what is left goes nowhere
         return BROKEN_PIPE
-    if isinstance(error, OSError) and error.errno in UNWRITABLE:
-        hint = UNWRITABLE[error.errno]
-        return _fail([f"{error.filename or 'the disk'}: {error.strerror}"], hint, RunError.exit_code)
+    if failure := write_failure(error):
+        return _fail(failure.problems, failure.hint, failure.exit_code)
     if isinstance(error, MemoryError):
         return _fail(["out of memory"], "fewer items (--limit), or a machine with more memory", RunError.exit_code)
     if isinstance(error, (KeyboardInterrupt, typer.Abort)):

@@ -34,7 +34,9 @@ def build(
     from spillover.tasks.benchmark import training_benchmark
 
     check_format(format_, end_of_text)
-    pairs_written = build_run(open_run(out), training_benchmark(config), config.build, seed=config.seed)
-    show(f"wrote {out / 'build' / 'pairs.jsonl'} ({len(pairs_written)} pairs)")
-    if format_:
-        show(f"wrote {export(out / 'build', pairs_written, format_, config, end=end_of_text)}")
+    run = open_run(out)
+    with run.locked():
+        pairs_written = build_run(run, training_benchmark(config), config.build, seed=config.seed)
+        show(f"wrote {out / 'build' / 'pairs.jsonl'} ({len(pairs_written)} pairs)")
+        if format_:
+            show(f"wrote {export(out / 'build', pairs_written, format_, config, end=end_of_text)}")

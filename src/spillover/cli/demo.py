@@ -26,7 +26,9 @@ def demo(
     if fresh and out.exists():
         from spillover.core.runs import existing_run
 
-        shutil.rmtree(existing_run(out).path)
+        run = existing_run(out)
+        with run.locked():
+            shutil.rmtree(run.path)
     say(f"spillover demo: {config.model.name}, sentiment in 20 languages, tuned on Spanish and German questions.")
     say("On two cores this takes four to eight minutes. Interrupt it at any time; rerun to resume.")
     run_config(config, out)

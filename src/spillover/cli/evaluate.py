@@ -47,6 +47,7 @@ def evaluate(
     if out is None:
         raise typer.BadParameter("give --out RUN, or --scores FOLDER to summarise scores")
 
+    from spillover.core.runs import open_run
     from spillover.models.load import load_model
     from spillover.stages.evaluate.stage import evaluate as score
     from spillover.tasks.benchmark import benchmark_of
@@ -54,7 +55,7 @@ def evaluate(
     benchmark = benchmark_of(config)
     benchmark.check_labels(config.evaluate.labels)
 
-    with progress_bars() as progress:
+    with open_run(out).locked(), progress_bars() as progress:
         loaded = load_model(**config.model.model_dump(), progress=progress)
         evaluation = score(loaded, benchmark, config=config.evaluate, out=out, name=name, progress=progress)
     _show(evaluation, rules, as_json)

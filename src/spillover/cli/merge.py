@@ -36,7 +36,7 @@ def merge(
         from spillover.stages.train.merging import merge_run
         from spillover.tasks.benchmark import benchmark_of
 
-        with progress_bars() as progress:
+        with run.locked(), progress_bars() as progress:
             prompts = gate_prompts(benchmark_of(config), config.evaluate)
             folder = merge_run(run, config.model, prompts, progress, evaluate=config.evaluate)
         show(f"wrote {folder}")

@@ -50,7 +50,7 @@ def probe(
     from spillover.models.load import load_model
     from spillover.stages.probe.stage import probe as probe_model
 
-    with progress_bars() as progress:
+    with run.locked(), progress_bars() as progress:
         loaded = load_model(**config.model.model_dump(), progress=progress)
         folder = probe_model(
             run, loaded, benchmark, name=name, config=config.probe, evaluate=config.evaluate, progress=progress

@@ -26,7 +26,7 @@ def train(
     from spillover.stages.build.pairs import read_pairs
 
     training_pairs = read_pairs(pairs or out / "build" / "pairs.jsonl")
-    from spillover.core.runs import first_process
+    from spillover.core.runs import first_process, open_run
     from spillover.models.load import load_model
     from spillover.pipeline import training_evaluation
     from spillover.stages.build.pairs import trained_languages
@@ -35,7 +35,7 @@ def train(
 
     evaluation = training_evaluation(config, [benchmark_of(config)], trained_languages(training_pairs))
 
-    with progress_bars() as progress:
+    with open_run(out).locked(), progress_bars() as progress:
         base = load_model(**config.model.model_dump(), progress=progress)
         tune(
             base, training_pairs, out=out, config=config.train, seed=config.seed, evaluation=evaluation,

@@ -58,7 +58,6 @@ EXTRAS = {
     "transformers": "models",
     "peft": "models",
     "accelerate": "models",
-    "filelock": "models",
     "huggingface_hub": "models",
     "gguf": "demo",
     "lingua": "audit",

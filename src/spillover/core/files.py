@@ -10,20 +10,23 @@ import math
 import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spillover.core.errors import DataError, first_line
+from spillover.core.write_failures import writing
 
 if TYPE_CHECKING:
     import pandas as pd
 
 LONGEST_LINE = 16 << 20
 LONGEST_YAML = 1 << 20
+BLOCK = 1 << 20
 LARGEST_YAML = 100_000  # values, aliases expanded
 SEPARATORS = {",": "comma", ";": "semicolon", "\t": "tab"}
 RERUN_HINT = "delete it and rerun its stage"
+PARTIAL = ".partial"
 
 
 def resources() -> Path:
@@ -293,28 +296,85 @@ def plain(value: Any) -> Any:
 
 @contextmanager
 def atomic(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path` that becomes it when the block ends well, and vanishes when it does not."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    try:
-        yield partial
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    """A temporary path beside `path` that becomes it when the block ends well, and vanishes when it does not. RunError
+    where it cannot be written. No fsync: what a process wrote outlives it, and of a machine that loses power the files
+    of the last seconds may be empty."""
+    partial = _partial(path)
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            yield partial
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
 
 
 @contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
-    """A new folder beside `path` that takes its place when the block ends well, and vanishes when it does not."""
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    try:
-        yield partial
-        shutil.rmtree(path, ignore_errors=True)
-        partial.rename(path)
-    finally:
+    """A new folder beside `path` that takes its place when the block ends well, and vanishes when it does not. RunError
+    where it cannot be written."""
+    partial = _partial(path)
+    with writing(path):
         shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        try:
+            yield partial
+            remove_folder(path)
+            partial.rename(path)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+
+
+def remove_folder(path: Path) -> None:
+    """Remove a folder, if it is there, so that a kill leaves it whole or not at all under its name."""
+    old = path.with_name(f"{path.name}.{os.getpid()}.old{PARTIAL}")
+    with suppress(FileNotFoundError):
+        path.rename(old)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def remove_partials(folder: Path) -> None:
+    """Remove what killed processes left half-written anywhere under a folder that nobody else writes to."""
+    for path in sorted(folder.rglob(f"*{PARTIAL}")):
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def append_line(path: Path, line: str) -> None:
+    """Append a line, all of it or, where the disk is full, none. Half a line that a kill or a full disk left at the end
+    is removed first."""
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("ab+", buffering=0) as file:
+            end = _end_of_last_line(file)
+            if end < file.seek(0, os.SEEK_END):
+                file.truncate(end)
+            data = line.encode() + b"\n"
+            try:
+                written = file.write(data)
+                while written < len(data):  # the disk takes a part; the next write says why no more
+                    written += file.write(data[written:])
+            except OSError:
+                file.truncate(end)
+                raise
+
+
+def _end_of_last_line(file: io.FileIO) -> int:
+    """The position behind the last line break of a file: its end, unless its last line is half a one."""
+    position = file.seek(0, os.SEEK_END)
+    tail = b""
+    while position and b"\n" not in tail:
+        step = min(position, BLOCK)
+        position = file.seek(position - step)
+        tail = file.read(step) or b""
+    return position + tail.rfind(b"\n") + 1
+
+
+def _partial(path: Path) -> Path:
+    """Of this process alone: two that write one file do not write into each other's."""
+    return path.with_name(f"{path.name}.{os.getpid()}{PARTIAL}")
 
 
 def hash_of(value: Any) -> str:
@@ -329,6 +389,6 @@ def hash_files(paths: Iterable[Path]) -> str:
     for path in sorted(paths):
         digest.update(path.name.encode() + b"\0")
         with path.open("rb") as file:
-            while block := file.read(1 << 20):
+            while block := file.read(BLOCK):
                 digest.update(block)
     return digest.hexdigest()[:16]

@@ -3,9 +3,12 @@
 run.json      versions, host, seed, git, hashes, and the state of every stage
 config.yaml   the resolved config of a `spillover run`
 log.jsonl     one event a line
+run.lock      who is writing to the folder, while somebody is
 
 A stage is recorded with a key, the hash of everything it was made from. The same key again means: finished, skip.
 Another key under the same name means: this folder holds something else, and nothing is touched.
+
+One process at a time writes to a run folder (`Run.locked`).
 """
 
 from __future__ import annotations
@@ -26,9 +29,11 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from spillover.core.errors import DataError, RunError
-from spillover.core.files import hash_of, read_json, write_json
+from spillover.core.files import PARTIAL, append_line, hash_of, read_json, remove_partials, write_json
+from spillover.core.locks import locked
 
 MANIFEST = "run.json"
+LOCK = "run.lock"
 PACKAGES = ("spillover", "torch", "transformers", "peft", "accelerate", "numpy", "pandas", "scipy", "pyarrow")
 
 
@@ -86,15 +91,28 @@ class Run:
         path = self.path / MANIFEST
         return _checked(path, read_json(path)) if path.exists() else _new_manifest()
 
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Within the block no other process writes to this folder. RunError says who does when somebody does. What a
+        killed process left half-written is removed first. Of torchrun's processes only the first one writes, and
+        locks."""
+        if not first_process():
+            yield
+            return
+        with locked(self.path / LOCK) as outermost:
+            if outermost:
+                remove_partials(self.path)
+            yield
+
     def update(self, **values: Any) -> None:
         """Set keys of the manifest, atomically."""
-        write_json(self.path / MANIFEST, self.manifest() | values)
+        with self.locked():
+            write_json(self.path / MANIFEST, self.manifest() | values)
 
     def log(self, event: str, **facts: Any) -> None:
         """Append one event to log.jsonl."""
         row = {"time": _now(), "event": event} | facts
-        with (self.path / "log.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps(row, ensure_ascii=False, default=str) + "\n")
+        append_line(self.path / "log.jsonl", json.dumps(row, ensure_ascii=False, default=str))
 
     def check_settings(self, stage: str, settings: Mapping[str, Any]) -> str:
         """The key of these settings. RunError when the folder holds this stage made with others."""
@@ -109,10 +127,16 @@ class Run:
 
     @contextlib.contextmanager
     def stage(self, name: str, settings: Mapping[str, Any], *, replace: bool = False) -> Iterator[Stage]:
-        """Work on a stage; `finished` says that it is done already. When the block ends well, it is recorded.
+        """Work on a stage, with the folder locked; `finished` says that it is done already. When the block ends well,
+        it is recorded.
 
         replace: a stage that is cheap to make again may take the place of one with other settings.
         """
+        with self.locked(), self._stage(name, settings, replace) as stage:
+            yield stage
+
+    @contextlib.contextmanager
+    def _stage(self, name: str, settings: Mapping[str, Any], replace: bool) -> Iterator[Stage]:
         key = hash_of(settings) if replace else self.check_settings(name, settings)
         recorded = self.manifest()["stages"].get(name, {})
         done = recorded.get("state") == "done" and recorded.get("key") == key
@@ -178,6 +202,8 @@ def open_run(path: Path | str) -> Run:
         raise RunError(f"{path}: is a file, not a run folder", hint="choose another --out")
     if not (path / MANIFEST).exists():
         others = sorted(item.name for item in path.iterdir()) if path.exists() else []
+        # A process that was killed before it wrote the manifest, or that is about to write it.
+        others = [name for name in others if name != LOCK and not name.endswith(PARTIAL)]
         if others:
             raise RunError(
                 f"{path}: not empty and not a run folder (it holds {', '.join(others[:3])})",

@@ -15,11 +15,11 @@ from typing import Any
 
 import torch
 import transformers
-from filelock import FileLock
 from safetensors import SafetensorError
 
 from spillover.core.errors import MissingExtra, ModelError, first_line
-from spillover.core.files import atomic_folder, hash_files
+from spillover.core.files import PARTIAL, atomic_folder, hash_files
+from spillover.core.locks import locked
 from spillover.core.types import Progress, no_progress
 from spillover.models.gguf_reader import open_gguf, reading_with
 from spillover.models.memory import gibibytes
@@ -76,12 +76,24 @@ def convert_once(source: Path, folder: Path, name: str, progress: Progress = no_
     completely or not at all, and by one process alone; another waits for it. name: for messages."""
     if importlib.util.find_spec("gguf") is None:
         raise MissingExtra(f"reading {name} needs gguf", hint="pip install 'spillover[demo]'")
+    if (folder / "config.json").is_file():
+        return folder
     make_cache_folder()
-    with FileLock(folder.with_name(f"{folder.name}.lock")):
+    with converting(folder):
         if not (folder / "config.json").is_file():
             log.info("converting %s to safetensors, once, into %s", name, folder)
             _convert(source, folder, name, progress)
     return folder
+
+
+@contextmanager
+def converting(folder: Path) -> Iterator[None]:
+    """Within the block no other process makes this folder of the cache: it waits. What killed ones left is removed."""
+    with locked(folder.with_name(f"{folder.name}.lock"), what=folder, wait=True) as outermost:
+        if outermost:
+            for half_written in folder.parent.glob(f"{folder.name}.*{PARTIAL}"):
+                shutil.rmtree(half_written, ignore_errors=True)
+        yield
 
 
 def _check_file(source: Path, name: str) -> None:

@@ -9,13 +9,20 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from spillover.core.errors import MissingExtra, ModelError
+from spillover.core.files import BLOCK, PARTIAL
 from spillover.core.types import Progress, no_progress
-from spillover.models.gguf import SUFFIX, cache_folder, check_room, convert_once, gguf_folder, make_cache_folder
+from spillover.models.gguf import (
+    SUFFIX,
+    cache_folder,
+    check_room,
+    convert_once,
+    converting,
+    gguf_folder,
+    make_cache_folder,
+)
 from spillover.models.registry import packaged_models
 
 log = logging.getLogger(__name__)
-
-BLOCK = 1 << 20
 
 
 def packaged_folder(name: str, progress: Progress = no_progress) -> Path:
@@ -33,7 +40,11 @@ def packaged_folder(name: str, progress: Progress = no_progress) -> Path:
         raise MissingExtra(f"the packaged model {name!r}: {found} installed", hint=packaged.install)
     log.info("%s is %s under the licence %s: %s", name, packaged.hub, packaged.licence, packaged.terms)
     check_room(sum(part.stat().st_size for part in parts), f"the packaged model {name!r}")
-    with tempfile.TemporaryDirectory(dir=make_cache_folder(), prefix=f"{name}-", suffix=".partial") as place:
+    make_cache_folder()
+    with (
+        converting(folder),
+        tempfile.TemporaryDirectory(dir=folder.parent, prefix=f"{folder.name}.", suffix=PARTIAL) as place,
+    ):
         joined = Path(place) / f"{name}{SUFFIX}"
         sha256 = _join(parts, joined)
         if sha256 != packaged.sha256:

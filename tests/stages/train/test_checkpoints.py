@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import logging
+import os
+import shutil
+from pathlib import Path
 
 import pytest
 from safetensors.torch import load_file
 
-from spillover.stages.train.checkpoints import last_checkpoint
+from spillover.stages.train.checkpoints import checkpoints_in, last_checkpoint, remove_newer
 from spillover.stages.train.stage import train
 from spillover.stages.train.trainer import CompletionTrainer
 from tests.builders import make_model
@@ -56,3 +59,49 @@ def test_a_checkpoint_with_non_finite_weights_is_skipped(sixteen_pairs, tmp_path
     file = checkpoints / "checkpoint-2" / "adapter_model.safetensors"
     save_file({name: tensor * float("nan") for name, tensor in load_file(file).items()}, file)
     assert last_checkpoint(checkpoints).name == "checkpoint-1"
+
+
+def test_the_last_two_by_step_are_kept_whatever_the_clock_says(sixteen_pairs, tmp_path, monkeypatch):
+    save = CompletionTrainer._save_checkpoint
+
+    def in_another_year(self, *arguments, **options):
+        save(self, *arguments, **options)
+        for path in checkpoints_in(tmp_path / "run" / "train" / "checkpoints"):
+            os.utime(path, (10**9 - self.state.global_step,) * 2)
+
+    monkeypatch.setattr(CompletionTrainer, "_save_checkpoint", in_another_year)
+    checkpoints = interrupted_training(sixteen_pairs, tmp_path / "run", monkeypatch, after=4)
+    assert {"checkpoint-3", "checkpoint-4"} <= {path.name for path in checkpoints.iterdir()}
+    assert len(checkpoints_in(checkpoints)) <= 3  # the best by validation loss may be an earlier one
+
+
+def test_a_checkpoint_is_not_written_into_a_damaged_one(sixteen_pairs, tmp_path, monkeypatch):
+    checkpoints = interrupted_training(sixteen_pairs, tmp_path / "run", monkeypatch, after=3)
+    (checkpoints / "checkpoint-3" / "trainer_state.json").unlink()
+    remove_newer(checkpoints, last_checkpoint(checkpoints))
+    assert checkpoints_in(checkpoints)[-1].name == "checkpoint-2"
+    remove_newer(checkpoints, None)
+    assert checkpoints_in(checkpoints) == []
+
+
+def test_killed_while_the_checkpoints_are_removed_it_ends_the_same(
+    uninterrupted_adapter, sixteen_pairs, tmp_path, monkeypatch
+):
+    """Else it would resume from half a checkpoint, without its optimizer."""
+
+    remove = shutil.rmtree
+
+    def killed(path, *arguments, **options):
+        damaged = list(Path(path).glob("checkpoint-*/optimizer.pt"))
+        if not damaged:
+            return remove(path, *arguments, **options)
+        for file in damaged:
+            file.unlink()
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("shutil.rmtree", killed)
+        train(make_model(), sixteen_pairs, out=tmp_path / "run", config=CHECKPOINT_EACH_STEP)
+    train(make_model(), sixteen_pairs, out=tmp_path / "run", config=CHECKPOINT_EACH_STEP)
+    assert adapter_bytes(tmp_path / "run") == uninterrupted_adapter
+    assert not list(tmp_path.rglob("*.partial"))

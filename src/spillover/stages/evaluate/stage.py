@@ -21,7 +21,7 @@ import numpy as np
 from spillover.core.config import EvaluateConfig
 from spillover.core.errors import ConfigError
 from spillover.core.file_names import check_file_name
-from spillover.core.files import hash_of
+from spillover.core.files import append_line, hash_of
 from spillover.core.runs import Run, open_run
 from spillover.core.types import (
     CalibrationScores,
@@ -233,12 +233,14 @@ def score_language(
     n_content_free: how many of the plan's prompts, the last ones, have no content and serve calibration.
     """
     items = len(plan.items) - n_content_free
+    batches_path = path.with_suffix(".batches.jsonl") if path else None
     if path is not None and path.exists():
         scores, facts = read_scores(path)
         if facts["key"] == evaluation.key:
+            if batches_path and batches_path.exists():  # killed after the table was written
+                batches_path.unlink()
             bar.add(items)
             return scores
-    batches_path = path.with_suffix(".batches.jsonl") if path else None
     batches = _read_batches(batches_path, evaluation.key) if batches_path else []
     finished = frozenset(i for batch in batches for i in batch.index)
     bar.add(sum(i < items for i in finished))
@@ -286,9 +288,7 @@ def _append_batch(path: Path, key: str, batch: ScoredBatch) -> None:
         "tokens": batch.tokens.tolist(),
         "label_tokens": batch.label_tokens.tolist(),
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(row) + "\n")
+    append_line(path, json.dumps(row))
 
 
 def _read_batches(path: Path, key: str) -> list[ScoredBatch]:
@@ -296,7 +296,6 @@ def _read_batches(path: Path, key: str) -> list[ScoredBatch]:
     if not path.exists():
         return []
     batches = []
-    whole = []
     for line in path.read_text(encoding="utf-8").splitlines():
         try:
             row: Mapping[str, Any] = json.loads(line)
@@ -304,7 +303,6 @@ def _read_batches(path: Path, key: str) -> list[ScoredBatch]:
             continue
         if row["key"] != key:
             continue
-        whole.append(line)
         batches.append(
             ScoredBatch(
                 tuple(row["index"]),
@@ -313,6 +311,4 @@ def _read_batches(path: Path, key: str) -> list[ScoredBatch]:
                 np.array(row["label_tokens"], dtype=np.int32),
             )
         )
-    # Rewritten, so that the next line does not continue one that was cut short.
-    path.write_text("".join(line + "\n" for line in whole), encoding="utf-8")
     return batches

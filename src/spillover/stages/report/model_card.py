@@ -40,7 +40,7 @@ def write_card(path: Path | str, *, licence: str | None = None) -> Path:
     weights = next((kind for kind in kinds if (run.path / "train" / kind).is_dir()), None)
     target = run.path / "model-card.md"
     text = model_card(run, weights, str(run.manifest().get("name") or run.path.name), licence=licence)
-    with atomic(target) as partial:
+    with run.locked(), atomic(target) as partial:
         partial.write_text(text, encoding="utf-8")
     return target
 

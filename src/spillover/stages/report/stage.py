@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import nullcontext
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -50,7 +51,7 @@ def report(path: Path | str, *others: Path | str, title: str | None = None, out:
     heading = title or runs[0].manifest().get("name") or runs[0].path.name
     text = render_page(page_content(runs) | {"title": heading})
     target = Path(out) if out is not None else runs[0].path / "report.html"
-    with atomic(target) as partial:
+    with runs[0].locked() if out is None else nullcontext(), atomic(target) as partial:
         partial.write_text(text, encoding="utf-8")
     return target
 
@@ -63,13 +64,14 @@ def write_figures(path: Path | str, *others: Path | str, formats: Sequence[Figur
     if others:
         figures += transfer_figures([run, *map(existing_run, others)])
     written = []
-    for figure in figures:
-        for kind in formats:
-            chart = figure.still if figure.still is not None and kind is not FigureFormat.HTML else figure.chart
-            file = run.path / "figures" / f"{figure.name}.{kind.value}"
-            with atomic(file) as partial:
-                partial.write_bytes(_render(chart, kind))
-            written.append(file)
+    with run.locked():
+        for figure in figures:
+            for kind in formats:
+                chart = figure.still if figure.still is not None and kind is not FigureFormat.HTML else figure.chart
+                file = run.path / "figures" / f"{figure.name}.{kind.value}"
+                with atomic(file) as partial:
+                    partial.write_bytes(_render(chart, kind))
+                written.append(file)
     return written
 
 
@@ -102,6 +104,6 @@ def write_latex(path: Path | str) -> Path:
     when nothing was compared."""
     run = existing_run(path)
     text = "\n".join(to_latex(comparison) for comparison in read_comparisons(run.path / COMPARE))
-    with atomic(run.path / "tables.tex") as partial:
+    with run.locked(), atomic(run.path / "tables.tex") as partial:
         partial.write_text(f"% needs the package booktabs\n{text}", encoding="utf-8")
     return run.path / "tables.tex"

@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
 
 from spillover.core.errors import ModelError, RunError
+from spillover.core.write_failures import write_failure
 from spillover.stages.train.checkpoints import last_checkpoint
 
 LISTED = 20
@@ -34,14 +34,12 @@ def writing(folder: Path) -> Iterator[None]:
     """Within the context, a failure to write is one RunError that names the folder and the last good checkpoint."""
     try:
         yield
-    except (OSError, SafetensorError, RuntimeError) as error:
-        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
-        # torch and safetensors hide the system's error in their own.
-        if not isinstance(error, OSError) and not any(word in reason for word in ("writ", "I/O", "No space")):
+    except Exception as error:
+        failure = write_failure(error, folder)
+        if failure is None:
             raise
         checkpoint = last_checkpoint(folder / "checkpoints")
         raise RunError(
-            f"{folder}: cannot be written ({reason[:160]}); "
-            f"last good checkpoint: {checkpoint.name if checkpoint else 'none yet'}",
-            hint="free disk space or permit writing, then rerun the same command to resume",
+            f"{failure.message}; last good checkpoint: {checkpoint.name if checkpoint else 'none yet'}",
+            hint=failure.hint,
         ) from None

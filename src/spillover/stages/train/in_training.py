@@ -30,7 +30,7 @@ from transformers.trainer_utils import IntervalStrategy
 
 from spillover.core.config import CompareConfig, EvaluateConfig, TrainConfig
 from spillover.core.errors import ConfigError
-from spillover.core.files import atomic_folder, hash_of, plain
+from spillover.core.files import atomic_folder, hash_of, plain, remove_folder
 from spillover.core.languages import language, reference_language
 from spillover.core.types import Example, LabelScores, Progress, Prompt, no_progress
 from spillover.models.engine import label_scores, open_engine
@@ -376,7 +376,7 @@ class EvalCallback(transformers.TrainerCallback):  # type: ignore[misc]  # trans
             save_adapter(model, self.base, self.folder / f"best-{state.global_step}")
             best = sorted(self.folder.glob("best-*"), key=lambda path: int(path.name.rpartition("-")[2]))
             for old in best[:-2]:
-                shutil.rmtree(old)
+                remove_folder(old)
 
 
 @contextmanager

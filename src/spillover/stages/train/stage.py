@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -22,14 +21,14 @@ import numpy as np
 import transformers
 
 from spillover.core.config import EvaluateConfig, TrainConfig
-from spillover.core.files import hash_of
+from spillover.core.files import hash_of, remove_folder
 from spillover.core.runs import first_process, open_run
 from spillover.core.types import Progress, TrainingPair, no_progress
 from spillover.models.chat import ChatTemplate, chat_settings, open_chat
 from spillover.models.fast.malloc import keep_freed_memory
 from spillover.models.load import Model, attach_adapter, same_logits
 from spillover.stages.train.adapters import save_adapter, with_adapter
-from spillover.stages.train.checkpoints import last_checkpoint
+from spillover.stages.train.checkpoints import KeepLast, last_checkpoint, remove_newer
 from spillover.stages.train.failures import writing
 from spillover.stages.train.in_training import (
     AlreadyStopped,
@@ -123,7 +122,7 @@ def _train(
         eval_dataset=validation or None,
         data_collator=collate,
         # Called in this order, before Trainer's own logging.
-        callbacks=[LossLog(folder / "steps.jsonl", progress), *([callback] if callback else [])],
+        callbacks=[LossLog(folder / "steps.jsonl", progress), *([callback] if callback else []), KeepLast()],
         part_tokens=config.batch_tokens,
         ids=[pair.id for pair in pairs],
     )
@@ -131,6 +130,8 @@ def _train(
     if callback:
         callback.track = trainer.track
     resume = last_checkpoint(folder / CHECKPOINTS)
+    if first_process():
+        remove_newer(folder / CHECKPOINTS, resume)
     if resume:
         log.info("resuming from %s", resume.name)
     seconds = _tune(trainer, base, folder, config, resume, evaluated=evaluation is not None)
@@ -169,7 +170,7 @@ def _tune(
             save_adapter(trainer.model, base, folder / "adapter")
     trainer.accelerator.wait_for_everyone()
     if first:
-        shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
+        remove_folder(folder / CHECKPOINTS)
     return seconds
 
 

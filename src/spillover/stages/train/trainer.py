@@ -55,7 +55,7 @@ def training_arguments(
             f"train.batch: {config.batch} is not a multiple of {world} processes",
             hint=f"--set train.batch={world * (config.batch // world + 1)}",
         )
-    steps = {"save_strategy": "steps", "save_steps": config.checkpoint_steps, "save_total_limit": 2}
+    steps = {"save_strategy": "steps", "save_steps": config.checkpoint_steps}
     if validation:
         steps |= {"eval_strategy": "steps", "eval_steps": config.checkpoint_steps, "load_best_model_at_end": True}
     return transformers.TrainingArguments(
