@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from spillover.core.errors import ConfigError
-from spillover.core.languages import known_languages, language, select_languages
+from spillover.core.languages import known_languages, language, script_name, select_languages
 
 
 def test_every_bundled_language_has_a_name_a_script_and_a_family():
@@ -21,6 +21,11 @@ def test_a_language_that_is_not_bundled_has_a_name_and_a_script():
 def test_what_is_no_code_is_refused(code):
     with pytest.raises(ConfigError, match="is not a BCP-47 code"):
         language(code)
+
+
+@pytest.mark.parametrize(("code", "name"), [("Latn", "Latin"), ("Deva", "Devanagari"), ("Xyzw", "Xyzw"), ("", "")])
+def test_a_script_has_a_name(code, name):
+    assert script_name(code) == name
 
 
 def test_groups_and_codes_keep_the_order_of_what_is_there():

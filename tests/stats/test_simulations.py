@@ -190,6 +190,19 @@ def test_coverage_of_the_interval_of_one_area(n, gap):
     assert 0.93 <= np.mean(covered) <= 0.97
 
 
+@pytest.mark.parametrize("gap", [0, 1.0, 1.6, 2.3])
+def test_of_24_items_the_interval_of_one_area_covers_it_and_tells_a_large_one_from_chance(gap):
+    rng, covered, at_chance = np.random.default_rng(24), [], []
+    truth = norm.cdf(gap / np.sqrt(2))
+    for _ in range(2000):
+        _, low, high = auroc_interval(table(*margins(rng, gap, 24, rng.normal(size=24))))
+        covered.append(low <= truth <= high)
+        at_chance.append(low <= 0.5 <= high)
+    report(f"one area, 24 items, gap {gap}", coverage=np.mean(covered), at_chance=np.mean(at_chance))
+    assert np.mean(covered) >= 0.93
+    assert gap < 2.3 or np.mean(at_chance) < 0.02
+
+
 @pytest.mark.parametrize("columns", [3, 5, 20])
 def test_coverage_when_languages_or_seeds_are_a_sample_too(columns):
     rng, covered = np.random.default_rng(columns), []

@@ -79,6 +79,20 @@ def test_a_perfect_area_is_bounded_by_its_items():
     assert summarise_language(table([[-1, -2], [-1, -2], [-2, -1], [-2, -1]], [0, 0, 1, 1])).at_chance
 
 
+def test_one_item_ranked_last_of_24_does_not_make_a_large_area_one_of_chance():
+    """Placements of a real run: area .868, and two of twelve positives far down. Hall's interval alone began at .21."""
+    negative = [0.37, 1.18, -0.22, 0.7, 0.81, 0.26, -0.29, -1.38, 0.73, -0.35, -0.11, 0.72]
+    positive = [0.85, 0.93, -0.05, 0.91, 0.97, 1.46, 0.77, 1.04, 0.77, 1.01, 0.75, 1.38]
+    margin, gold = -np.array(negative + positive), np.repeat([0, 1], 12)
+    for sign in (1, -1):
+        scores = table(normalised(np.stack([sign * margin, np.zeros(24)], axis=1)), gold)
+        area, low, high = auroc_interval(scores)
+        assert min(area, 1 - area) == pytest.approx(1 - 0.868, abs=2e-3)
+        assert low < area < high
+        assert not summarise_language(scores).at_chance
+        assert high - low < 0.4
+
+
 def test_constant_predictions_are_named():
     assert constant_prediction(table([[-1, -2], [-1, -3]], [0, 1])) == "a"
     assert constant_prediction(table([[-1, -2], [-3, -1]], [0, 1])) == ""

@@ -53,6 +53,14 @@ def language(code: str) -> Language:
     return Language(code, tag.display_name(), tag.autonym(), script, row.get("family", ""))
 
 
+def script_name(code: str) -> str:
+    """The English name of an ISO 15924 script, "Latin" of `Latn`; the code itself where it has none."""
+    import langcodes
+
+    name = langcodes.Language.make(script=code).script_name() if code else ""
+    return code if name.startswith("Unknown") else name
+
+
 def select_languages(
     wanted: str | Sequence[str], available: Iterable[str], *, seen: Iterable[str] = (), where: str = "languages"
 ) -> tuple[str, ...]:

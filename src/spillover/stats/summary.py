@@ -226,6 +226,10 @@ def auroc(scores: LabelScores) -> float:
 def auroc_interval(scores: LabelScores, level: float = LEVEL) -> tuple[float, float, float]:
     """(area, low, high) by DeLong's variance and Hall's interval. NaN where a label has fewer than two items.
 
+    Where few items decide, Hall's interval has no bound towards chance: one item ranked last of 24 took that of an area
+    of .87 down to .21. Its ends are therefore moved away from chance to those of the logit interval, where these are
+    further (EXPERIMENTS.md).
+
     Where all pairs are ordered correctly (or all wrongly) nothing varies. As many pairs are independent as the rarest
     label has items, and the bound is the area at which so many in a row have probability (1 - level) / 2.
     """
@@ -239,8 +243,20 @@ def auroc_interval(scores: LabelScores, level: float = LEVEL) -> tuple[float, fl
     if mean is None:
         bound = ((1 - level) / 2) ** (1 / float(counts.min()))
         return area, bound if area >= 1 else area, 1 - bound if area <= 0 else area
-    low, high = mean.interval(level)
+    further = max if area >= CHANCE else min
+    ends = zip(mean.interval(level), _logit_interval(area, mean.error, level), strict=True)
+    low, high = (further(hall, logit) for hall, logit in ends)
     return area, max(low, 0.0), min(high, 1.0)
+
+
+def _logit_interval(area: float, error: float, level: float) -> tuple[float, float]:
+    """The normal interval of the area's logit, as an area; (area, area) at 0 and at 1, where it is undefined."""
+    from scipy.stats import norm
+
+    if not 0 < area < 1:
+        return area, area
+    centre, half = math.log(area / (1 - area)), float(norm.ppf((1 + level) / 2)) * error / (area * (1 - area))
+    return 1 / (1 + math.exp(half - centre)), 1 / (1 + math.exp(-half - centre))
 
 
 def expected_calibration_error(scores: LabelScores) -> float:

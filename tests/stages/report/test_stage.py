@@ -74,7 +74,7 @@ def test_figures_are_written_in_every_format(probed_run):
     for table in probed_run.path.glob("probe/*/pca*.parquet"):
         table.unlink()
     written = write_figures(probed_run.path, formats=list(FigureFormat))
-    assert len(written) == 12
+    assert len(written) == 8
     starts = {"svg": b"<svg", "png": b"\x89PNG", "pdf": b"%PDF", "html": b"<!DOCTYPE html>"}
     for path in written:
         assert path.read_bytes().lstrip().startswith(starts[path.suffix[1:]])

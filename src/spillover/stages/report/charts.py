@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import altair as alt
     import pandas as pd
 
-BLUE, ORANGE, GREEN, PURPLE, GREY = "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#7a7a7a"
+BLUE, ORANGE, GREEN, PURPLE, YELLOW, GREY = "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#7a7a7a"
 FADED = "#d9d9d9"
 SOLID, DASHED = [1, 0], [5, 3]
 SHAPES = ["circle", "square", "cross", "diamond", "triangle-up", "triangle-down", "triangle-right", "triangle-left"]
@@ -27,6 +27,7 @@ CONFIG = {
     "view": {"stroke": None},
     "axis": {"gridColor": "#808080", "gridOpacity": 0.2, "domainColor": "#808080", "tickColor": "#808080"},
     "header": {"labelFontWeight": "bold"},
+    "legend": {"orient": "top"},
     "font": 'system-ui, "Noto Sans", sans-serif',
 }
 TABLE_DIGITS = 4
@@ -36,10 +37,11 @@ LONGEST_SLUG = 50  # characters of up to four bytes; file systems take 255 bytes
 
 @dataclass(frozen=True)
 class Figure:
-    """One figure. name: fit for a file. table: the numbers that are drawn, under headings for a reader. still: what a
-    file shows where the page's chart moves."""
+    """One figure. name: fit for a file. title: what is seen, above the chart on the page. table: the numbers that are
+    drawn, under headings for a reader. still: what a file shows where the page's chart moves."""
 
     name: str
+    title: str
     chart: alt.TopLevelMixin
     caption: str
     table: pd.DataFrame
@@ -85,6 +87,16 @@ def line_at(value: float, dash: Sequence[int] = DASHED, **options: Any) -> alt.C
     return once.mark_rule(color=GREY, strokeDash=list(dash), strokeWidth=1.5).encode(x=alt.XDatum(value, **options))
 
 
+def filling(chart: Any, across: int = 1) -> Any:
+    """The chart, its panels to be as wide as the page allows: page.js shares the width among so many in a row."""
+    return chart.properties(usermeta={"across": across})
+
+
+def in_words(count: int, total: int) -> str:
+    """A count as a caption has it: "3 of 20", "none of 20"."""
+    return f"{count or 'none'} of {total}"
+
+
 def layer_ticks(rows: pd.DataFrame) -> list[int]:
     """About six layers, for an axis."""
     last = int(rows["layer"].max())
@@ -117,7 +129,8 @@ def change_cells(base: alt.Chart, rows: pd.DataFrame, title: str, shown: str) ->
     """A heatmap of the column `change`, orange up and blue down; a minus in each cell that fell, for print."""
     import altair as alt
 
-    scale, most = diverging(rows["change"])
+    drawn = rows[rows[shown]]
+    scale, most = diverging((drawn if len(drawn) else rows)["change"])
     contrast = alt.condition(f"abs(datum.change) > {0.5 * most}", alt.value("white"), alt.value("black"))
     fell = base.mark_text(text="−", fontSize=11).encode(color=contrast)
     fell = fell.transform_filter(f"datum.change < 0 && datum.{shown}")

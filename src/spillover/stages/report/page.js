@@ -19,25 +19,53 @@
   };
   const fitted = (spec) => {
     for (const name of Object.keys(spec.datasets || {})) spec.datasets[name] = rowsOf(spec.datasets[name]);
-    if (!narrow()) return spec;
-    spec.config = { ...spec.config, legend: { orient: "bottom", columns: 2, titleLimit: 300 } };
+    const { across = 1 } = spec.usermeta || {};
+    const under = { direction: "vertical", anchor: "start" };
+    if (!narrow()) {
+      if (document.documentElement.clientWidth >= 1000) return spec;
+      spec.config = { ...spec.config, legend: { orient: "top", columns: 3, layout: { top: under } } };
+      if (spec.facet && spec.facet.field && across > 3) {
+        spec.columns = Math.ceil(across / 2);
+        spec.usermeta = { across: spec.columns };
+      }
+      return spec;
+    }
+    spec.config = { ...spec.config, legend: { orient: "bottom", columns: 2, labelLimit: 135, titleLimit: 300, layout: { bottom: under } } };
     if (spec.hconcat && spec.usermeta && spec.usermeta.narrow === "first") {
       Object.assign(spec, spec.hconcat[0]);
       delete spec.hconcat;
       spec.width = 190;
+      spec.usermeta = { across: 1 };
     } else if (spec.hconcat) {
       spec.vconcat = spec.hconcat;
       delete spec.hconcat;
     }
     if (spec.facet) {
       if (spec.facet.column && !spec.facet.row) spec.facet = spec.facet.column;
-      if (spec.facet.field) spec.columns = spec.spec && spec.spec.width <= 160 ? 2 : 1;
-      if (spec.spec && spec.spec.width > 210) spec.spec.width = 210;
-      if (spec.spec && spec.spec.width <= 160) spec.spec.width = 105;
+      if (spec.facet.field) spec.columns = across > 4 ? 2 : 1;
+      if (spec.facet.field) spec.usermeta = { across: spec.columns };
+      if (spec.spec) spec.spec.width = Math.min(spec.spec.width, across > 4 ? 105 : 210 / (spec.facet.field ? 1 : across));
     } else if (spec.width > 220) {
       spec.width = 220;
     }
     return spec;
+  };
+  // What the page has left, or lacks, is shared among the panels that stand beside each other. Labels take what they
+  // need, so that it is known only once a chart is drawn.
+  const NARROWEST = 60, ROUNDS = 3;
+  const fill = async (plot, view, spec) => {
+    const { across } = spec.usermeta || {};
+    const beside = spec.hconcat || spec.vconcat;
+    if (!beside && !across) return;
+    const panels = beside ? beside.map((_, i) => `concat_${i}_width`) : [spec.facet ? "child_width" : "width"];
+    for (let round = 0; round < ROUNDS; round += 1) {
+      const widths = panels.map((name) => view.signal(name));
+      const inRow = spec.hconcat ? widths.reduce((sum, width) => sum + width, 0) : Math.max(...widths) * (across || 1);
+      const free = plot.clientWidth - plot.querySelector("svg").getBoundingClientRect().width;
+      if (Math.abs(free) < 2) return;
+      panels.forEach((name, i) => view.signal(name, Math.max(NARROWEST, Math.floor(widths[i] * (1 + free / inRow)))));
+      await view.resize().runAsync();
+    }
   };
   const options = {
     mode: "vega-lite", renderer: "svg", ast: true, hover: true,
@@ -49,7 +77,8 @@
     const spec = fitted(data(`data-${plot.dataset.chart}`).chart);
     try {
       const theme = matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light";
-      await window.vegaEmbed(plot, spec, { ...options, downloadFileName: plot.dataset.chart, tooltip: { theme } });
+      const { view } = await window.vegaEmbed(plot, spec, { ...options, downloadFileName: plot.dataset.chart, tooltip: { theme } });
+      await fill(plot, view, spec);
       // The role `img` allows no controls; a chart with a slider has one.
       if (plot.querySelector("input")) plot.setAttribute("role", "group");
       plot.dataset.drawn = "done";

@@ -56,6 +56,7 @@ def figure_block(figure: Figure, *, with_svg: bool = False) -> dict[str, Any]:
     """A figure as the template takes it. with_svg: also as SVG, which is shown where no script runs."""
     return {
         "name": figure.name,
+        "title": figure.title,
         "caption": figure.caption,
         "svg": raw(svg(figure.chart, background=None)) if with_svg else "",
         "data": {

@@ -42,6 +42,7 @@ def test_the_run_folder_decides_which_figures_there_are(tmp_path):
     pd.DataFrame(items).to_parquet(tmp_path / "compare" / "items.parquet")
     figures = alignment_figures(run)
     assert [figure.name for figure in figures] == ["alignment-mexa", "alignment-cka", "flipped-items-movement"]
+    assert "above these nulls: base 4 of 4." in figures[0].caption
     for figure in figures:
         assert svg(figure.chart).startswith("<svg")
 

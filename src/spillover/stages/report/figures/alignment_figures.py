@@ -15,6 +15,8 @@ from spillover.stages.report.charts import (
     by_model,
     change_cells,
     columns,
+    filling,
+    in_words,
     language_cells,
     line_at,
     reference_name,
@@ -61,12 +63,18 @@ def alignment_figures(run: Run) -> list[Figure]:
 
 def _alignment_figure(table: pd.DataFrame, measure: str) -> Figure:
     rows = table[(table["measure"] == measure) & (table["pooling"] == POOLING)]
+    defined = rows.dropna(subset=["value"])
+    counts = [
+        f"{model} {in_words(int(cells['clears'].sum()), len(cells))}"
+        for model, cells in defined.groupby("model", sort=False)
+    ]
     caption = (
         f"{MEASURES[measure]}; each language against {reference_name()}, by layer (position-weighted mean over the "
         "item's tokens). Grey: not above the 95th percentile of what shuffled pairs, item length alone and, where it "
-        "was run, the same architecture with random weights would give."
+        f"was run, the same architecture with random weights would give. Cells above these nulls: {', '.join(counts)}."
     )
-    return Figure(f"alignment-{measure}", alignment_heatmap(rows, measure), caption, columns(rows, HEADINGS))
+    title = f"Are translations near each other? {TITLES[measure]}, by language and layer"
+    return Figure(f"alignment-{measure}", title, alignment_heatmap(rows, measure), caption, columns(rows, HEADINGS))
 
 
 def alignment_heatmap(rows: pd.DataFrame, measure: str) -> alt.FacetChart:
@@ -79,7 +87,8 @@ def alignment_heatmap(rows: pd.DataFrame, measure: str) -> alt.FacetChart:
     base = language_cells(rows, _by_mean(rows, "value"))
     cells = shown_cells(base, alt.Color("value:Q", title=TITLES[measure], scale=scale), "clears")
     chart = alt.layer(*cells, data=rows[["name", "layer", "model", "value", "clears"]])
-    return chart.properties(width=300, height=alt.Step(12)).facet(by_model(rows))
+    chart = chart.properties(width=500, height=alt.Step(13)).facet(by_model(rows))
+    return filling(chart, rows["model"].nunique())
 
 
 def _by_mean(rows: pd.DataFrame, column: str) -> list[str]:
@@ -91,9 +100,11 @@ def _change_figure(table: pd.DataFrame) -> Figure:
     rows = table[table["measure"] == "margin"]
     caption = (
         "Change in alignment: cosine of true pairs minus that of shuffled ones, after minus before. Grey: no change by "
-        "a permutation test over items, after Benjamini-Hochberg over all cells. A minus sign marks a fall."
+        "a permutation test over items, after Benjamini-Hochberg over all cells. A minus sign marks a fall. Cells that "
+        f"changed: {in_words(int(_changed(rows).sum()), int(rows['change'].notna().sum()))}."
     )
-    return Figure("alignment-change", change_heatmap(rows), caption, columns(rows, HEADINGS))
+    title = "Did training bring translations nearer to each other?"
+    return Figure("alignment-change", title, change_heatmap(rows), caption, columns(rows, HEADINGS))
 
 
 def change_heatmap(rows: pd.DataFrame) -> alt.FacetChart:
@@ -101,13 +112,17 @@ def change_heatmap(rows: pd.DataFrame) -> alt.FacetChart:
     over items, corrected over all cells, finds nothing."""
     import altair as alt
 
-    drawn = rows[["name", "layer", "pooling", "change"]].assign(significant=rows["bh_q"] < 1 - LEVEL)
+    drawn = rows[["name", "layer", "pooling", "change"]].assign(significant=_changed(rows))
     chart = change_cells(
         language_cells(rows, _by_mean(rows, "after")), drawn, "change in cosine margin", "significant"
     )  # fmt: skip
     header = alt.Header(labelExpr="datum.value == 'last' ? 'last token' : 'position-weighted mean'")
-    chart = chart.properties(width=300, height=alt.Step(12))
-    return chart.facet(alt.Column("pooling:N", title=None, header=header))
+    chart = chart.properties(width=500, height=alt.Step(13))
+    return filling(chart.facet(alt.Column("pooling:N", title=None, header=header)), drawn["pooling"].nunique())
+
+
+def _changed(rows: pd.DataFrame) -> pd.Series[bool]:
+    return rows["bh_q"] < 1 - LEVEL
 
 
 def _movement_figure(items: pd.DataFrame) -> Figure:
@@ -121,7 +136,8 @@ def _movement_figure(items: pd.DataFrame) -> Figure:
     table = groups[moves].mean().assign(items=groups.size()).reset_index()
     headings = {"name": "Language", "flip": "Predictions", "items": "Items", "closer": "Moved closer (mean)"}
     table = columns(table, headings | {"earlier": "Led earlier (mean, layers)"})
-    return Figure("flipped-items-movement", movement_chart(items, moves), caption, table)
+    title = "Did the hidden states of flipped items move differently?"
+    return Figure("flipped-items-movement", title, movement_chart(items, moves), caption, table)
 
 
 def movement_chart(items: pd.DataFrame, moves: list[str]) -> alt.FacetChart:
@@ -142,9 +158,9 @@ def movement_chart(items: pd.DataFrame, moves: list[str]) -> alt.FacetChart:
     color = by_category(alt.Color, "flip", dict(zip(labels, (BLUE, ORANGE, GREY), strict=True)))
     shape = by_category(alt.Shape, "flip", dict(zip(labels, ("triangle-up", "square", "circle"), strict=True)))
     base = alt.Chart().encode(y=alt.Y("name:N", title=None), color=color)
-    bars = base.mark_rule().encode(x=alt.X("low:Q", title="mean movement"), x2="high:Q")
+    bars = base.mark_rule().encode(x=alt.X("low:Q", title="mean movement", axis=alt.Axis(tickCount=6)), x2="high:Q")
     size = alt.Size("count:Q", title="items", scale=alt.Scale(range=[10, 120]))
     dots = base.mark_point(filled=True, opacity=1).encode(x="mean:Q", size=size, shape=shape)
-    layered = alt.layer(line_at(0), bars, dots, data=rows).properties(width=300, height=alt.Step(13))
+    layered = alt.layer(line_at(0), bars, dots, data=rows).properties(width=490, height=alt.Step(14))
     column = alt.Column("move:N", title=None, sort=[titles[move] for move in moves])
-    return layered.facet(column).resolve_scale(x="independent")
+    return filling(layered.facet(column).resolve_scale(x="independent"), len(moves))

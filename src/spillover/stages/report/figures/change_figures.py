@@ -17,6 +17,7 @@ from spillover.stages.report.charts import (
     by_category,
     columns,
     diverging,
+    filling,
     line_at,
     reference_name,
     slug,
@@ -64,7 +65,8 @@ def change_figure(comparison: Comparison, chance: float | None) -> Figure:
         "delta": "Change (points)", "low": "Low", "high": "High", "p": "Holm p",
     }  # fmt: skip
     chart = chart.properties(usermeta={"narrow": "first"})
-    return Figure(f"change-{slug(comparison.task)}", chart, caption, columns(rows, headings))
+    title = "Change in accuracy by language, and accuracy before and after"
+    return Figure(f"change-{slug(comparison.task)}", title, chart, caption, columns(rows, headings))
 
 
 def _by_change(comparison: Comparison) -> pd.DataFrame:
@@ -95,10 +97,10 @@ def _changes(rows: pd.DataFrame) -> alt.LayerChart:
     base = alt.Chart().encode(y=_language_rows(rows["name"]), color=color, tooltip=tip)
     size = alt.condition("datum.kind == 'trained on'", alt.value(130), alt.value(75))
     bars = base.mark_rule(strokeWidth=2).encode(
-        x=alt.X("low:Q", title="change in accuracy (points)"), x2="high:Q"
+        x=alt.X("low:Q", title="change in accuracy (points)", scale=_with_margin()), x2="high:Q"
     )  # fmt: skip
     dots = base.mark_point(filled=True, opacity=1).encode(x="delta:Q", shape=shape, size=size)
-    return alt.layer(line_at(0), bars, dots, data=rows).properties(width=255, height=alt.Step(18))
+    return alt.layer(line_at(0), bars, dots, data=rows).properties(width=350, height=alt.Step(18))
 
 
 def _before_after(rows: pd.DataFrame, chance: float | None) -> alt.LayerChart:
@@ -113,7 +115,14 @@ def _before_after(rows: pd.DataFrame, chance: float | None) -> alt.LayerChart:
     before = base.mark_point(filled=False, size=40, color=GREY, opacity=1, strokeWidth=1.5).encode(x=x)
     after = base.mark_point(filled=True, size=45, color=GREY, opacity=1).encode(x="after:Q")
     chance_line = [line_at(100 * chance, DOTTED, scale=scale)] if chance else []
-    return alt.layer(*chance_line, lines, before, after, data=rows).properties(width=170, height=alt.Step(18))
+    return alt.layer(*chance_line, lines, before, after, data=rows).properties(width=235, height=alt.Step(18))
+
+
+def _with_margin() -> alt.Scale:
+    """Room at both ends, so that an interval does not end on the frame, where it looks cut off."""
+    import altair as alt
+
+    return alt.Scale(padding=8)
 
 
 def _language_rows(order: Any, **options: Any) -> alt.Y:
@@ -142,24 +151,29 @@ def components_figure(comparison: Comparison) -> Figure | None:
     labels = list(COMPONENTS.values())
     base = alt.Chart().encode(
         y=_language_rows(order), yOffset=alt.YOffset("component:N", sort=labels),
-        color=by_category(alt.Color, "component", dict(zip(labels, (ORANGE, BLUE), strict=True)), legend=_on_top()),
+        color=by_category(alt.Color, "component", dict(zip(labels, (ORANGE, BLUE), strict=True)), ),
     )  # fmt: skip
-    shape = by_category(alt.Shape, "component", dict(zip(labels, ("square", "circle"), strict=True)), legend=_on_top())
-    bars = base.mark_rule(strokeWidth=1.5).encode(x=alt.X("low:Q", title="component (points)"), x2="high:Q")
+    shape = by_category(alt.Shape, "component", dict(zip(labels, ("square", "circle"), strict=True)))
+    bars = base.mark_rule(strokeWidth=1.5).encode(
+        x=alt.X("low:Q", title="component (points)", scale=_with_margin()), x2="high:Q"
+    )
     dots = base.mark_point(filled=True, size=45, opacity=1).encode(x="delta:Q", shape=shape)
-    left = alt.layer(line_at(0), bars, dots, data=rows).properties(width=330, height=_row_height(22))
+    left = alt.layer(line_at(0), bars, dots, data=rows).properties(width=590, height=_row_height(22))
     areas = table[["name"]].assign(**{end: table[f"auroc_{end}"] for end in ENDS})
     base = alt.Chart().encode(y=_language_rows(order, axis=None))
-    bars = base.mark_rule(strokeWidth=1.5, color=GREEN).encode(x=alt.X("low:Q", title="change in AUROC"), x2="high:Q")
+    bars = base.mark_rule(strokeWidth=1.5, color=GREEN).encode(
+        x=alt.X("low:Q", title="change in AUROC", scale=_with_margin(), axis=alt.Axis(tickCount=6)), x2="high:Q"
+    )
     dots = base.mark_point(filled=True, size=45, opacity=1, color=GREEN, shape="diamond").encode(x="delta:Q")
-    right = alt.layer(line_at(0), bars, dots, data=areas).properties(width=240, height=_row_height(22))
+    right = alt.layer(line_at(0), bars, dots, data=areas).properties(width=430, height=_row_height(22))
     caption = (
         "The two components of each change: the label-bias component, which calibration alone would give, and the "
         "calibrated component, the change in calibrated accuracy; they add up to the change. Right: the change in "
         "AUROC, which no label bias moves. Where accuracy rises and AUROC does not, accuracy misleads."
     )
     chart = alt.hconcat(left, right, spacing=14).properties(usermeta={"narrow": "first"})
-    return Figure(f"components-{slug(comparison.task)}", chart, caption, _components_table(table, order))
+    title = "What the change is made of: label bias, or a better separation of the labels"
+    return Figure(f"components-{slug(comparison.task)}", title, chart, caption, _components_table(table, order))
 
 
 def _components_table(table: pd.DataFrame, order: Sequence[str]) -> pd.DataFrame:
@@ -174,12 +188,6 @@ def _components_table(table: pd.DataFrame, order: Sequence[str]) -> pd.DataFrame
     headings = {"name": "Language"} | headings
     headings |= {"auroc_delta": "AUROC change", "auroc_low": "AUROC low", "auroc_high": "AUROC high"}
     return columns(rows, headings)
-
-
-def _on_top() -> alt.Legend:
-    import altair as alt
-
-    return alt.Legend(orient="top")
 
 
 def _row_height(pixels: int) -> Any:
@@ -208,8 +216,10 @@ def contrast_figure(comparison: Comparison) -> Figure | None:
     bars = base.mark_rule(strokeWidth=2).encode(x=alt.X("low:Q", title="real arm less the other (points)"), x2="high:Q")
     dots = base.mark_point(filled=True, size=60, opacity=1).encode(x="delta:Q", shape=shape)
     drawn = rows[["arm", "group", "metric", *ENDS]]
-    layered = alt.layer(line_at(0), bars, dots, data=drawn).properties(width=270, height=_row_height(30))
-    chart = layered.facet(facet=alt.Facet("arm:N", title=None, sort=list(dict.fromkeys(rows["arm"]))), columns=2)
+    layered = alt.layer(line_at(0), bars, dots, data=drawn).properties(width=440, height=_row_height(30))
+    arms = list(dict.fromkeys(rows["arm"]))
+    facet = layered.facet(facet=alt.Facet("arm:N", title=None, sort=arms), columns=2)
+    chart = filling(facet, min(2, len(arms)))
     caption = (
         "The change of the real arm less the change of each other arm, paired by item. Only an interval to the right "
         "of 0 says that what the real arm was trained on did more than the other."
@@ -218,7 +228,8 @@ def contrast_figure(comparison: Comparison) -> Figure | None:
         "against": "Against", "group": "Languages", "metric": "Metric", "delta": "Difference (points)", "low": "Low",
         "high": "High", "holm_p": "Holm p", "verdict": "Verdict",
     }  # fmt: skip
-    return Figure(f"placebo-{slug(comparison.task)}", chart, caption, columns(rows, headings))
+    title = f"Real arm against placebo: {comparison.task}"
+    return Figure(f"placebo-{slug(comparison.task)}", title, chart, caption, columns(rows, headings))
 
 
 def seeds_figure(comparison: Comparison) -> Figure | None:
@@ -236,8 +247,9 @@ def seeds_figure(comparison: Comparison) -> Figure | None:
     bars = base.mark_rule(strokeWidth=2, color=BLUE).encode(x=alt.X("low:Q", title="change (points)"), x2="high:Q")
     dots = base.mark_point(filled=True, size=80, opacity=1, color=BLUE, shape="diamond").encode(x="delta:Q")
     ticks = base.mark_tick(color=ORANGE, thickness=2, size=16).encode(x="seed:Q")
-    layered = alt.layer(line_at(0), bars, ticks, dots, data=drawn).properties(width=270, height=alt.Step(26))
-    chart = layered.facet(facet=alt.Facet("arm:N", title=None), columns=2)
+    layered = alt.layer(line_at(0), bars, ticks, dots, data=drawn).properties(width=440, height=alt.Step(26))
+    facet = layered.facet(facet=alt.Facet("arm:N", title=None), columns=2)
+    chart = filling(facet, min(2, drawn["arm"].nunique()))
     caption = (
         "Change in accuracy of each seed (ticks), and the estimate over all seeds, whose interval covers the items' "
         "error and the spread between seeds."
@@ -246,7 +258,8 @@ def seeds_figure(comparison: Comparison) -> Figure | None:
         "arm": "Arm", "group": "Languages", "seeds": "Seeds", "delta": "Change (points)", "low": "Low", "high": "High",
         "seed_deviation": "Standard deviation between seeds (share)", "verdict": "Verdict",
     }  # fmt: skip
-    return Figure(f"seeds-{slug(comparison.task)}", chart, caption, columns(rows, headings))
+    title = f"Each seed and their mean: {comparison.task}"
+    return Figure(f"seeds-{slug(comparison.task)}", title, chart, caption, columns(rows, headings))
 
 
 def transfer_figure(runs: Sequence[tuple[str, Comparison]]) -> Figure:
@@ -287,4 +300,5 @@ def transfer_figure(runs: Sequence[tuple[str, Comparison]]) -> Figure:
         "run": "Trained on", "name": "Evaluated on", "change": "Change (points)", "holm_p": "Holm p",
         "verdict": "Verdict",
     }  # fmt: skip
-    return Figure(f"transfer-{slug(task)}", chart, caption, columns(rows, headings))
+    title = f"Transfer: {task}"
+    return Figure(f"transfer-{slug(task)}", title, chart, caption, columns(rows, headings))

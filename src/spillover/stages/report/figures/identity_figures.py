@@ -16,6 +16,7 @@ from spillover.stages.report.charts import (
     by_category,
     by_model,
     columns,
+    filling,
     layer_ticks,
     with_names,
 )
@@ -57,7 +58,8 @@ def _identity_figure(identity: pd.DataFrame) -> Figure:
         "How well a layer separates languages (items never seen by the probe), beside its nulls. Random weights "
         "separate them too: different tokens have different states."
     )
-    return Figure("language-identity", identity_chart(rows), caption, columns(with_names(rows), HEADINGS))
+    title = "Can the language be read off a layer?"
+    return Figure("language-identity", title, identity_chart(rows), caption, columns(with_names(rows), HEADINGS))
 
 
 def identity_chart(rows: pd.DataFrame) -> alt.FacetChart:
@@ -81,9 +83,9 @@ def identity_chart(rows: pd.DataFrame) -> alt.FacetChart:
         color=by_category(alt.Color, "curve", {CURVES[name]: colors[name] for name in present}),
         strokeDash=by_category(alt.StrokeDash, "curve", {CURVES[name]: dashes[name] for name in present}),
     )
-    layered = alt.layer(band, line, data=lines).properties(width=250, height=140)
+    layered = alt.layer(band, line, data=lines).properties(width=490, height=140)
     row = alt.Row("measure:N", title=None, sort=list(MEASURES.values()))
-    return layered.facet(column=by_model(rows), row=row)
+    return filling(layered.facet(column=by_model(rows), row=row), rows["model"].nunique())
 
 
 def _neurons_figure(neurons: pd.DataFrame) -> Figure:
@@ -91,7 +93,8 @@ def _neurons_figure(neurons: pd.DataFrame) -> Figure:
         "Language-specific neurons (LAPE) by layer, all languages together. Orange: as many are found when languages "
         "are exchanged within groups of items; grey: not above the 95th percentile of that."
     )
-    return Figure("language-neurons", neurons_chart(neurons), caption, columns(with_names(neurons), HEADINGS))
+    title = "In which layers are neurons that serve single languages?"
+    return Figure("language-neurons", title, neurons_chart(neurons), caption, columns(with_names(neurons), HEADINGS))
 
 
 def neurons_chart(neurons: pd.DataFrame) -> alt.FacetChart:
@@ -107,4 +110,5 @@ def neurons_chart(neurons: pd.DataFrame) -> alt.FacetChart:
         color=alt.condition("datum.clears", alt.value(BLUE), alt.value(FADED)),
     )
     null = base.mark_tick(color=ORANGE, thickness=2).encode(y="permuted:Q")
-    return alt.layer(bars, null, data=sums).properties(width=300, height=140).facet(by_model(sums))
+    chart = alt.layer(bars, null, data=sums).properties(width=510, height=140).facet(by_model(sums))
+    return filling(chart, sums["model"].nunique())

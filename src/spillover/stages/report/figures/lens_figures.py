@@ -1,7 +1,8 @@
-"""The logit lens, layer by layer, from the probe's tables alone: of each model, and its change."""
+"""The logit lens, layer by layer, from the probe's tables alone: of all models in one figure, and its change."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from spillover.core.runs import Run
@@ -13,10 +14,13 @@ from spillover.stages.report.charts import (
     PURPLE,
     SHAPES,
     SOLID,
+    YELLOW,
     Figure,
     by_category,
     change_cells,
     columns,
+    filling,
+    in_words,
     language_cells,
     layer_ticks,
     reference_name,
@@ -28,113 +32,183 @@ if TYPE_CHECKING:
     import altair as alt
     import pandas as pd
 
-PANELS_A_ROW = 4
-PANEL, STRIP = 95, 8
-REFERENCE = "reference"
+PANELS_A_ROW = 5
+PANEL, STRIP = 95, 6
+REFERENCE, WRONG, RANDOM = "reference", "wrong", "random"
+FIRST_TOKEN, WHOLE_WORD = "first token", "whole word"
+BASE = "base"
+HEADINGS = {
+    "model": "Model", "name": "Language", "words": "Words", "layer": "Layer", "answer": "First token",
+    "answer_low": "Low", "answer_high": "High", "wrong": "Wrong answer", "random": "Random tokens",
+    "answer_clears": "Exceeds random tokens", "answer_sequence": "Whole word",
+}  # fmt: skip
 
 
 def lens_figures(run: Run) -> list[Figure]:
-    """The lens of every model that was probed, and its change from base to tuned."""
-    needed = ("language", "words", "layer", "answer", "answer_sequence", "random", "n")
+    """The lens of all models that were probed, in one figure, and its change from base to tuned."""
+    needed = ("language", "words", "layer", "answer", "answer_sequence", "random", "answer_clears", "n")
     lens = read_probe_tables(run, "lens", needed)
     layers = read_probe_tables(run, "lens_layers", ("language", "layer", "entropy"))
     if lens is None or layers is None:
         return []
     lens, layers = with_names(lens), with_names(layers)
+    figures = [_lens_figure(lens, layers)]
     by_name = {str(name): rows for name, rows in lens.groupby("model", sort=False)}
-    figures = [_lens_figure(name, rows, layers[layers["model"] == name]) for name, rows in by_name.items()]
-    if {"base", "tuned"} <= set(by_name):
-        figures.append(_change_figure(by_name["base"], by_name["tuned"]))
+    if {BASE, "tuned"} <= set(by_name):
+        figures.append(_change_figure(by_name[BASE], by_name["tuned"]))
     return figures
 
 
-def _lens_figure(model: str, lens: pd.DataFrame, layers: pd.DataFrame) -> Figure:
-    caption = (
-        f"Logit lens of {model}, {int(lens['n'].min())} items a language: probability of the right answer at each "
-        "layer, with the 95 % interval over items. Dashed: of the exact word. No solid line: its words share their "
-        "first token. The strip is entropy, dark is undecided."
+def _lens_figure(lens: pd.DataFrame, layers: pd.DataFrame) -> Figure:
+    models = models_of(lens)
+    lines = (
+        ""
+        if len(models) == 1
+        else f" Dashed: base; solid: {models[1]}."
+        if len(models) == 2 and BASE in models
+        else " A dash pattern for each model."
     )
-    headings = {
-        "name": "Language", "words": "Words", "layer": "Layer", "answer": "First token", "answer_low": "Low",
-        "answer_high": "High", "random": "Random tokens", "answer_sequence": "Exact word",
-    }  # fmt: skip
-    return Figure(f"lens-{model}", lens_grid(lens, layers), caption, columns(lens, headings))
+    thin = " Thin: of the whole word, where the label words share their first token." if _thin(lens) else ""
+    caption = (
+        f"The logit lens reads each layer as if it were the last: probability of the right answer's first token, mean "
+        f"of {int(lens['n'].min())} items a language with the 95 % interval.{lines}{thin} Beside it the other answer, "
+        f"which is wrong, and as many random tokens, the null. Strip below: entropy of {', then '.join(models)}; dark "
+        f"is undecided. Above the null at the last layer: {_last_layer_counts(lens)}."
+    )
+    title = "How probable is the right answer at each layer? (logit lens)"
+    return Figure("lens", title, lens_grid(lens, layers), caption, columns(lens, HEADINGS))
+
+
+def models_of(rows: pd.DataFrame) -> list[str]:
+    """The models of a table, the base first."""
+    return sorted(rows["model"].unique(), key=lambda name: name != BASE)
+
+
+def _thin(lens: pd.DataFrame) -> bool:
+    """Whether some target set has no first token of its own at any layer."""
+    return bool(lens.groupby(["name", "words"])["answer"].count().eq(0).any())
+
+
+def _last_layer_counts(lens: pd.DataFrame) -> str:
+    last = lens[(lens["layer"] == lens["layer"].max()) & lens["answer"].notna()]
+    sets = target_sets()
+    parts = []
+    for words, rows in last.groupby("words", sort=False):
+        counts = [in_words(int(rows["answer_clears"][rows["model"] == name].sum()), int((rows["model"] == name).sum()))
+                  for name in models_of(rows)]  # fmt: skip
+        parts.append(f"{sets[str(words)]} in {' → '.join(counts)} languages")
+    return "; ".join(parts) or "nothing"
 
 
 def target_sets() -> dict[str, str]:
-    """The lens's target sets, as a legend names them."""
+    """The lens's target sets, as a legend names them, and what they are compared with."""
     return {
         REFERENCE: f"{reference_name()} answer",
         "native": "native answer",
         "romanised": "romanised answer",
         "asked": "the label set's answer",
-        "random": "random tokens, as many",
+        WRONG: f"wrong {reference_name()} answer",
+        RANDOM: "random tokens",
     }
 
 
 def lens_grid(lens: pd.DataFrame, layers: pd.DataFrame) -> alt.FacetChart:
-    """A panel per language for one model: probability of the right label's first token by layer with its interval, the
-    exact word dashed, random tokens grey; below it a strip of entropy, dark where the layer is undecided."""
+    """A panel per language with the lines of every model: probability of the right label's first token by layer with
+    its interval, the wrong label's, and random tokens; below it a strip of entropy per model, dark where the layer is
+    undecided. Models differ in dash, the base's is broken; target sets in colour and mark."""
     import altair as alt
     import pandas as pd
 
-    curves = _curves(lens)
-    strips = layers[["name", "entropy"]].assign(left=layers["layer"] - 0.5, right=layers["layer"] + 0.5)
+    models = models_of(lens)
+    curves = lens_curves(lens)
+    strips = layers[["name", "model", "entropy"]].assign(left=layers["layer"] - 0.5, right=layers["layer"] + 0.5)
     rows = pd.concat([curves, strips], ignore_index=True)
-    names = list(target_sets().values())
-    colors = dict(zip(names, (BLUE, ORANGE, GREEN, PURPLE, GREY), strict=True))
-    color = by_category(alt.Color, "words", colors, legend=alt.Legend(symbolOpacity=1))
-    dash = by_category(alt.StrokeDash, "measure", {"first token": SOLID, "exact word": [3, 2]})
+    colors = dict(zip(target_sets().values(), (BLUE, ORANGE, GREEN, YELLOW, PURPLE, GREY), strict=True))
+    present = [name for name in colors if (curves["words"] == name).any()]
+    color = by_category(
+        alt.Color, "words", {name: colors[name] for name in present}, legend=alt.Legend(symbolOpacity=1)
+    )  # fmt: skip
+    shape = by_category(alt.Shape, "words", dict(zip(present, SHAPES, strict=False)))
+    dash = by_category(alt.StrokeDash, "model", model_dashes(models))
+    widths = alt.Scale(domain=[FIRST_TOKEN, WHOLE_WORD], range=[1.8, 0.7])
+    # Ordinal: Vega-Lite warns of a width of names without an order.
+    width = alt.StrokeWidth("measure:O", scale=widths, legend=None)
     edges = alt.Scale(domain=[-0.5, int(layers["layer"].max()) + 0.5], nice=False)
-    axis = alt.Axis(offset=STRIP + 2, values=layer_ticks(layers), grid=False)
+    axis = alt.Axis(offset=STRIP * len(models) + 2, values=layer_ticks(layers), grid=False)
     shares = alt.Scale(domain=[0, max(1e-3, float(curves["high"].max(skipna=True)))])
     y = alt.Y("value:Q", scale=shares, title="probability")
     base = alt.Chart().transform_filter("isValid(datum.value)")
-    base = base.encode(x=alt.X("layer:Q", title="layer", scale=edges, axis=axis), color=color)
-    low = alt.Y("low:Q", scale=shares, title="probability")
-    band = base.mark_area(opacity=0.18).encode(y=low, y2="high:Q", detail="measure:N")
-    line = base.mark_line(strokeWidth=1.6).encode(y=y, strokeDash=dash)
+    base = base.encode(x=alt.X("layer:Q", title="layer", scale=edges, axis=axis), color=color, detail="model:N")
+    band = base.mark_area(opacity=0.13).encode(y=alt.Y("low:Q", scale=shares, title="probability"), y2="high:Q")
+    line = base.mark_line().encode(y=y, strokeDash=dash, strokeWidth=width)
     # A few marks on each line: in print colours are one grey.
     every = max(2, int(layers["layer"].max()) // 5)
-    some = base.transform_filter(f"datum.layer % {every} == 1 && datum.measure == 'first token'")
-    shape = by_category(alt.Shape, "words", dict(zip(names, SHAPES, strict=False)))
-    marks = some.mark_point(filled=True, size=22, opacity=1).encode(y=y, shape=shape)
+    some = base.transform_filter(f"datum.layer % {every} == 1")
+    marks = some.mark_point(filled=True, size=24, opacity=1).encode(y=y, shape=shape)
     darkness = alt.Scale(domain=[0, float(layers["entropy"].max())], range=[0.05, 1])
-    strip = alt.Chart().transform_filter("isValid(datum.entropy)").mark_rect(color=GREY, strokeWidth=0)
-    strip = strip.encode(
-        x=alt.X("left:Q", title="layer", scale=edges), x2="right:Q", y=alt.value(PANEL), y2=alt.value(PANEL + STRIP),
-        opacity=alt.Opacity("entropy:Q", title="entropy (bits)", scale=darkness),
-    )  # fmt: skip
-    layered = alt.layer(band, line, marks, strip, data=rows).properties(width=150, height=PANEL)
+    strip = [
+        alt.Chart()
+        .transform_filter(alt.FieldEqualPredicate(field="model", equal=name))
+        .transform_filter("isValid(datum.entropy)")
+        .mark_rect(color=GREY, strokeWidth=0)
+        .encode(
+            x=alt.X("left:Q", title="layer", scale=edges), x2="right:Q",
+            y=alt.value(PANEL + i * STRIP), y2=alt.value(PANEL + (i + 1) * STRIP - 1),
+            opacity=alt.Opacity("entropy:Q", title="entropy (bits)", scale=darkness, legend=alt.Legend(tickCount=4)),
+        )
+        for i, name in enumerate(models)
+    ]  # fmt: skip
+    layered = alt.layer(band, line, marks, *strip, data=rows).properties(width=185, height=PANEL)
     order = list(dict.fromkeys(rows["name"]))
-    return layered.facet(alt.Facet("name:N", title=None, sort=order), columns=PANELS_A_ROW)
+    facet = layered.facet(alt.Facet("name:N", title=None, sort=order), columns=PANELS_A_ROW)
+    return filling(facet, min(PANELS_A_ROW, len(order)))
 
 
-def _curves(lens: pd.DataFrame) -> pd.DataFrame:
-    """Long rows: name, layer, words, measure (first token, exact word), value, low, high."""
+def model_dashes(models: Sequence[str]) -> dict[str, list[int]]:
+    """A dash for each model: the base's broken where there are others, so that the solid line is the tuned model's."""
+    if len(models) == 1:
+        return {models[0]: SOLID}
+    others = [name for name in models if name != BASE]
+    patterns = [SOLID, [2, 2], [8, 2, 2, 2], [10, 3], [1, 3]]
+    dashes = {name: patterns[i % len(patterns)] for i, name in enumerate(others)}
+    return ({BASE: [4, 2]} if BASE in models else {}) | dashes
+
+
+def lens_curves(lens: pd.DataFrame) -> pd.DataFrame:
+    """Long rows: model, name, layer, words, measure, value, low, high. The measure is the first token; the whole word
+    where a target set of a language has no first token of its own at any layer."""
     import pandas as pd
 
-    keys = ["name", "layer", "words"]
+    keys = ["model", "name", "layer", "words"]
+    undefined = lens.groupby(["name", "words"])["answer"].transform("count").eq(0)
     parts = [
-        lens[[*keys, column, f"{column}_low", f"{column}_high"]]
+        rows[[*keys, column, f"{column}_low", f"{column}_high"]]
         .set_axis([*keys, "value", "low", "high"], axis=1)
         .assign(measure=measure)
-        for measure, column in (("first token", "answer"), ("exact word", "answer_sequence"))
+        for measure, column, rows in (
+            (FIRST_TOKEN, "answer", lens[~undefined]),
+            (WHOLE_WORD, "answer_sequence", lens[undefined]),
+        )
     ]
-    null = lens.groupby(["name", "layer"], sort=False)["random"].mean().reset_index()
-    parts.append(null.rename(columns={"random": "value"}).assign(words="random", measure="first token"))
+    null = lens.groupby(["model", "name", "layer"], sort=False)[RANDOM].mean().reset_index()
+    parts.append(null.rename(columns={RANDOM: "value"}).assign(words=RANDOM, measure=FIRST_TOKEN))
+    if WRONG in lens:
+        wrong = lens[lens["words"] == REFERENCE].rename(columns={WRONG: "value"})
+        parts.append(wrong[["model", "name", "layer", "value"]].assign(words=WRONG, measure=FIRST_TOKEN))
     rows = pd.concat(parts, ignore_index=True).dropna(subset=["value"])
     return rows.assign(words=rows["words"].map(target_sets()))
 
 
 def _change_figure(before: pd.DataFrame, after: pd.DataFrame) -> Figure:
+    rows = lens_changes(before, after, REFERENCE)
     caption = (
         f"Change in the probability of the {reference_name()} answer's first token, tuned minus base. Grey: the "
-        "intervals overlap. A minus sign marks a fall."
+        "intervals overlap. A minus sign marks a fall. Cells whose intervals are separate: "
+        f"{in_words(int(rows['separate'].sum()), len(rows))}."
     )
-    rows = lens_changes(before, after, REFERENCE)
+    title = "At which layers did training change the lens?"
     headings = {"name": "Language", "layer": "Layer", "answer_before": "Base", "answer_after": "Tuned"}
-    return Figure("lens-change", change_chart(rows), caption, columns(rows, headings | {"change": "Change"}))
+    return Figure("lens-change", title, change_chart(rows), caption, columns(rows, headings | {"change": "Change"}))
 
 
 def lens_changes(before: pd.DataFrame, after: pd.DataFrame, words: str) -> pd.DataFrame:
@@ -155,4 +229,4 @@ def change_chart(rows: pd.DataFrame) -> alt.LayerChart:
     rows = rows[["name", "layer", "change", "separate"]]
     base = language_cells(rows, list(dict.fromkeys(rows["name"])))
     chart = change_cells(base, rows, "change in probability", "separate")
-    return chart.properties(width=420, height=alt.Step(13))
+    return filling(chart.properties(width=1070, height=alt.Step(13)))

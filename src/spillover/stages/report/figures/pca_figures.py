@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from spillover.core.languages import language, reference_language
+from spillover.core.languages import language, reference_language, script_name
 from spillover.core.runs import Run
 from spillover.stages.report.charts import (
     BLUE,
@@ -19,6 +19,8 @@ from spillover.stages.report.charts import (
     Figure,
     by_category,
     columns,
+    filling,
+    in_words,
     reference_name,
     with_names,
 )
@@ -28,9 +30,10 @@ if TYPE_CHECKING:
     import altair as alt
     import pandas as pd
 
+KEYS = ["model", "pooling", "layer"]
 STILL_LAYERS, SHOWN_ITEMS, SHOWN_COLOURS = 6, 12, 10
 POOLINGS = {
-    "all": "all tokens, shots too (the paper's)",
+    "all": "all tokens, shots too",
     "mean": "the item's own tokens",
     "weighted": "own tokens, weights 1 to n",
     "last": "last token",
@@ -50,16 +53,18 @@ def pca_figures(run: Run) -> list[Figure]:
     points = read_probe_tables(run, "pca", ("pooling", "layer", "language", "example_id", "pc1", "pc2"))
     figures = [_correlation_figure(pairs)] if pairs is not None and len(pairs) else []
     if points is not None and points["pc1"].notna().any():
-        figures.append(_scatter_figure(points, "all", "the mean over all tokens, the paper's"))
-        figures.append(_scatter_figure(points, "mean", "the item's own tokens"))
+        figures.append(_scatter_figure(points, "all", "the mean over all tokens, those of the shots too"))
+        figures.append(_scatter_figure(points, "mean", "the mean over its own tokens"))
     return figures
 
 
 def _correlation_figure(pairs: pd.DataFrame) -> Figure:
     caption = (
-        f"Correlation of the first principal component with {reference_name()}, mean over languages, by pooling. "
-        "Orange: the correlation of item lengths alone. Where it reaches the blue line, length explains all there is."
+        f"Correlation |r| of the items' first principal component (PC1) with that of their {reference_name()} "
+        "counterparts, mean over languages, a panel per pooling. The nulls are the lengths of the items alone and "
+        f"shuffled items. Layers at which PC1 is above both, over all poolings: {_above_nulls(reference_pairs(pairs))}."
     )
+    title = "Does the first principal component order the items alike in all languages?"
     headings = {
         "model": "Model", "pooling": "Pooling", "layer": "Layer", "language": "Language", "other": "With",
         "correlation": "r of PC1", "centred": "Without language means", "residual": "Without means and length",
@@ -67,7 +72,20 @@ def _correlation_figure(pairs: pd.DataFrame) -> Figure:
     }  # fmt: skip
     # The pairs that the chart is made of; all of them, 190 for 20 languages, stand in the run's table.
     pairs = reference_pairs(pairs)
-    return Figure("pca-correlation", correlation_chart(pairs), caption, columns(pairs, headings))
+    return Figure("pca-correlation", title, correlation_chart(pairs), caption, columns(pairs, headings))
+
+
+def _layer_means(pairs: pd.DataFrame) -> pd.DataFrame:
+    """The mean |r| over these pairs, by model, pooling and layer."""
+    pairs = pairs.assign(**pairs[list(CORRELATIONS)].abs())
+    return pairs.groupby(KEYS, sort=False)[list(CORRELATIONS)].mean().reset_index()
+
+
+def _above_nulls(pairs: pd.DataFrame) -> str:
+    means = _layer_means(pairs).dropna(subset=["correlation"])
+    above = means["correlation"] > means[["length", "shuffled"]].max(axis=1)
+    counts = above.groupby(means["model"], sort=False)
+    return ", ".join(f"{model} {in_words(int(of_model.sum()), len(of_model))}" for model, of_model in counts)
 
 
 def reference_pairs(pairs: pd.DataFrame) -> pd.DataFrame:
@@ -78,14 +96,16 @@ def reference_pairs(pairs: pd.DataFrame) -> pd.DataFrame:
 
 def correlation_chart(pairs: pd.DataFrame) -> alt.FacetChart:
     """Mean absolute correlation over these pairs by layer, beside length alone, shuffled items, and states from which
-    length was removed. A column per pooling, a row per model."""
+    length was removed. A panel per model and pooling, a row per model."""
     import altair as alt
 
-    keys = ["model", "pooling", "layer"]
-    pairs = pairs.assign(**pairs[list(CORRELATIONS)].abs())
-    means = pairs.groupby(keys, sort=False)[list(CORRELATIONS)].mean().reset_index()
-    rows = means.melt(keys, var_name="measure", value_name="r")
-    rows = rows.assign(measure=rows["measure"].map(CORRELATIONS), pooling=rows["pooling"].map(POOLINGS))
+    rows = _layer_means(pairs).melt(KEYS, var_name="measure", value_name="r")
+    rows = rows.assign(
+        measure=rows["measure"].map(CORRELATIONS), panel=rows["model"] + ": " + rows["pooling"].map(POOLINGS)
+    )
+    models = sorted(rows["model"].unique(), key=lambda name: name != "base")
+    poolings = [name for name in POOLINGS if (rows["pooling"] == name).any()]
+    order = [f"{model}: {POOLINGS[name]}" for model in models for name in poolings]
     names = CORRELATIONS.values()
     dashes = (SOLID, [9, 2], [6, 2], [4, 2, 1, 2], [2, 2])
     line = (
@@ -93,28 +113,29 @@ def correlation_chart(pairs: pd.DataFrame) -> alt.FacetChart:
         .mark_line(strokeWidth=1.8)
         .encode(
             x=alt.X("layer:Q", title="layer"),
-            y=alt.Y("r:Q", title="|r|", scale=alt.Scale(domain=[0, 1])),
+            y=alt.Y("r:Q", title="|r| of PC1", scale=alt.Scale(domain=[0, 1])),
             color=by_category(
                 alt.Color, "measure", dict(zip(names, (BLUE, PURPLE, GREEN, ORANGE, GREY), strict=True))
             ),
             strokeDash=by_category(alt.StrokeDash, "measure", dict(zip(names, dashes, strict=True))),
         )
     )  # fmt: skip
-    column = alt.Column("pooling:N", title=None, sort=list(POOLINGS.values()), header=alt.Header(labelLimit=170))
-    layered = alt.layer(line, data=rows).properties(width=150, height=120)
-    return layered.facet(column=column, row=alt.Row("model:N", title=None))
+    layered = alt.layer(line, data=rows.drop(columns=["model", "pooling"])).properties(width=248, height=120)
+    panels = alt.Facet("panel:N", title=None, sort=order, header=alt.Header(labelLimit=250))
+    return filling(layered.facet(panels, columns=len(poolings)), len(poolings))
 
 
 def _scatter_figure(points: pd.DataFrame, pooling: str, pooled: str) -> Figure:
     caption = (
-        f"First two principal components of {pooled}; up to twelve items a language. The layer is chosen with the "
-        "slider; a file shows a few layers."
+        f"Each mark is an item's hidden state, {pooled}, on the first two principal components of its layer; up to "
+        f"{SHOWN_ITEMS} items a language. The slider chooses the layer; an exported file shows a few."
     )
+    title = f"Do hidden states lie by language or by item? (PCA, {POOLINGS[pooling]})"
     points = points[points["pooling"] == pooling].dropna(subset=["pc1"])
     means = with_names(points).groupby(["model", "layer", "name"], sort=False)[["pc1", "pc2"]].mean().reset_index()
     headings = {"model": "Model", "layer": "Layer", "name": "Language", "pc1": "PC1 (mean)", "pc2": "PC2 (mean)"}
     return Figure(
-        f"pca-{pooling}", slider_chart(points), caption, columns(means, headings), still=grid_chart(points)
+        f"pca-{pooling}", title, slider_chart(points), caption, columns(means, headings), still=grid_chart(points)
     )  # fmt: skip
 
 
@@ -126,7 +147,7 @@ def grid_chart(points: pd.DataFrame) -> alt.FacetChart:
     rows = _drawn_points(points)
     rows = rows[rows["layer"].isin(_evenly_spread(sorted(rows["layer"].unique()), STILL_LAYERS))]
     header = alt.Header(labelExpr="'layer ' + datum.value")
-    layered = alt.layer(_scatter(12), data=rows).properties(width=105, height=105)
+    layered = alt.layer(_scatter(12), data=rows).properties(width=165, height=150)
     faceted = layered.facet(column=alt.Column("layer:O", title=None, header=header), row=alt.Row("model:N", title=None))
     return faceted.resolve_scale(x="independent", y="independent")
 
@@ -139,23 +160,34 @@ def slider_chart(points: pd.DataFrame) -> alt.FacetChart:
     first, last = int(rows["layer"].min()), int(rows["layer"].max())
     slider = alt.binding_range(min=first, max=last, step=1, name="Layer ")
     layer = alt.param("layer", bind=slider, value=(first + last) // 2)
-    layered = alt.layer(_scatter(30), data=rows).properties(width=290, height=250)
+    layered = alt.layer(_scatter(30), data=rows).properties(width=535, height=300)
     faceted = layered.facet(facet=alt.Facet("model:N", title=None), columns=2)
     faceted = faceted.resolve_scale(x="independent", y="independent")
-    return faceted.transform_filter("datum.layer == layer").add_params(layer)
+    return filling(faceted.transform_filter("datum.layer == layer").add_params(layer), min(2, rows["model"].nunique()))
 
 
 def _drawn_points(points: pd.DataFrame) -> pd.DataFrame:
     """The points that are drawn: model, layer, group (the language, or its script), pc1, pc2."""
+    import pandas as pd
+
     items = list(dict.fromkeys(points["example_id"]))[:SHOWN_ITEMS]
     rows = points[points["example_id"].isin(items)]
     codes = list(dict.fromkeys(rows["language"]))
     few = len(codes) <= SHOWN_COLOURS
-    names = {code: language(code).name if few else f"{language(code).script} script" for code in codes}
-    # Three digits of the spread are finer than a pixel, and a chart carries its data with it.
-    digits = 3 - math.ceil(math.log10(max(float(rows[["pc1", "pc2"]].abs().max().max()), 1e-12)))
-    rows = rows.assign(group=rows["language"].map(names), pc1=rows["pc1"].round(digits), pc2=rows["pc2"].round(digits))
+    names = {code: language(code).name if few else f"{script_name(language(code).script)} script" for code in codes}
+    parts = [_rounded(part) for _, part in rows.groupby(["model", "layer"], sort=False)]
+    rows = pd.concat(parts).assign(group=rows["language"].map(names))
     return rows[["model", "layer", "group", "pc1", "pc2"]]
+
+
+def _rounded(points: pd.DataFrame) -> pd.DataFrame:
+    """The points of one panel with three digits of each axis' spread: finer than a pixel, and a chart carries its data
+    with it. Each panel has a spread of its own: that of a late layer may be a thousand times that of an early one."""
+    rounded = {}
+    for name in ("pc1", "pc2"):
+        digits = 3 - math.ceil(math.log10(max(float(points[name].abs().max()), 1e-12)))
+        rounded[name] = points[name].round(digits)
+    return points.assign(**rounded)
 
 
 def _scatter(size: int) -> alt.Chart:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from spillover.core.files import as_data_error, read_jsonl
 from spillover.core.languages import language
-from spillover.stages.report.charts import BLUE, GREY, ORANGE, SOLID, Figure, by_category, columns
+from spillover.stages.report.charts import BLUE, GREY, ORANGE, SOLID, Figure, by_category, columns, filling
 
 if TYPE_CHECKING:
     import altair as alt
@@ -22,7 +22,8 @@ EVALUATION = (
     "when that is significant."
 )
 LOSS = (
-    "Loss on question translation. A falling loss says that the model learns to translate, not that it answers better."
+    "Loss on question translation, by training step. A falling loss says that the model learns to translate, not that "
+    "it answers better."
 )
 
 
@@ -42,12 +43,13 @@ def training_figures(path: Path) -> list[Figure]:
         if losses:
             rows = pd.DataFrame(losses)
             headings = {"step": "Step", "kind": "Loss of", "loss": "Loss (nats a token)"}
-            figures.append(Figure("training-loss", loss_chart(rows), LOSS, columns(rows, headings)))
+            figures.append(Figure("training-loss", "Loss by step", loss_chart(rows), LOSS, columns(rows, headings)))
         if snapshots := [row for row in steps if "watch" in row]:
             rows = evaluation_table(snapshots)
             headings = {"step": "Step", "measure": "Measure", "group": "Languages", "value": "Value"}
             chart = evaluation_chart(rows, limit_of(snapshots))
-            figures.append(Figure("training-evaluation", chart, EVALUATION, columns(rows, headings)))
+            title = "What a few items say during training"
+            figures.append(Figure("training-evaluation", title, chart, EVALUATION, columns(rows, headings)))
         return figures
 
 
@@ -67,19 +69,14 @@ def loss_chart(table: pd.DataFrame) -> alt.LayerChart:
 
     present = [kind for kind in ("training", "validation") if (table["kind"] == kind).any()]
     # Points of a line share its colour alone, so that the two kinds of losses differ in dash as well.
-    color, shape, dash = (
-        by_category(channel, "kind", dict(zip(present, styles, strict=False)))
-        for channel, styles in (
-            (alt.Color, (BLUE, ORANGE)),
-            (alt.Shape, ("circle", "square")),
-            (alt.StrokeDash, (SOLID, [5, 2])),
-        )
-    )
+    color = by_category(alt.Color, "kind", dict(zip(present, (BLUE, ORANGE), strict=False)))
+    shape = by_category(alt.Shape, "kind", dict(zip(present, ("circle", "square"), strict=False)))
+    dash = by_category(alt.StrokeDash, "kind", dict(zip(present, (SOLID, [5, 2]), strict=False)), legend=None)
     y = alt.Y("loss:Q", title="loss per completion token (nats)", scale=alt.Scale(zero=False))
-    base = alt.Chart().encode(x=alt.X("step:Q", title="step"), y=y, color=color)
+    base = alt.Chart().encode(x=alt.X("step:Q", title="step", axis=alt.Axis(tickMinStep=1)), y=y, color=color)
     line = base.mark_line(strokeWidth=1.5).encode(strokeDash=dash)
     dots = base.mark_point(filled=True, size=40, opacity=1).encode(shape=shape)
-    return alt.layer(line, dots, data=table).properties(width=420, height=190)
+    return filling(alt.layer(line, dots, data=table).properties(width=1080, height=200))
 
 
 def evaluation_table(snapshots: Sequence[dict[str, Any]]) -> pd.DataFrame:
@@ -131,6 +128,6 @@ def evaluation_chart(table: pd.DataFrame, limit: float | None) -> alt.HConcatCha
             once = alt.Chart(alt.Data(values=[{}]))
             rule = once.mark_rule(color=GREY, strokeWidth=1).encode(y=alt.datum(limit))
             text = once.mark_text(align="right", baseline="top", dy=3, color=GREY, text=f"{reference}'s limit")
-            chart = alt.layer(chart, rule, text.encode(y=alt.datum(limit), x=alt.value(215)))
-        charts.append(chart.properties(width=215, height=170))
+            chart = alt.layer(chart, rule, text.encode(y=alt.datum(limit), x=alt.value("width")))
+        charts.append(chart.properties(width=330, height=170))
     return alt.hconcat(*charts)
