@@ -6,8 +6,9 @@ import logging
 
 import pytest
 
+from spillover.core.config import RunConfig
 from spillover.core.errors import ConfigError
-from spillover.tasks.benchmark import open_benchmark
+from spillover.tasks.benchmark import benchmark_of, open_benchmark
 from tests.builders import small_data
 
 
@@ -52,3 +53,10 @@ def test_items_and_prompts_are_the_same_in_every_language(unworded):
     prompts = benchmark.restricted("de").prompts("english", "own", limit=2)
     assert {code: len(own) for code, own in prompts.items()} == {"de": 2}
     assert set(benchmark.hashes()) == {"en", "de", "es"}
+
+
+def test_one_of_several_tasks_is_not_chosen_in_silence():
+    config = RunConfig(tasks=["sentiment", "nli"])
+    with pytest.raises(ConfigError, match="tasks: sentiment, nli: one task at a time here"):
+        benchmark_of(config)
+    assert benchmark_of(config, "nli").task.name == "nli"

@@ -184,8 +184,14 @@ def open_benchmark(
 
 
 def benchmark_of(config: RunConfig, task: str | None = None) -> Benchmark:
-    """The benchmark of one of a config's tasks, the first unless given, with the config's data, languages, limit and
-    seed, and what `config.evaluate` says of missing items and disagreeing labels."""
+    """The benchmark of one of a config's tasks, the only one unless given, with the config's data, languages, limit and
+    seed, and what `config.evaluate` says of missing items and disagreeing labels. ConfigError where none is given and
+    the config has several: none is left out without a word."""
+    if task is None and len(config.tasks) > 1:
+        raise ConfigError(
+            f"tasks: {', '.join(config.tasks)}: one task at a time here",
+            hint="--task, or `spillover run` for all of them",
+        )
     return open_benchmark(
         task or config.tasks[0],
         data=config.data,
