@@ -7,7 +7,7 @@ BENCH :=
 FUZZ :=
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: install demo test test-kernels test-slow test-packaged check bench bench-lens bench-train bench-audit bench-alignment bench-page fuzz clean
+.PHONY: install demo test test-kernels test-slow test-packaged check bench bench-lens bench-train bench-audit bench-alignment bench-page pictures fuzz clean
 
 install: $(VENV)/.installed
 
@@ -76,6 +76,9 @@ bench-alignment: install  ## alignment and identity on made-up states: time, mem
 
 bench-page: install  ## the page of 20 languages x 600 items x 2 models: bytes, time to build and to open
 	PYTHONPATH=. $(BIN)/python -m benchmarks.page
+
+pictures: install  ## the pictures of README.md, from the run of `make demo`; RUN=folder
+	PYTHONPATH=. $(BIN)/python -m benchmarks.pictures $(or $(RUN),runs/demo)
 
 # Environments of their own: LLaMA-Factory wants an older transformers.
 bench-train: install .venv-trl/.installed .venv-llamafactory/.installed  ## DATA=folder, BENCH="--rows 64 --repeats 3"

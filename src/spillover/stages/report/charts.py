@@ -129,8 +129,7 @@ def change_cells(base: alt.Chart, rows: pd.DataFrame, title: str, shown: str) ->
     """A heatmap of the column `change`, orange up and blue down; a minus in each cell that fell, for print."""
     import altair as alt
 
-    drawn = rows[rows[shown]]
-    scale, most = diverging((drawn if len(drawn) else rows)["change"])
+    scale, most = diverging(rows["change"])
     contrast = alt.condition(f"abs(datum.change) > {0.5 * most}", alt.value("white"), alt.value("black"))
     fell = base.mark_text(text="−", fontSize=11).encode(color=contrast)
     fell = fell.transform_filter(f"datum.change < 0 && datum.{shown}")

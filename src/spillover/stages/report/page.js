@@ -30,7 +30,7 @@
       }
       return spec;
     }
-    spec.config = { ...spec.config, legend: { orient: "bottom", columns: 2, labelLimit: 135, titleLimit: 300, layout: { bottom: under } } };
+    spec.config = { ...spec.config, legend: { orient: "bottom", columns: 2, labelLimit: 130, titleLimit: 300, layout: { bottom: under } } };
     if (spec.hconcat && spec.usermeta && spec.usermeta.narrow === "first") {
       Object.assign(spec, spec.hconcat[0]);
       delete spec.hconcat;
