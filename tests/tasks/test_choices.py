@@ -54,6 +54,12 @@ def test_bad_rows_are_one_message_with_place_and_cure(tmp_path, task, changes, m
     assert "\n" not in error.value.message
 
 
+def test_a_code_that_the_task_does_not_know_is_refused(tmp_path):
+    row = {"id": "a", "premise": "p", "question": "why", "choices": ["yes", "no"], "label": 0}
+    with pytest.raises(DataError, match=r"en.jsonl:1: question 'why' is not one of cause, effect"):
+        read_examples(write_rows(tmp_path / "en.jsonl", [row]), load_task("copa"), "en")
+
+
 def test_a_fixed_number_of_choices_is_held_to(tmp_path):
     folder = shutil.copytree(KINDS / "tasks" / "reading", tmp_path / "reading")
     text = (folder / "task.yaml").read_text(encoding="utf-8")

@@ -42,6 +42,17 @@ def test_braces_in_a_text_are_only_text(text):
     assert question(task, Example("a", "en", {"review": text})) == f'Review: {text}\nSentiment: "'
 
 
+def test_codes_are_said_in_the_words_of_the_language():
+    task = load_task("copa")
+    example = Example("a", "de", {"premise": "Es blieb dunkel.", "question": "effect"}, "0", ("Wir warteten.", "Nein."))
+    (prompt,) = render(task, [example], label_set="native")
+    assert prompt.body == "Es blieb dunkel.\nFrage: Was geschah daraufhin?\nAntwort:"
+    assert prompt.answers == (" Wir warteten.", " Nein.")
+    assert prompt.turns[-1] == Turn("Es blieb dunkel.\nFrage: Was geschah daraufhin?", "Antwort:")
+    assert "Frage: Was war die Ursache?\nAntwort: Es hatte angefangen zu regnen.\n\n" in prompt.prefix
+    assert "cause" not in prompt.prefix
+
+
 def test_unknown_label_set_and_language_are_named():
     task = load_task("sentiment")
     with pytest.raises(ConfigError, match="label set 'french'"):

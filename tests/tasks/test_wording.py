@@ -8,12 +8,14 @@ import pytest
 
 from spillover.core.errors import ConfigError, DataError
 from spillover.core.files import resources
-from spillover.core.languages import known_languages, language
-from spillover.tasks.examples import language_files, load_parallel
+from spillover.core.languages import known_languages, language, reference_language
+from spillover.tasks.examples import language_files, load_parallel, read_examples
 from spillover.tasks.prompts import answers
 from spillover.tasks.wording import bundled_tasks, load_task
 
-SHOTS = {"sentiment": 2, "nli": 6, "paraphrase": 4, "topic": 7}
+SHOTS = {"sentiment": 2, "nli": 6, "paraphrase": 4, "topic": 7, "copa": 2}
+LABELLED = [name for name in SHOTS if load_task(name).kind == "labels"]
+OWN_ANSWERS = [name for name in bundled_tasks() if load_task(name).kind != "labels"]
 
 
 @pytest.mark.parametrize("name", SHOTS)
@@ -21,6 +23,15 @@ def test_bundled_tasks_speak_twenty_languages(name):
     task = load_task(name)
     assert tuple(task.wordings) == known_languages()
     assert len(task.shots) == SHOTS[name]
+
+
+def test_every_bundled_task_with_wording_is_counted_here():
+    assert set(SHOTS) == {name for name in bundled_tasks() if load_task(name).kind != "pairs"}
+
+
+@pytest.mark.parametrize("name", LABELLED)
+def test_labels_have_as_many_shots_each_and_words_of_their_own(name):
+    task = load_task(name)
     gold = list(task.shots.values())
     assert {gold.count(label) for label in task.labels} == {SHOTS[name] // len(task.labels)}
     for code in task.wordings:
@@ -28,7 +39,7 @@ def test_bundled_tasks_speak_twenty_languages(name):
             assert len(set(answers(task, label_set, code))) == len(task.labels)
 
 
-@pytest.mark.parametrize("name", SHOTS)
+@pytest.mark.parametrize("name", LABELLED)
 def test_demo_data_is_parallel_balanced_and_translated(name):
     task = load_task(name)
     files = language_files("demo", task, "test")
@@ -44,6 +55,30 @@ def test_demo_data_is_parallel_balanced_and_translated(name):
             assert not set(texts) & {tuple(row.fields.values()) for row in examples["en"]}, code
         if len(task.fields) == 2:
             assert all(first != second for first, second in texts), code
+
+
+@pytest.mark.parametrize("name", OWN_ANSWERS)
+def test_the_place_of_the_right_answer_says_nothing_in_the_demo_data(name):
+    task = load_task(name)
+    files = language_files("demo", task, "test")
+    assert tuple(files) == known_languages()
+    for code, path in files.items():
+        rows = read_examples(path, task, code)
+        gold = [row.label for row in rows]
+        counts = [gold.count(str(place)) for place in range(task.choices)]
+        assert max(counts) - min(counts) <= 1, code
+        assert len({(*row.fields.values(), *row.choices) for row in rows}) == len(rows), code
+
+
+@pytest.mark.parametrize("name", [name for name in OWN_ANSWERS if load_task(name).parallel])
+def test_items_with_answers_of_their_own_are_translated(name):
+    task = load_task(name)
+    examples = load_parallel("demo", task, "test", list(known_languages()))
+    english = examples.pop(reference_language())
+    for code, rows in examples.items():
+        for row, original in zip(rows, english, strict=True):
+            said = [text for key, text in row.fields.items() if key not in task.values]
+            assert not set(said) & set(original.fields.values()), (code, row.id)
 
 
 def test_demo_has_training_questions_in_six_languages():
@@ -105,7 +140,7 @@ def test_unknown_task_lists_the_bundled_ones():
 
 
 def test_languages_in_other_scripts_have_their_label_words_in_latin_letters():
-    for name in bundled_tasks():
+    for name in LABELLED:
         for code, wording in load_task(name).wordings.items():
             latin = language(code).script == "Latn"
             assert bool(wording.romanised) != latin, (name, code)
@@ -116,3 +151,26 @@ def test_a_romanised_label_that_is_missing_is_refused(tmp_path):
     folder = own_task(tmp_path, zh=("  negative: fumian\n", ""))
     with pytest.raises(DataError, match=r"zh\.yaml: romanised: expected positive, negative, found positive"):
         load_task(str(folder))
+
+
+def copa_with(tmp_path, name, old, new):
+    folder = tmp_path / "copa"
+    shutil.copytree(resources() / "tasks" / "copa", folder)
+    text = (folder / f"{name}.yaml").read_text(encoding="utf-8")
+    assert old in text
+    (folder / f"{name}.yaml").write_text(text.replace(old, new), encoding="utf-8")
+    return str(folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "message"),
+    [
+        ("de", "  question:\n    cause:", "  premise:\n    cause:", "values: expected question, found premise"),
+        ("de", "    effect: Was", "    result: Was", "values: question: expected different words for cause, effect"),
+        ("de", "question: effect", "question: why", "shots: copa-shot-2: question 'why' is not one of cause, effect"),
+        ("task", "values: {question:", "values: {ask:", "values: 'ask' is not one of the fields premise, question"),
+    ],
+)
+def test_a_mistake_in_the_words_for_codes_is_named(tmp_path, name, old, new, message):
+    with pytest.raises(DataError, match=rf"{name}\.yaml: {message}"):
+        load_task(copa_with(tmp_path, name, old, new))

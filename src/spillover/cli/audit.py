@@ -57,7 +57,8 @@ def audit(
     from spillover.stages.audit.repaired_copy import REPAIRS, check_target, write_repaired_copy
     from spillover.tasks.benchmark import open_benchmark
     from spillover.tasks.importers.hub import read_source
-    from spillover.tasks.wording import bundled_tasks, load_task
+    from spillover.tasks.importers.paper import paper_tasks
+    from spillover.tasks.wording import load_task
 
     if from_paper and from_hub:
         raise typer.BadParameter("--from-paper and --from-hub are mutually exclusive")
@@ -66,7 +67,7 @@ def audit(
     if task:
         tasks = [task]
     elif from_paper:
-        tasks = list(bundled_tasks())
+        tasks = paper_tasks()
     elif source:
         tasks = [source.task]
     for name in tasks:

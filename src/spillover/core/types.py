@@ -40,7 +40,8 @@ class Language:
 @dataclass(frozen=True)
 class Wording:
     """One task in one language: template words, label words and shots, by name, label id and shot id. `romanised`: the
-    label words in Latin letters, empty where they are written so, or where nobody wrote them down."""
+    label words in Latin letters, empty where they are written so, or where nobody wrote them down. `values`: by field
+    what stands in the prompt for each value of a field that is a code, not text."""
 
     language: str
     provenance: Provenance
@@ -48,6 +49,7 @@ class Wording:
     labels: Mapping[str, str]
     shots: Mapping[str, Mapping[str, str]]
     romanised: Mapping[str, str] = field(default_factory=dict)
+    values: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,7 @@ class Task:
     `label_sets` maps a set's name to label words by label id; the set `native` is each wording's own words.
     `shots` maps shot ids to their gold label id ("" where items bring their own answers), in the order in which they
     stand in the prompt.
+    `values`: the codes that a field may hold, by field; each wording says them in its language.
     `fingerprint` is a hash of every file the task was read from.
     """
 
@@ -78,6 +81,7 @@ class Task:
     choices: int | None = None
     length: Length = "sum"
     parallel: bool = True
+    values: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

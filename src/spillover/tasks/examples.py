@@ -103,6 +103,7 @@ def read_examples(path: Path, task: Task, language: str) -> list[Example]:
             raise DataError(
                 f"{path}:{line}: no {' and no '.join(missing)}", hint=f"task {task.name} needs it in every row"
             )
+        _check_values(f"{path}:{line}", example, task)
         if example.label is not None and example.label not in task.labels:
             raise DataError(
                 f"{path}:{line}: label {example.label!r} is not one of {', '.join(task.labels)}",
@@ -114,6 +115,15 @@ def read_examples(path: Path, task: Task, language: str) -> list[Example]:
         examples.append(example)
     _check_clusters(path, examples, lines)
     return examples
+
+
+def _check_values(place: str, example: Example, task: Task) -> None:
+    for name, codes in task.values.items():
+        if example.fields[name] not in codes:
+            raise DataError(
+                f"{place}: {name} {example.fields[name]!r} is not one of {', '.join(codes)}",
+                hint=f"{task.name} says these codes in each language's own words; `task.yaml` lists them",
+            )
 
 
 def _check_clusters(path: Path, examples: Sequence[Example], lines: Mapping[str, int]) -> None:

@@ -24,7 +24,12 @@ def question(task: Task, example: Example) -> str:
 
 def fill(task: Task, wording: Wording, fields: Mapping[str, str]) -> str:
     """The template with words and fields put in once; what they contain is never read as a template again."""
-    return _fill(answer_slot(task)[0], {**wording.words, **fields})
+    return _fill(answer_slot(task)[0], {**wording.words, **_worded(wording, fields)})
+
+
+def _worded(wording: Wording, fields: Mapping[str, str]) -> dict[str, str]:
+    """The fields, with codes such as `cause` in the words of the wording's language."""
+    return {name: wording.values.get(name, {}).get(text, text) for name, text in fields.items()}
 
 
 def _fill(template: str, values: Mapping[str, str]) -> str:
@@ -34,7 +39,7 @@ def _fill(template: str, values: Mapping[str, str]) -> str:
 def turn(task: Task, wording: Wording, fields: Mapping[str, str]) -> Turn:
     """The item as a turn of a conversation. The answer's part is the template's last line, or what follows a field in
     that line; whitespace between the two parts is left out, as the template of a chat separates them."""
-    values = {**wording.words, **fields}
+    values = {**wording.words, **_worded(wording, fields)}
     asked, answered = _parts(task)
     return Turn(_fill(asked, values).strip(), _fill(answered, values))
 

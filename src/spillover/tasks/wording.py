@@ -40,7 +40,8 @@ LabelId = Annotated[str, AfterValidator(_composed)]
 class TaskFile(BaseModel):
     """task.yaml. A label set is label words by label id, or a language whose own label words it borrows. Where items
     bring their own answers, `shots` is a list of ids, and `choices` the number of every item's answers. `parallel`:
-    whether an id is the same item in every language."""
+    whether an id is the same item in every language. `values`: fields that hold one of a few codes, which each
+    language says in its own words."""
 
     model_config = ConfigDict(extra="forbid")
     name: str
@@ -55,6 +56,7 @@ class TaskFile(BaseModel):
     template: str = ""
     label_sets: dict[str, dict[LabelId, str] | str] = {}
     shots: dict[str, LabelId] | list[str] = {}
+    values: dict[str, list[str]] = {}
 
 
 class WordingFile(BaseModel):
@@ -67,6 +69,7 @@ class WordingFile(BaseModel):
     labels: dict[LabelId, str] = {}
     romanised: dict[LabelId, str] = {}
     shots: dict[str, dict[str, str]] = {}
+    values: dict[str, dict[str, str]] = {}
 
 
 def bundled_tasks() -> tuple[str, ...]:
@@ -111,7 +114,7 @@ def _task(task_file: TaskFile, files: Mapping[str, WordingFile], fingerprint: st
         label_sets=label_sets,
         shots=task_file.shots if isinstance(task_file.shots, dict) else dict.fromkeys(task_file.shots, ""),
         wordings={
-            code: Wording(code, file.provenance, file.words, file.labels, file.shots, file.romanised)
+            code: Wording(code, file.provenance, file.words, file.labels, file.shots, file.romanised, file.values)
             for code in in_order(files)
             for file in [files[code]]
         },
@@ -120,6 +123,7 @@ def _task(task_file: TaskFile, files: Mapping[str, WordingFile], fingerprint: st
         choices=_n_choices(task_file),
         length=task_file.length,
         parallel=task_file.parallel,
+        values={name: tuple(codes) for name, codes in task_file.values.items()},
     )
 
 
@@ -141,7 +145,7 @@ FOREIGN_KEYS: Mapping[Kind, tuple[tuple[str, ...], str]] = {
     "labels": (("choices",), "its answers are the labels"),
     "choices": (("labels", "label_sets"), "each item brings its own answers"),
     "pairs": (
-        ("fields", "labels", "template", "label_sets", "shots", "choices"),
+        ("fields", "labels", "template", "label_sets", "shots", "choices", "values"),
         "two whole texts are compared, without a prompt",
     ),
 }
@@ -172,6 +176,8 @@ def _task_problems(folder: Path, task: TaskFile, files: Mapping[str, WordingFile
         yield f"{folder}: no <language>.yaml beside {TASK_FILE}"
     if not task.fields:
         yield f"{path}: fields: none, so every item would be the same"
+    for name in task.values.keys() - set(task.fields):
+        yield f"{path}: values: {name!r} is not one of the fields {', '.join(task.fields)}"
     yield from _template_problems(path, task)
     if task.kind == "choices":
         yield from _choices_problems(path, task)
@@ -232,7 +238,9 @@ def _wording_problems(path: Path, code: str, task: TaskFile, file: WordingFile) 
     if file.romanised:
         yield from _label_problems(path, "romanised", task, file.romanised)
     yield from _shot_problems(path, task, file)
+    yield from _value_problems(path, task, file)
     texts = {"words": file.words} | {f"shots: {shot}": fields for shot, fields in file.shots.items()}
+    texts |= {f"values: {name}": words for name, words in file.values.items()}
     for place, values in texts.items():
         for key, text in values.items():
             if not text or text != text.strip():
@@ -246,6 +254,18 @@ def _shot_problems(path: Path, task: TaskFile, file: WordingFile) -> Iterator[st
     for shot, fields in file.shots.items():
         if list(fields) != wanted:
             yield f"{path}: shots: {shot}: expected the fields {', '.join(wanted)}, found {', '.join(fields)}"
+
+
+def _value_problems(path: Path, task: TaskFile, file: WordingFile) -> Iterator[str]:
+    if set(file.values) != set(task.values):
+        yield f"{path}: values: expected {', '.join(task.values) or 'none'}, found {', '.join(file.values) or 'none'}"
+    for name in file.values.keys() & task.values.keys():
+        codes, words = task.values[name], file.values[name]
+        if set(words) != set(codes) or len(set(words.values())) < len(words):
+            yield f"{path}: values: {name}: expected different words for {', '.join(codes)}, found {words}"
+        for shot, fields in file.shots.items():
+            if fields.get(name, codes[0]) not in codes:
+                yield f"{path}: shots: {shot}: {name} {fields[name]!r} is not one of {', '.join(codes)}"
 
 
 def _label_problems(path: Path, place: str, task: TaskFile, words: Mapping[str, str]) -> Iterator[str]:

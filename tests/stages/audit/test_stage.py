@@ -9,6 +9,7 @@ from spillover.core.errors import ConfigError, DataError
 from spillover.core.runs import open_run
 from spillover.stages.audit import audit, audit_run
 from spillover.stages.audit.findings import read_findings
+from spillover.stages.audit.stage import UNCHECKED
 from spillover.tasks.benchmark import open_benchmark
 from spillover.tasks.wording import bundled_tasks, load_task
 from tests.builders import small_data, write_rows
@@ -17,7 +18,8 @@ from tests.stages.audit.builders import audit_folder, change, findings_by_check
 
 @pytest.mark.parametrize("task", bundled_tasks())
 def test_the_demo_data_is_clean(task):
-    assert audit(task) == []
+    """Notes say what does not apply to items with answers of their own."""
+    assert [finding for finding in audit(task) if finding.check != UNCHECKED] == []
 
 
 def test_exchanged_labels_are_found_from_the_other_languages(tmp_path):

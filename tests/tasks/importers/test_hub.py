@@ -17,6 +17,8 @@ datasets = pytest.importorskip("datasets")
 
 from spillover.core.errors import ConfigError, DataError, RunError  # noqa: E402
 from spillover.core.files import read_json, resources, write_yaml  # noqa: E402
+from spillover.core.languages import known_languages  # noqa: E402
+from spillover.tasks.benchmark import open_benchmark  # noqa: E402
 from spillover.tasks.examples import load_parallel, read_rows  # noqa: E402
 from spillover.tasks.importers.hub import Source, datasets_known, import_dataset, needed, read_source  # noqa: E402
 from spillover.tasks.wording import bundled_tasks, load_task  # noqa: E402
@@ -149,9 +151,27 @@ def test_each_data_set_is_imported_with_its_labels_and_fields(name, tmp_path):
 def test_a_row_of_a_bundled_task_has_its_labels_and_fields(name):
     source = read_source(name)
     task = load_task(source.task)
-    assert set(source.labels.values()) - {"drop"} == set(task.labels)
+    if task.kind == "labels":
+        assert set(source.labels.values()) - {"drop"} == set(task.labels)
+    else:
+        assert len(source.choices) == task.choices
+        assert {str(index) for index in source.labels.values()} <= set(task.labels)
     assert tuple(source.fields) == task.fields
-    assert set(source.configs) & set(task.wordings)
+    assert source.parallel == task.parallel
+    assert set(source.configs) & set(task.wordings or known_languages())
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in SCHEMAS if read_source(name).choices and read_source(name).task in bundled_tasks()]
+)
+def test_a_row_with_answers_of_its_own_is_an_item_of_its_task(name, tmp_path):
+    row, label, _ = SCHEMAS[name]
+    languages = [code for code in read_source(name).configs if code in known_languages()][:2]
+    source = local(name, tmp_path / "files", [row], languages)
+    import_dataset(source, tmp_path / "out")
+    benchmark = open_benchmark(source.task, data=str(tmp_path / "out"))
+    golds = {code: [example.label for example in rows] for code, rows in benchmark.examples().items()}
+    assert golds == {code: [label] for code in languages}
 
 
 def test_topics_of_sib_200_are_items_of_the_bundled_task(tmp_path):
@@ -488,7 +508,7 @@ def test_languages_that_are_not_parallel_have_ids_and_items_of_their_own(tmp_pat
     english = local("multiblimp", tmp_path / "a", rows, ["en"])
     german = local("multiblimp", tmp_path / "b", rows[:2], ["de"])
     import_dataset(english.model_copy(update={"files": english.files | german.files}), tmp_path / "out")
-    task = replace(load_task(kind_task("agreement")), parallel=False)
+    task = load_task("blimp")
     examples = load_parallel(str(tmp_path / "out"), task, "test", ["en", "de"])
     assert [row.id for row in examples["de"]] == ["multiblimp-test-de-000001", "multiblimp-test-de-000002"]
     assert len(examples["en"]) == 3
@@ -499,5 +519,7 @@ def test_languages_that_are_not_parallel_have_ids_and_items_of_their_own(tmp_pat
 
 
 def test_what_is_needed_is_said_by_kind():
-    assert "(kind: pairs)" in needed(read_source("multiblimp"))
-    assert "kind: choices" in needed(read_source("xcopa"))
+    pairs, choices = (read_source(name) for name in ("multiblimp", "xcopa"))
+    assert needed(choices) == "evaluate it with --task copa"
+    assert "(kind: pairs)" in needed(pairs.model_copy(update={"task": "grammar"}))
+    assert "kind: choices" in needed(choices.model_copy(update={"task": "reasons"}))

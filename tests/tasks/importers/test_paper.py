@@ -10,8 +10,8 @@ import pytest
 from spillover.core.errors import DataError, RunError
 from spillover.core.files import read_json_array, read_yaml, resources
 from spillover.tasks.examples import load_parallel, read_rows
-from spillover.tasks.importers.paper import import_paper
-from spillover.tasks.wording import load_task
+from spillover.tasks.importers.paper import import_paper, paper_tasks
+from spillover.tasks.wording import bundled_tasks, load_task
 
 SOURCES = read_yaml(resources() / "paper.yaml")["tasks"]
 INSTRUCTION = "Translate the input from X to English:\n"
@@ -159,3 +159,8 @@ def test_an_answer_in_another_unicode_form_is_matched(checkout, tmp_path):
     import_paper(checkout, tmp_path / "out")
     examples = load_parallel(str(tmp_path / "out"), load_task(task), "test", ["en", code])
     assert [row.label for row in examples[code]] == [row.label for row in examples["en"]]
+
+
+def test_the_papers_tasks_are_bundled_ones():
+    assert paper_tasks() == ["sentiment", "nli", "paraphrase"]
+    assert set(paper_tasks()) < set(bundled_tasks())

@@ -50,6 +50,11 @@ def import_paper(checkout: Path, out: Path, *, as_shipped: bool = False) -> list
     return changes
 
 
+def paper_tasks() -> list[str]:
+    """Names of the bundled tasks that the paper's checkout has data of."""
+    return list(_sources())
+
+
 def _sources() -> dict[str, dict[str, Any]]:
     return dict(read_yaml(resources() / "paper.yaml")["tasks"])
 
