@@ -13,7 +13,7 @@ from spillover.tasks.examples import language_files, load_parallel, read_example
 from spillover.tasks.prompts import answers
 from spillover.tasks.wording import bundled_tasks, load_task
 
-SHOTS = {"sentiment": 2, "nli": 6, "paraphrase": 4, "topic": 7, "copa": 2, "story": 2}
+SHOTS = {"sentiment": 2, "nli": 6, "paraphrase": 4, "topic": 7, "copa": 2, "story": 2, "reading": 1}
 LABELLED = [name for name in SHOTS if load_task(name).kind == "labels"]
 OWN_ANSWERS = [name for name in bundled_tasks() if load_task(name).kind != "labels"]
 
