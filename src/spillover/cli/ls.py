@@ -36,7 +36,8 @@ def _task_lines() -> Iterator[str]:
     for name in bundled_tasks():
         task = load_task(name)
         sets = ", ".join(["native", *task.label_sets]) if task.kind == "labels" else task.kind
-        wording = "no wording" if task.kind == "pairs" else f"{len(task.wordings)} languages, {len(task.shots)} shots"
+        shots = "1 shot" if len(task.shots) == 1 else f"{len(task.shots)} shots"
+        wording = "no wording" if task.kind == "pairs" else f"{len(task.wordings)} languages, {shots}"
         yield f"{name:<12} {wording}, {sets}. {task.description}"
 
 
