@@ -10,8 +10,8 @@ Each run is `spillover run` of all stages (audit to report) on a tiny random mod
   clock   killed, while each look at the clock shows another month; files get random times of change in between
 
 and then resumed to its end. Every file must then hold what it holds after an uninterrupted run, byte by byte (times
-left out), and no file may be left over. What failed is kept under chaos-failures/. --first N starts at run N, so that
-many runs can be had in parts.
+left out), and no file may be left over. What failed is kept under chaos-failures/. In parts: --minutes 5 begins no run
+after that time and says how to continue, --first N with run N.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ from spillover.core.runs import open_run
 
 TROUBLES = 3
 # A run changes about so many files; a few more, so that some are not killed.
-CHANGES = 450
+CHANGES = 420
 LARGEST_FILE = 60_000
 ENDS = {signal.SIGTERM: 143, signal.SIGINT: 130}
 KINDS = ("kill", "signal", "disk", "clock")
@@ -72,17 +72,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=100)
     parser.add_argument("--first", type=int, default=0)
+    parser.add_argument("--minutes", type=float, default=float("inf"))
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", choices=KINDS, help="this trouble alone; of the others each fifth run has one")
     parser.add_argument("--keep", type=Path, default=Path("chaos-failures"))
     options = parser.parse_args()
     torch.set_num_threads(1)
-    tally = Tally()
+    tally, started = Tally(), time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
         write_input(place)
         wholes: dict[str, Whole] = {}
         for number in range(options.first, options.first + options.runs):
+            if time.monotonic() - started > 60 * options.minutes:
+                print(f"continue with --first {number} --runs {options.first + options.runs - number}")
+                break
             training = list(TRAININGS)[number % len(TRAININGS)]
             if training not in wholes:
                 wholes[training] = whole_run(place, training)
@@ -133,7 +137,7 @@ def killed(
     arguments: list[str], place: Path, whole: Whole, rng: random.Random, tally: Tally, clock: int | None = None
 ) -> list[str]:
     """SIGKILL, after a time or in front of a change."""
-    at_change = rng.randint(1, CHANGES) if rng.random() < 0.5 else None
+    at_change = rng.randint(1, CHANGES) if rng.random() < 0.7 else None
     seconds = None if at_change else rng.uniform(0, whole.seconds)
     process = start(arguments, place, Trouble(at_change=at_change, clock=clock))
     process.wait(seconds)

@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import random
@@ -53,18 +54,20 @@ TIMES = {"created", "started", "seconds", "time", "tokens_per_second", "train_lo
 TIMED = re.compile(r"_runtime$|_per_second$")
 CHANGES = {"os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.truncate"}
 MONTH = 30 * 24 * 3600
+PAUSED = b"paused\n"
 SECONDS = 600  # no process of a test outlives them
 
 
 @dataclass(frozen=True)
 class Trouble:
     """What befalls a process. at_change: it kills itself in front of the so manieth change of a file; pause_at_change: it
-    waits there. file_bytes: no file can grow further, as on a full disk. user: it runs as this user. clock: the clock jumps, with this seed."""
+    waits there. file_bytes: no file can grow further, as on a full disk. unprivileged: root too may only write where
+    permitted. clock: the clock jumps, with this seed."""
 
     at_change: int | None = None
     pause_at_change: int | None = None
     file_bytes: int | None = None
-    user: int | None = None
+    unprivileged: bool = False
     clock: int | None = None
 
 
@@ -77,10 +80,11 @@ class Process:
     output: bytes = b""
     code: int | None = field(default=None)
 
-    def wait(self, seconds: float | None = None) -> int | None:
-        """The exit code, negative for the signal that ended it; None when it still runs after so many seconds."""
+    def wait(self, seconds: float | None = None, *, paused: bool = False) -> int | None:
+        """The exit code, negative for the signal that ended it; None when it still runs after so many seconds. paused:
+        or when it waits at the change that its trouble names."""
         deadline = None if seconds is None else time.monotonic() + seconds
-        while self.code is None:
+        while self.code is None and not (paused and PAUSED in self.output):
             left = None if deadline is None else deadline - time.monotonic()
             if left is not None and left <= 0:
                 return None
@@ -154,24 +158,37 @@ def _be_spillover(arguments: Sequence[str], place: Path, pipe: int, trouble: Tro
 def _befall(trouble: Trouble) -> None:
     if trouble.file_bytes is not None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (trouble.file_bytes,) * 2)
-    if trouble.user is not None:
-        os.setuid(trouble.user)
+    if trouble.unprivileged and os.getuid() == 0:
+        _drop_capabilities()
     if trouble.clock is not None:
         _jumping_clock(random.Random(trouble.clock))
     if trouble.at_change is not None:
         _at_change(trouble.at_change, lambda: os.kill(os.getpid(), signal.SIGKILL))
     if trouble.pause_at_change is not None:
-        _at_change(trouble.pause_at_change, signal.pause)
+        _at_change(trouble.pause_at_change, _pause)
+
+
+def _pause() -> None:
+    os.write(1, PAUSED)
+    signal.pause()
+
+
+def _drop_capabilities() -> None:
+    """capset(2): root without CAP_DAC_OVERRIDE, for which permissions hold."""
+    header, none = (ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 6)()
+    if ctypes.CDLL(None, use_errno=True).capset(header, none):
+        raise OSError(ctypes.get_errno(), "capset")
 
 
 def _at_change(number: int, act: Callable[[], Any]) -> None:
-    """Act in front of the so manieth time that this process opens a file to write, renames or removes one."""
-    left = number
+    """Act in front of the so manieth time that this process opens a file of its folder to write, renames or removes
+    one."""
+    left, place = number, f"{Path.cwd()}/"
 
     def count(event: str, arguments: tuple[Any, ...]) -> None:
         nonlocal left
-        opened = event == "open" and isinstance(arguments[2], int) and arguments[2] & (os.O_WRONLY | os.O_RDWR)
-        if opened or event in CHANGES:
+        changes = event in CHANGES or (event == "open" and bool((arguments[2] or 0) & (os.O_WRONLY | os.O_RDWR)))
+        if changes and not isinstance(arguments[0], int) and os.path.abspath(arguments[0]).startswith(place):  # noqa: PTH100
             left -= 1
             if left == 0:
                 act()
