@@ -5,9 +5,10 @@ LIMIT :=
 DATA :=
 BENCH :=
 FUZZ :=
+CHAOS :=
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: install demo test test-kernels test-slow test-packaged check bench bench-lens bench-train bench-audit bench-alignment bench-page pictures fuzz clean
+.PHONY: install demo test test-kernels test-slow test-packaged check bench bench-lens bench-train bench-audit bench-alignment bench-page pictures fuzz chaos clean
 
 install: $(VENV)/.installed
 
@@ -67,6 +68,9 @@ bench-lens: install  ## the lens against the paper's way; DATA=folder, BENCH="--
 
 fuzz: install  ## damaged input files; FUZZ="--inputs 2000 --seed 1 --only config"
 	PYTHONPATH=. $(BIN)/python -m benchmarks.fuzz $(FUZZ)
+
+chaos: install  ## kills, signals, full disks: CHAOS="--runs 100 --seed 0 --only kill --minutes 5 --first 0"
+	PYTHONPATH=. $(BIN)/python -m benchmarks.chaos $(CHAOS)
 
 bench-audit: install  ## DATA=data/paper for the imported data too, BENCH="--large" for 100,000 items a language
 	PYTHONPATH=. $(BIN)/python -m benchmarks.audit $(if $(DATA),--data $(DATA)) $(BENCH)

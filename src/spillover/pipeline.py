@@ -63,12 +63,12 @@ def run(
     benchmarks = open_benchmarks(config)
     questions = open_training_benchmark(config)
     with open_run(out).locked():
-        return _run_stages(config, claim(config, Path(out)), benchmarks, questions, earlier, progress)
+        return _run_stages(config, Path(out), benchmarks, questions, earlier, progress)
 
 
 def _run_stages(
     config: RunConfig,
-    folder: Run,
+    out: Path,
     benchmarks: Sequence[Benchmark],
     questions: Benchmark,
     earlier: Sequence[Path],
@@ -78,6 +78,7 @@ def _run_stages(
     from spillover.stages.evaluate.stage import evaluate
     from spillover.stages.probe.stage import probe
 
+    folder = claim(config, out)
     for other in earlier:
         _reuse_base_scores(config, folder, other)
     findings = audit_run(folder, benchmarks, config=config.audit, progress=progress)
