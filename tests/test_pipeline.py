@@ -53,7 +53,7 @@ def test_the_folder_is_the_one_the_readme_shows(finished):
     assert wanted <= there
     page = finished.page.read_text(encoding="utf-8")
     assert "built-in" not in page
-    assert page.count('class="plot" data-chart=') == 10
+    assert page.count('class="plot" data-chart=') == 9
     assert not [name for name in there if name.endswith((".partial", ".pkl", ".pt", ".bin"))]
 
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 import transformers
 
-from spillover.core.errors import MissingExtra, ModelError
+from spillover.core.errors import MissingExtra, ModelError, RunError
 from spillover.models import gguf as gguf_models
 from spillover.models.gguf import check_room, convert_once, gguf_folder
 from spillover.models.load import load_model
@@ -137,8 +137,9 @@ def test_a_disk_that_fills_meanwhile_is_one_message(tmp_path, cache, monkeypatch
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(transformers.LlamaForCausalLM, "save_pretrained", save)
-    with pytest.raises(ModelError, match="no space for its conversion in"):
+    with pytest.raises(RunError, match=r"cannot be written \(No space left on device") as caught:
         load_model(str(path))
+    assert "free disk space" in caught.value.hint
     assert not left(cache)
 
 

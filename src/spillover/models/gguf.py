@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import importlib.util
 import logging
 import os
@@ -15,7 +14,6 @@ from typing import Any
 
 import torch
 import transformers
-from safetensors import SafetensorError
 
 from spillover.core.errors import MissingExtra, ModelError, first_line
 from spillover.core.files import PARTIAL, atomic_folder, hash_files
@@ -125,7 +123,7 @@ def _convert(source: Path, folder: Path, name: str, progress: Progress) -> None:
     check_room(size * SPARE, f"model {name!r}: its conversion to float32")
     with reading_with(reader, lambda done, total: progress(activity, done, total)):
         model, tokenizer = _read(source, name)
-        with _as_model_error(name, folder), atomic_folder(folder) as partial:
+        with atomic_folder(folder) as partial:
             model.save_pretrained(partial)
             tokenizer.save_pretrained(partial)
     progress(activity, len(reader.tensors), len(reader.tensors))
@@ -149,21 +147,6 @@ def _read(source: Path, name: str) -> tuple[Any, Any]:
     plain.load_state_dict(quantised.state_dict(), assign=True)
     plain.tie_weights()
     return plain, tokenizer
-
-
-@contextmanager
-def _as_model_error(name: str, folder: Path) -> Iterator[None]:
-    """A ModelError in place of what a full disk raises; the tensors' writer has a type of its own for it."""
-    try:
-        yield
-    except (OSError, SafetensorError) as error:
-        full = os.strerror(errno.ENOSPC) in str(error)
-        raise ModelError(
-            f"model {name!r}: no space for its conversion in {folder.parent}"
-            if full
-            else f"model {name!r}: its conversion cannot be written to {folder.parent}: {first_line(error)}",
-            hint="free some there, or SPILLOVER_CACHE=a folder on another disk",
-        ) from None
 
 
 def _unreadable(name: str, reason: str, hint: str) -> ModelError:
