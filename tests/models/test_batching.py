@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spillover.models.batching import Item, fill_batches, pack
+from spillover.models.batching import Item, even_batches, fill_batches, pack
 from spillover.models.fast.segments import WASTE
 from spillover.models.label_tokens import label_tree
 
@@ -79,3 +79,20 @@ def test_batches_hold_all_items_within_the_budget_longest_first(sizes, budget):
     order = [sizes[i] for batch in batches for i in batch]
     assert order == sorted(order, reverse=True)
     assert all(len(batch) == 1 or sum(sizes[i] for i in batch) <= budget for batch in batches)
+
+
+@given(st.lists(st.integers(1, 900), max_size=60), st.integers(300, 3000), st.integers(2, 4))
+def test_even_batches_hold_all_items_and_none_is_much_more_work_than_another(sizes, budget, at_once):
+    batches = list(even_batches(sizes, budget, at_once))
+    order = [i for batch in batches for i in batch]
+    assert order == sorted(range(len(sizes)), key=lambda i: (-sizes[i], i))
+    tokens = [sum(sizes[i] for i in batch) for batch in batches]
+    largest = max(sizes, default=0)
+    assert max(tokens, default=0) <= budget + largest
+    assert max(tokens, default=0) - min(tokens, default=0) <= 2 * largest
+
+
+def test_a_little_work_is_not_cut_into_crumbs():
+    assert [len(batch) for batch in even_batches([40] * 10, 4096, 4)] == [10]
+    assert [len(batch) for batch in even_batches([60] * 10, 4096, 4)] == [5, 5]
+    assert [len(batch) for batch in even_batches([500] * 8, 4096, 4)] == [2, 2, 2, 2]

@@ -7,14 +7,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby
+from operator import itemgetter
 
 import numpy as np
 import torch
 
 from spillover.core.types import Prompt
 from spillover.models.fast.segments import Segment, group_by_length
+from spillover.models.fast.workers import LEAST_TOKENS
 from spillover.models.label_tokens import LabelTree, TokenizedPrompt, common_prefix_length, label_tree
 
 
@@ -79,15 +83,32 @@ class Row:
     nodes: tuple[int, ...]
 
 
-def make_plan(prompts: Sequence[Prompt], tokenized: Sequence[TokenizedPrompt], budget: int, *, shared: bool) -> Plan:
-    """The plan of these prompts. One token of each context stays outside the prefix: its logits predict the labels."""
+def make_plan(
+    prompts: Sequence[Prompt], tokenized: Sequence[TokenizedPrompt], budget: int, *, shared: bool, at_once: int = 1
+) -> Plan:
+    """The plan of these prompts. One token of each context stays outside the prefix: its logits predict the labels.
+    budget: tokens that are computed at a time, by `at_once` batches together."""
     length = common_prefix_length([item.context[:-1] for item in tokenized]) if tokenized else 0
     items = tuple(
         Item(tokens.context[length:], prompt.answers, tokens.labels, label_tree(tokens.labels), len(tokens.context))
         for prompt, tokens in zip(prompts, tokenized, strict=True)
     )
     plan = Plan(tuple(prompts), tokenized[0].context[:length] if tokenized else (), items, shared, ())
-    return replace(plan, batches=tuple(map(tuple, fill_batches([plan.size(i) for i in range(len(items))], budget))))
+    sizes = [plan.size(i) for i in range(len(items))]
+    batches = fill_batches(sizes, budget) if at_once == 1 else even_batches(sizes, budget, at_once)
+    return replace(plan, batches=tuple(map(tuple, batches)))
+
+
+def even_batches(sizes: Sequence[int], budget: int, at_once: int) -> Iterator[list[int]]:
+    """Item numbers by batch, longest first, in batches of nearly as many tokens each, so that none of those who compute
+    `at_once` of them waits for another. budget: tokens that are computed at a time, a batch's last item aside."""
+    total = sum(sizes)
+    fewest = max(1, math.ceil(total / budget))
+    number = max(fewest, min(at_once * fewest, total // LEAST_TOKENS))
+    order = sorted(range(len(sizes)), key=lambda i: (-sizes[i], i))
+    middles = np.cumsum([sizes[i] for i in order]) - np.array([sizes[i] for i in order]) / 2
+    for _, batch in groupby(zip((middles * number // max(total, 1)).tolist(), order, strict=True), key=itemgetter(0)):
+        yield [i for _, i in batch]
 
 
 def fill_batches(sizes: Sequence[int], budget: int) -> Iterator[list[int]]:

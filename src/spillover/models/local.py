@@ -2,18 +2,21 @@
 
 1. Tokenise every prompt with every label; the shared prefix is the longest common token prefix of all of them.
 2. Compute the prefix's keys and values once.
-3. Sort the items by length, fill batches up to a token budget, and score all labels of an item in one pass.
+3. Sort the items by length, fill batches up to a token budget, and score all labels of an item in one pass; on a
+   processor, a batch on each core.
 4. Apply the unembedding only where a label token is predicted.
 """
 
 from __future__ import annotations
 
+import copy
 import logging
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
+from queue import SimpleQueue
 from typing import Any
 
 import numpy as np
@@ -31,6 +34,7 @@ from spillover.models.fast.malloc import keep_freed_memory
 from spillover.models.fast.prefix_attention import Sharing, sharing
 from spillover.models.fast.segments import Segment, UnsupportedAttention
 from spillover.models.fast.unembedding import logits_at
+from spillover.models.fast.workers import same_weights, worker_count, worker_pool
 from spillover.models.hidden_states import Pooling, PrefixSums, pooling, residuals
 from spillover.models.label_tokens import paper_rule_tokens, tokenize_prompts
 from spillover.models.load import Model
@@ -74,6 +78,7 @@ class LocalEngine:
         self._prefix: tuple[tuple[int, ...], KeysValues] = ((), {})
         self._prefix_sums: PrefixSums | None = None
         self._paper_tokens: dict[tuple[str, ...], list[list[int]]] = {}
+        self._workers: list[LocalEngine] = [self]
 
     def plan(self, prompts: Sequence[Prompt]) -> Plan:
         """Tokens and batches for prompts that are scored together; the same prompts give the same plan."""
@@ -90,19 +95,25 @@ class LocalEngine:
         check_token_ids(self.model.ref.name, ids, self.model.embeddings)
         if self.prefix_cache and (reason := prefix_attention.unsupported_reason(self.model.module)):
             self._give_up_sharing(reason)
-        return make_plan(prompts, tokenized, self.batch_tokens, shared=self.prefix_cache)
+        at_once = worker_count(self.model.module, self.model.device)
+        return make_plan(prompts, tokenized, self.batch_tokens, shared=self.prefix_cache, at_once=at_once)
 
     def tokens_per_second(self, plan: Plan) -> float:
-        """Computed tokens per second on a small batch of the plan, after one to warm up. NaN for an empty plan."""
+        """Computed tokens per second on small batches of the plan, after a pass to warm up. NaN for an empty plan."""
         self._check_paths(plan)
         if not plan.batches:
             return float("nan")
-        sizes = np.cumsum([plan.size(i) for i in plan.batches[0]])
-        batch = plan.batches[0][: max(1, int(np.searchsorted(sizes, MEASURED_TOKENS)))]
-        self._score(plan, batch)
+        at_once = worker_count(self.model.module, self.model.device)
+        batches = [self._beginning(plan, batch, MEASURED_TOKENS // at_once) for batch in plan.batches[:at_once]]
+        list(self._score_batches(plan, batches))
         started = time.perf_counter()
-        self._score(plan, batch)
-        return float(sizes[len(batch) - 1]) / (time.perf_counter() - started)
+        list(self._score_batches(plan, batches))
+        return sum(plan.size(i) for batch in batches for i in batch) / (time.perf_counter() - started)
+
+    def _beginning(self, plan: Plan, batch: Sequence[int], tokens: int) -> tuple[int, ...]:
+        """The first items of a batch, about so many tokens; one item at the least."""
+        sizes = np.cumsum([plan.size(i) for i in batch])
+        return tuple(batch[: max(1, int(np.searchsorted(sizes, tokens)))])
 
     def score(self, plan: Plan, skip: frozenset[int] = frozenset(), *, states: bool = False) -> Iterator[ScoredBatch]:
         """Scores by batch, for every item of the plan whose number is not in `skip`; with `states`, also the hidden
@@ -115,27 +126,66 @@ class LocalEngine:
         self._check_paths(plan)
         queue = deque(rest for batch in plan.batches if (rest := tuple(i for i in batch if i not in skip)))
         while queue:
-            batch = queue.popleft()
             try:
-                scored = self._score(plan, batch, states=states)
+                for scored in self._score_batches(plan, tuple(queue), states=states):
+                    self._check_finite(plan, scored)
+                    queue.popleft()
+                    yield scored
             except (torch.OutOfMemoryError, RuntimeError, MemoryError) as error:
                 if not _is_out_of_memory(error):
                     raise
-                queue = deque(self._halve([batch, *queue]))
-                continue
-            # -inf where an item has no such answer.
-            finite = np.isfinite(scored.logprobs) | (scored.label_tokens == 0)
-            if not finite.all():
-                bad = [i for i, row in zip(batch, finite, strict=True) if not row.all()]
-                ids = ", ".join(plan.prompts[i].example_id for i in bad[:5])
-                raise ModelError(
-                    f"{self.model.ref.name}: non-finite scores for {plan.prompts[0].language} items {ids}",
-                    hint="--dtype float32, or check the weights",
-                )
-            yield scored
+                queue = deque(self._halve(queue))
+
+    def _score_batches(
+        self, plan: Plan, batches: Sequence[Sequence[int]], *, states: bool = False
+    ) -> Iterator[ScoredBatch]:
+        """The batches' scores in their order; several batches at a time on a processor. With `states` one at a time:
+        whoever wants them computes more from each batch, and needs the cores for that."""
+        at_once = 1 if states else min(worker_count(self.model.module, self.model.device), len(batches))
+        if at_once == 1:
+            for batch in batches:
+                yield self._score(plan, batch, states=states)
+            return
+        idle: SimpleQueue[LocalEngine] = SimpleQueue()
+        for engine in self._copies(plan, at_once):
+            idle.put(engine)
+
+        def score(batch: Sequence[int]) -> ScoredBatch:
+            engine = idle.get()
+            try:
+                return engine._score(plan, batch)
+            finally:
+                idle.put(engine)
+
+        with worker_pool(at_once) as pool:
+            for future in [pool.submit(score, batch) for batch in batches]:
+                yield future.result()
+
+    def _copies(self, plan: Plan, number: int) -> list[LocalEngine]:
+        """This engine and copies of it, with modules of their own over the same weights and the same prefix."""
+        if plan.shared and self.prefix_cache:
+            self._prefix_of(plan)
+        while len(self._workers) < number:
+            self._workers.append(copy.copy(self))
+            self._workers[-1].model = replace(self.model, module=same_weights(self.model.module))
+        for engine in self._workers:
+            engine._prefix, engine._prefix_sums = self._prefix, self._prefix_sums
+            engine.prefix_cache = self.prefix_cache
+        return self._workers[:number]
+
+    def _check_finite(self, plan: Plan, scored: ScoredBatch) -> None:
+        # -inf where an item has no such answer.
+        finite = np.isfinite(scored.logprobs) | (scored.label_tokens == 0)
+        if not finite.all():
+            bad = [i for i, row in zip(scored.index, finite, strict=True) if not row.all()]
+            ids = ", ".join(plan.prompts[i].example_id for i in bad[:5])
+            raise ModelError(
+                f"{self.model.ref.name}: non-finite scores for {plan.prompts[0].language} items {ids}",
+                hint="--dtype float32, or check the weights",
+            )
 
     def _halve(self, batches: Sequence[tuple[int, ...]]) -> Iterator[tuple[int, ...]]:
-        """Every batch in two, after one that did not fit."""
+        """Every batch in two, after the first did not fit."""
         if len(batches[0]) == 1:
             raise ModelError(
                 f"out of memory with {self.model.ref.name} on one item alone",
