@@ -67,3 +67,11 @@ def test_the_wrong_answer_stands_beside_the_right_one_where_the_table_has_it():
 def test_only_changes_with_separate_intervals_are_coloured():
     drawn = svg(change_chart(lens_changes(with_names(lens()), with_names(lens(gain=0.3)), REFERENCE)))
     assert drawn.count(f'fill="{FADED}"') == 8
+
+
+def test_a_rounding_of_a_tiny_probability_is_no_change():
+    columns = ["answer", "answer_low", "answer_high"]
+    before, after = (with_names(lens(gain=gain)) for gain in (0.0, 0.3))
+    assert lens_changes(before, after, REFERENCE)["shown"].any()
+    before[columns], after[columns] = before[columns] * 1e-6, after[columns] * 1e-6
+    assert not lens_changes(before, after, REFERENCE)["shown"].any()

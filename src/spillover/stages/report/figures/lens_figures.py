@@ -42,6 +42,8 @@ HEADINGS = {
     "answer_low": "Low", "answer_high": "High", "wrong": "Wrong answer", "random": "Random tokens",
     "answer_clears": "Exceeds random tokens", "answer_sequence": "Whole word",
 }  # fmt: skip
+# Probabilities of a label on the early layers are near 1e-8, and move by as little in every training.
+SMALLEST_CHANGE = 0.001
 
 
 def lens_figures(run: Run) -> list[Figure]:
@@ -203,8 +205,8 @@ def _change_figure(before: pd.DataFrame, after: pd.DataFrame) -> Figure:
     rows = lens_changes(before, after, REFERENCE)
     caption = (
         f"Change in the probability of the {reference_name()} answer's first token, tuned minus base. Grey: the "
-        "intervals overlap. A minus sign marks a fall. Cells whose intervals are separate: "
-        f"{in_words(int(rows['separate'].sum()), len(rows))}."
+        f"intervals overlap, or the change is below {SMALLEST_CHANGE:g}. A minus sign marks a fall. Coloured cells: "
+        f"{in_words(int(rows['shown'].sum()), len(rows))}."
     )
     title = "At which layers did training change the lens?"
     headings = {"name": "Language", "layer": "Layer", "answer_before": "Base", "answer_after": "Tuned"}
@@ -212,21 +214,22 @@ def _change_figure(before: pd.DataFrame, after: pd.DataFrame) -> Figure:
 
 
 def lens_changes(before: pd.DataFrame, after: pd.DataFrame, words: str) -> pd.DataFrame:
-    """A row per language and layer: the answer before and after, its `change`, and whether the two intervals are
-    `separate`. words: the target set."""
+    """A row per language and layer: the answer before and after, its `change`, and whether it is `shown`: the two
+    intervals are separate, and the change is no rounding of a tiny probability. words: the target set."""
     rows = before[before["words"] == words].merge(
         after, on=["name", "layer", "words"], suffixes=("_before", "_after")
     )  # fmt: skip
     rose = rows["answer_low_after"] > rows["answer_high_before"]
     fell = rows["answer_high_after"] < rows["answer_low_before"]
-    return rows.assign(change=rows["answer_after"] - rows["answer_before"], separate=rose | fell)
+    change = rows["answer_after"] - rows["answer_before"]
+    return rows.assign(change=change, shown=(rose | fell) & (change.abs() >= SMALLEST_CHANGE))
 
 
 def change_chart(rows: pd.DataFrame) -> alt.LayerChart:
-    """A cell per language and layer of `lens_changes`. Grey where the two intervals overlap."""
+    """A cell per language and layer of `lens_changes`. Grey where it is not `shown`."""
     import altair as alt
 
-    rows = rows[["name", "layer", "change", "separate"]]
+    rows = rows[["name", "layer", "change", "shown"]]
     base = language_cells(rows, list(dict.fromkeys(rows["name"])))
-    chart = change_cells(base, rows, "change in probability", "separate")
+    chart = change_cells(base, rows, "change in probability", "shown")
     return filling(chart.properties(width=1070, height=alt.Step(13)))
