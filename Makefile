@@ -8,7 +8,7 @@ FUZZ :=
 CHAOS :=
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: install demo test test-kernels test-slow test-packaged check bench bench-lens bench-train bench-audit bench-alignment bench-page pictures fuzz chaos clean
+.PHONY: install demo test test-kernels test-slow test-lm-eval test-packaged check bench bench-lens bench-train bench-audit bench-alignment bench-page pictures fuzz chaos clean
 
 install: $(VENV)/.installed
 
@@ -42,6 +42,9 @@ test-kernels: install  ## SETTINGS="OPENBLAS_CORETYPE=Zen OMP_NUM_THREADS=1,OPEN
 	@set -e; for setting in $(SETTINGS); do \
 	  echo "== $$setting"; env $$(echo "$$setting" | tr , ' ') $(BIN)/pytest -m "not packaged and not slow" $(NUMERIC); \
 	done
+
+test-lm-eval: install .venv-lm-eval/.installed  ## exported tasks in lm-evaluation-harness itself
+	$(BIN)/pytest -m lm_eval
 
 test-packaged: install
 	$(BIN)/pytest -m packaged

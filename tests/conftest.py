@@ -70,7 +70,7 @@ def bfloat16_attention():
 def tool_logs(tmp_path_factory) -> Path:
     """What lm-evaluation-harness and inspect_ai wrote, see tests/data/make_harness_logs.py and make_inspect_logs.py."""
     folder = tmp_path_factory.mktemp("tool-logs")
-    for name in ("lm-eval", "inspect-ai"):
+    for name in ("lm-eval", "lm-eval-exported", "inspect-ai"):
         with zipfile.ZipFile(Path(__file__).with_name("data") / f"{name}.zip") as archive:
             archive.extractall(folder / name)
     return folder

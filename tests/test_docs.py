@@ -74,8 +74,10 @@ def test_the_python_of_the_readme_runs(workplace):
 
 
 @pytest.fixture
-def finished_runs(workplace):
-    """What the pages take for granted: runs/mine, trained and evaluated, and parallel nli items in my-data."""
+def finished_runs(workplace, tool_logs):
+    """What the pages take for granted: runs/mine, trained and evaluated, parallel nli items in my-data, and the log of
+    another model on my-data's sentiment."""
+    shutil.copytree(tool_logs / "lm-eval-exported" / "sentiment", workplace / "logs" / "70b")
     for language in ("en", "de"):
         rows = [
             {"id": f"nli-{i}", "premise": f"premise {i}", "hypothesis": f"hypothesis {i}", "label": label}

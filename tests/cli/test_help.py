@@ -18,7 +18,7 @@ import pytest
 
 from spillover.cli import VERBS, main
 
-CALLS = ("", *VERBS, "import paper", "import hub", "probe lens")
+CALLS = ("", *VERBS, "import paper", "import hub", "probe lens", "export lm-eval", "export eee")
 PINNED = re.search(r"^typer==(.+)$", (Path(__file__).parents[2] / "constraints.txt").read_text(), re.M)
 
 

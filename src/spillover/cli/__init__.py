@@ -42,7 +42,7 @@ USAGE_ERROR: type[Any] = typer.BadParameter.__bases__[0]
 VERBS = {
     "demo": "demo", "run": "run", "import": "import_data", "audit": "audit", "build": "build", "train": "train",
     "merge": "merge", "evaluate": "evaluate", "compare": "compare", "probe": "probe", "report": "report",
-    "sweep": "sweep", "ls": "ls",
+    "export": "export", "sweep": "sweep", "ls": "ls",
 }  # fmt: skip
 
 

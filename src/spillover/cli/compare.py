@@ -45,7 +45,9 @@ def compare(
     config: RunConfig,
     folders: Annotated[
         list[Path] | None,
-        typer.Argument(help="A run folder; more are placebo arms or seeds. Or two logs of another tool."),
+        typer.Argument(
+            help="A run folder; more are placebo arms or seeds. Or two logs of another tool, or a log and a run."
+        ),
     ] = None,
     before: Annotated[str, typer.Option(help="Name of the first evaluation.")] = "base",
     after: Annotated[str, typer.Option(help="Name of the second evaluation.")] = "tuned",
@@ -128,17 +130,21 @@ def _compare(
 ) -> tuple[list[Comparison], Path | None]:
     from spillover.core.runs import existing_run
     from spillover.stages.compare.all_tasks import with_all_tasks
-    from spillover.stages.compare.external_logs import is_log, read_log_pairs
+    from spillover.stages.compare.external_logs import is_log, read_log_and_run, read_log_pairs
     from spillover.stages.compare.stage import compare as compare_sides
     from spillover.stages.compare.stage import compare_run
 
     if not paths:
         raise typer.BadParameter("give a run folder, two logs, or --plan")
     codes = tuple(seen.split(",")) if seen else None
-    if is_log(paths[0]):
-        if len(paths) != 2 or not is_log(paths[1]):
-            raise typer.BadParameter(f"{paths[0]} is a log: give two, before and after")
-        pairs = read_log_pairs(paths[0], paths[1], metric=metric)
+    logs = [path for path in paths if is_log(path)]
+    if logs:
+        if len(paths) != 2:
+            raise typer.BadParameter(f"{logs[0]} is a log: give two sides, before and after")
+        if len(logs) == 2:
+            pairs = read_log_pairs(paths[0], paths[1], metric=metric)
+        else:
+            pairs = read_log_and_run(paths[0], paths[1], names=names, metric=metric)
         config = config.model_copy(update={"against": []})
         comparisons = [compare_sides(*sides, seen=codes or (), config=config, seed=seed) for sides in pairs]
         return with_all_tasks(comparisons, config), None

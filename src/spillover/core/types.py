@@ -266,6 +266,8 @@ class ScoredBatch:
 
 Severity = Literal["error", "warning", "note"]
 FailOn = Literal["worse", "not-shown"]
+Relationship = Literal["first_party", "third_party", "collaborative", "other"]
+"""Of who evaluated a model to who made it, in the words of Every Eval Ever."""
 Certainty = Literal["certain", "likely", "possible"]
 
 

@@ -75,6 +75,11 @@ def _lengths(scores: LabelScores, length: Length) -> Floats:
         return np.ones((1, len(scores.labels)))
     if scores.answer_bytes is not None:
         lengths = scores.label_tokens if length == "token" else scores.answer_bytes
+        if ((lengths == 0) & (scores.answer_bytes > 0)).any():
+            raise DataError(
+                f"{scores.language}: the log does not say how many tokens its answers have",
+                hint="--length sum, or byte",
+            )
         return np.maximum(lengths, 1).astype(np.float64)  # -inf over 1 where an item has no such answer
     if length == "token":
         if not scores.label_tokens.all():

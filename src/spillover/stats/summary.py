@@ -18,7 +18,7 @@ from spillover.core.types import Evaluation, LabelScores, Length
 from spillover.stats.auroc import auroc_influence
 from spillover.stats.calibration import Method, calibrated, log_odds, normalised, rescaled
 from spillover.stats.clusters import cluster_contributions, cluster_numbers
-from spillover.stats.intervals import adjusted_wald, skewed_mean
+from spillover.stats.intervals import Estimate, adjusted_wald, skewed_mean
 
 CHANCE = 0.5
 LEVEL = 0.95
@@ -107,15 +107,28 @@ def summarise_language(scores: LabelScores, *, calibration: Method = "batch", le
 def _own_answers_summary(scores: LabelScores, length: Length, by_length: Mapping[str, float]) -> Summary:
     """scores: under the length rule. Only sums are log-probabilities, so only they have a calibration error."""
     nan = math.nan
-    right = hits(scores)
     best = scores.logprobs.max(axis=1, keepdims=True)
-    excess = adjusted_wald(per_cluster(right - chance_of_items(scores), scores), LEVEL)
+    excess = _excess(scores)
     return Summary(
-        scores.language, len(scores.gold), _mean(right), nan, nan, nan, nan, nan, nan,
+        scores.language, len(scores.gold), _mean(hits(scores)), nan, nan, nan, nan, nan, nan,
         not (excess.low > 0 or excess.high < 0), expected_calibration_error(scores) if length == "sum" else nan, {}, {},
         int(((scores.logprobs == best).sum(axis=1) > 1).sum()), reason_undefined(scores), length, by_length,
         chance(scores), n_clusters(scores),
     )  # fmt: skip
+
+
+def _excess(scores: LabelScores) -> Estimate:
+    """By how much accuracy exceeds that of guesses, by cluster where items have some."""
+    return adjusted_wald(per_cluster(hits(scores) - chance_of_items(scores), scores), LEVEL)
+
+
+def accuracy_interval(scores: LabelScores) -> tuple[float, float]:
+    """(low, high) of accuracy, 95 %, in [0, 1]: the adjusted Wald interval of its difference from chance. NaN for fewer
+    than two items, and where only outcomes are known, as chance is then not."""
+    if scores.outcome is not None:
+        return math.nan, math.nan
+    excess, guessed = _excess(scores), chance(scores)
+    return max(0.0, guessed + excess.low), min(1.0, guessed + excess.high)
 
 
 def accuracy_by_length(scores: LabelScores) -> dict[str, float]:
@@ -131,7 +144,9 @@ def accuracy_by_length(scores: LabelScores) -> dict[str, float]:
 
 def chance_of_items(scores: LabelScores) -> NDArray[np.float64]:
     """[n]: how probably a guess among an item's answers is right."""
-    n_answers = (scores.label_tokens > 0).sum(axis=1) if scores.kind != "labels" else len(scores.labels)
+    # By bytes: logs of other tools do not say how many tokens an answer has.
+    lengths = scores.label_tokens if scores.answer_bytes is None else scores.answer_bytes
+    n_answers = (lengths > 0).sum(axis=1) if scores.kind != "labels" else len(scores.labels)
     return np.asarray(np.ones(len(scores.gold)) / n_answers)
 
 

@@ -174,7 +174,7 @@ def test_notes_of_one_language_and_tasks_of_one_log_are_said(tmp_path):
     rows[7]["acc"] = None
     write_rows(after / "samples_xnli_de_2026-01-21T03-44-18.458309.jsonl", rows)
     assert notes(before, after) == [
-        "Before: not compared, as the other log lacks them: paws.",
+        "Before: not compared, as the other side lacks them: paws.",
         "After: de: 1 of 60 samples has no acc and is left out: 7.",
         "Left out in de, as one side lacks them: 1 item (7).",
     ]

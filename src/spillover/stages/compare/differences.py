@@ -35,11 +35,13 @@ HASHED = ("wording", "template", "vocabulary")
 
 def differences(before: Evaluation, after: Evaluation) -> list[str]:
     """What is known to differ, in the order of `NAMES`, as in "precision (float32 → bfloat16)". Empty where a side does
-    not say how it was made, as logs of other tools and older tables."""
+    not say how it was made, as logs of other tools and older tables. What one side does not know or have is no
+    difference: the precision of an exported task's log, or content-free inputs."""
     first, second = before.experiment, after.experiment
     if first is None or second is None:
         return []
-    names = [entry.name for entry in fields(Experiment) if getattr(first, entry.name) != getattr(second, entry.name)]
+    values = {entry.name: (getattr(first, entry.name), getattr(second, entry.name)) for entry in fields(Experiment)}
+    names = [name for name, (old, new) in values.items() if old and new and old != new]
     return [_difference(name, getattr(first, name), getattr(second, name)) for name in NAMES if name in names]
 
 

@@ -4,23 +4,26 @@ lm-evaluation-harness  samples_<task>_<time>.jsonl, as `--log_samples` writes th
 inspect_ai             a .json log, or an .eval one
 
 Each log is read as its tool meant it: `harness_logs` and `inspect_logs` say how. Where only each item's score is known,
-accuracy can be compared, calibration and AUROC cannot.
+accuracy can be compared, calibration and AUROC cannot. The log of a task that `spillover export lm-eval` wrote is
+compared with another such log, or with a run.
 """
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from spillover.core.errors import ConfigError, DataError
 from spillover.core.files import hash_files
-from spillover.core.types import Evaluation, ModelRef
+from spillover.core.runs import existing_run
+from spillover.core.types import Evaluation, Experiment, ModelRef
 from spillover.stages.compare.harness_logs import read_harness_log
 from spillover.stages.compare.inspect_logs import inspect_scores, read_inspect_log
 from spillover.stages.compare.logged_scores import LoggedScores, score_stem
+from spillover.stages.compare.stage import read_evaluations
 from spillover.stages.compare.task_names import tasks_and_languages
 
 SAMPLES = re.compile(r"samples_(?P<task>.+?)(_\d{4}-\d\d-\d\dT[\d\-.:]+)?$")
@@ -75,8 +78,35 @@ def read_log_pairs(before: Path, after: Path, *, metric: str | None = None) -> l
                 f"{task}: {before} is read by {first}, {after} by {second}", hint="choose one of both with --metric"
             )
         notes = _prompt_notes(old.tasks[task], new.tasks[task])
-        pairs.append((_with_notes(sides[0], notes, old, shared), _with_notes(sides[1], notes, new, shared)))
+        pairs.append((_with_notes(sides[0], notes, old.tasks, shared), _with_notes(sides[1], notes, new.tasks, shared)))
     return pairs
+
+
+def read_log_and_run(
+    before: Path, after: Path, *, names: tuple[str, str], metric: str | None = None
+) -> list[tuple[Evaluation, Evaluation]]:
+    """(before, after) of each task that a log and a run both have; one of the paths is the run's folder. names: of the
+    run's evaluation where it is before, and where it is after.
+
+    DataError when they have no task in common. RunError when the run has no evaluation of that name.
+    """
+    sides = [
+        _by_task(read_logs(path, metric=metric) if is_log(path) else read_evaluations(existing_run(path), name))
+        for path, name in zip((before, after), names, strict=True)
+    ]
+    shared = [task for task in sides[0] if task in sides[1]]
+    if not shared:
+        listed = [", ".join(side) for side in sides]
+        raise DataError(
+            f"{before} has {listed[0]}, {after} has {listed[1]}",
+            hint="log the tasks that `spillover export lm-eval` writes",
+        )
+    return [(_with_notes(sides[0][task], (), sides[0], shared), _with_notes(sides[1][task], (), sides[1], shared))
+            for task in shared]  # fmt: skip
+
+
+def _by_task(evaluations: Sequence[Evaluation]) -> dict[str, Evaluation]:
+    return {evaluation.task: evaluation for evaluation in evaluations}
 
 
 def _same_score(first: str, second: str) -> bool:
@@ -95,9 +125,12 @@ def _prompt_notes(before: Mapping[str, LoggedScores], after: Mapping[str, Logged
     return (f"{counts[True]} of {counts.total()} prompts differ: {reason}",) if counts[True] else ()
 
 
-def _with_notes(evaluation: Evaluation, notes: tuple[str, ...], log: ToolLog, shared: list[str]) -> Evaluation:
-    if alone := [task for task in log.tasks if task not in shared]:
-        notes += (f"not compared, as the other log lacks them: {', '.join(alone)}",)
+def _with_notes(
+    evaluation: Evaluation, notes: tuple[str, ...], tasks: Iterable[str], shared: Sequence[str]
+) -> Evaluation:
+    """With further notes, and one on those of this side's tasks that the other lacks."""
+    if alone := [task for task in tasks if task not in shared]:
+        notes += (f"not compared, as the other side lacks them: {', '.join(alone)}",)
     return replace(evaluation, notes=evaluation.notes + notes)
 
 
@@ -116,16 +149,19 @@ def _read(path: Path, metric: str | None) -> ToolLog:
     refused: dict[str, ConfigError] = {}
     for file, name in names.items():
         task, code = split[name]
-        if code in tasks.get(task, {}):
-            raise DataError(f"{file}: duplicate {task} {code}", hint="keep the newer one")
         try:
-            tasks.setdefault(task, {})[code] = read_harness_log(file, code, metric)
+            logged = read_harness_log(file, code, metric)
         except ConfigError as error:  # it lacks the wanted score, which other tasks may have
             refused[name] = error
-    read = {task: languages for task, languages in tasks.items() if languages}
-    if not read:
+            continue
+        if logged.exported is not None:
+            task, code = logged.exported.task, logged.exported.language
+        if code in tasks.get(task, {}):
+            raise DataError(f"{file}: duplicate {task} {code}", hint="keep the newer one")
+        tasks.setdefault(task, {})[code] = logged
+    if not tasks:
         raise next(iter(refused.values()))
-    return ToolLog(ModelRef(path.name, None, None, hash_files(files)), read, tuple(refused))
+    return ToolLog(ModelRef(path.name, None, None, hash_files(files)), tasks, tuple(refused))
 
 
 def _evaluation(log: ToolLog, task: str, metric: str | None) -> Evaluation:
@@ -139,7 +175,15 @@ def _evaluation(log: ToolLog, task: str, metric: str | None) -> Evaluation:
     notes = _notes_by_language(languages)
     if log.without:
         notes += (f"not compared, as they have no {metric}: {', '.join(log.without)}",)
-    return Evaluation(log.model, task, "log", log.model.fingerprint, scores, notes=notes)
+    experiment = _experiment(languages)
+    label_set = experiment.labels if experiment else "log"
+    return Evaluation(log.model, task, label_set, log.model.fingerprint, scores, experiment, notes)
+
+
+def _experiment(languages: Mapping[str, LoggedScores]) -> Experiment | None:
+    """How an exported task was made; None for another one, or where its languages were made differently."""
+    made = {logged.exported.experiment if logged.exported else None for logged in languages.values()}
+    return made.pop() if len(made) == 1 else None
 
 
 def _notes_by_language(languages: Mapping[str, LoggedScores]) -> tuple[str, ...]:

@@ -4,10 +4,12 @@
    made of them. For `acc_mutual_info` as many stand behind them, of the choices without the question: no labels.
 2. Where all items have the same choices, these are the labels. What follows from their log-probabilities must be the
    logged `acc`, item by item; else, and for other scores, each item's logged score is its outcome.
+3. Items of a task that `spillover export lm-eval` wrote say themselves what they are (`exported_logs`).
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +21,7 @@ from numpy.typing import NDArray
 from spillover.core.errors import DataError
 from spillover.core.files import read_jsonl
 from spillover.core.types import LabelScores
+from spillover.stages.compare.exported_logs import ExportedTask, exported_scores, exported_task
 from spillover.stages.compare.logged_scores import (
     LoggedScores,
     chosen_score,
@@ -29,6 +32,7 @@ from spillover.stages.compare.logged_scores import (
     outcomes_of,
     score_stem,
 )
+from spillover.tasks.harness_rows import HarnessRow, row_of_log
 
 HINT = "give a samples_*.jsonl of --log_samples, or a folder of them"
 NO_FILTER = "none"
@@ -38,7 +42,8 @@ UNLISTED = ("acc", "acc_norm", "exact_match", "f1")  # scores to look for in a r
 @dataclass(frozen=True, slots=True)
 class HarnessSample:
     """One item under one filter. choices, logprobs: empty where it was not scored by log-probability. content, prompt:
-    the harness's hashes, "" where there are none. scores: by name; one that it lists and did not write is None."""
+    the harness's hashes, "" where there are none. scores: by name; one that it lists and did not write is None.
+    row: of an exported task, whose own id and hash are then the item's. asked: what stood before the first choice."""
 
     item: str
     line: int
@@ -48,6 +53,8 @@ class HarnessSample:
     content: str
     prompt: str
     scores: Mapping[str, Any]
+    row: HarnessRow | None = None
+    asked: str = ""
 
 
 def read_harness_log(path: Path, code: str, metric: str | None) -> LoggedScores:
@@ -64,7 +71,10 @@ def read_harness_log(path: Path, code: str, metric: str | None) -> LoggedScores:
     lines = {sample.item: sample.line for sample in samples if chosen in sample.scores}
     content = {sample.item: sample.content for sample in samples}
     outcomes = outcomes_of(columns[chosen], lambda item: f"{path}:{lines[item]}: {chosen}")
-    notes = notes_on_choice(chosen, columns)
+    exported, notes = _exported(path, samples)
+    code = exported.language if exported else code
+    if exported is None or score_stem(chosen) != "acc":
+        notes += notes_on_choice(chosen, columns)
     if unscored := [item for item in content if item not in outcomes]:
         notes += (left_out_note(unscored, len(content), f"{'has' if len(unscored) == 1 else 'have'} no {chosen}"),)
     if not outcomes:
@@ -74,9 +84,25 @@ def read_harness_log(path: Path, code: str, metric: str | None) -> LoggedScores:
         scored = [sample for sample in samples if chosen in sample.scores and sample.item in outcomes]
         scores, reason = _label_scores(code, scored, np.array([outcomes[sample.item] for sample in scored]))
         if scores is not None:
-            return LoggedScores(chosen, scores, notes, prompts)
+            return LoggedScores(chosen, scores, notes, prompts, exported)
         notes += (f"{reason}: {chosen} is read, without label scores",) if reason else ()
-    return LoggedScores(chosen, outcome_scores(code, outcomes, content), notes, prompts)
+    return LoggedScores(chosen, outcome_scores(code, outcomes, content), notes, prompts, exported)
+
+
+def _exported(path: Path, samples: Sequence[HarnessSample]) -> tuple[ExportedTask | None, tuple[str, ...]]:
+    """(the exported task that these are samples of, a note where the model was asked something else than was exported);
+    (None, none) where they are of another task."""
+    rows = [sample.row for sample in samples if sample.row is not None]
+    if not rows:
+        return None, ()
+    if len(rows) < len(samples):
+        others = len(samples) - len(rows)
+        raise DataError(f"{path}: {others} of {len(samples)} samples are not of the exported task", hint=HINT)
+    if len({row.spillover.id for row in rows}) < len(rows):
+        raise DataError(f"{path}: several samples are of one item", hint="log each task into a file of its own")
+    changed = sum(sample.asked != row.prompt for sample, row in zip(samples, rows, strict=True))
+    note = f"{changed} of {len(rows)} prompts are not the exported ones: a chat template, or other shots"
+    return exported_task(rows, str(path), as_exported=not changed), (note,) if changed else ()
 
 
 def _samples(path: Path) -> Iterable[HarnessSample]:
@@ -91,36 +117,44 @@ def _samples(path: Path) -> Iterable[HarnessSample]:
         names = row.get("metrics")
         names = [str(name) for name in names] if isinstance(names, list) else [name for name in UNLISTED if name in row]
         suffix = "" if filter_name == NO_FILTER else f",{filter_name}"
-        choices, logprobs = _choices(row)
+        choices, logprobs, asked = _choices(row)
+        exported = row_of_log(row.get("doc"), f"{path}:{line}")
         if "acc_mutual_info" in names and len(choices) % 2 == 0:
             half = len(choices) // 2
             choices, logprobs = choices[:half], logprobs[:half]
+        content = str(row.get("doc_hash") or "")
+        if exported is not None:
+            item, content = exported.spillover.id, exported.spillover.content
         yield HarnessSample(
-            item, line, choices, logprobs, str(row.get("target", "")).strip(), str(row.get("doc_hash") or ""),
-            str(row.get("prompt_hash") or ""), {f"{name}{suffix}": row.get(name) for name in names},
+            item, line, choices, logprobs, str(row.get("target", "")).strip(), content,
+            str(row.get("prompt_hash") or ""), {f"{name}{suffix}": row.get(name) for name in names}, exported, asked,
         )  # fmt: skip
 
 
-def _choices(row: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[float, ...]]:
-    """(continuations, their log-probabilities) of a row; both empty where it holds none."""
+def _choices(row: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[float, ...], str]:
+    """(continuations, their log-probabilities, what stands before the first) of a row; empty where it holds none."""
     arguments, answers = row.get("arguments"), row.get("filtered_resps")
     calls = list(arguments.values()) if isinstance(arguments, dict) else arguments
     if not isinstance(calls, list) or not isinstance(answers, list):
-        return (), ()
+        return (), (), ""
     try:
-        texts = [call["arg_1"] if isinstance(call, dict) else call[1] for call in calls]
+        parts = [(call["arg_0"], call["arg_1"]) if isinstance(call, dict) else (call[0], call[1]) for call in calls]
         logprobs = [float(answer[0] if isinstance(answer, list) else answer) for answer in answers]
     except (KeyError, IndexError, TypeError, ValueError):
-        return (), ()
-    if len(texts) != len(logprobs) or not all(isinstance(text, str) for text in texts):
-        return (), ()
-    return tuple(text.strip() for text in texts), tuple(logprobs)
+        return (), (), ""
+    texts = [text for _, text in parts]
+    if not texts or len(texts) != len(logprobs) or not all(isinstance(text, str) for text in texts):
+        return (), (), ""
+    return tuple(text.strip() for text in texts), tuple(logprobs), str(parts[0][0])
 
 
 def _label_scores(
     code: str, samples: Sequence[HarnessSample], acc: NDArray[np.float64]
 ) -> tuple[LabelScores | None, str]:
     """(scores of the shared choices, ""), or (None, why there are none; "" where the choices differ between items)."""
+    rows = [sample.row for sample in samples if sample.row is not None]
+    if rows:
+        return _scores_of_exported(rows, [sample.logprobs for sample in samples], acc)
     labels = samples[0].choices
     if len(set(labels)) < 2 or len(set(labels)) < len(labels) or {sample.choices for sample in samples} != {labels}:
         return None, ""
@@ -139,6 +173,19 @@ def _label_scores(
     return LabelScores(
         code, labels, tuple(items), wrong[0], values, unknown[:, 0], unknown, content=content_of(items, items)
     ), ""
+
+
+def _scores_of_exported(
+    rows: Sequence[HarnessRow], logprobs: Sequence[Sequence[float]], acc: NDArray[np.float64]
+) -> tuple[LabelScores | None, str]:
+    """The scores of exported items, or None and why there are none."""
+    incomplete = sum(len(values) != len(row.choices) for row, values in zip(rows, logprobs, strict=True))
+    if incomplete or not all(math.isfinite(value) for values in logprobs for value in values):
+        return None, "not all answers have a finite log-probability"
+    winners = [int(np.argmax(values)) for values in logprobs]  # the first of several, as in the harness
+    if count := sum((winner == row.target) != hit for winner, row, hit in zip(winners, rows, acc, strict=True)):
+        return None, f"in {count} of {len(rows)} items the answers' log-probabilities do not give the logged acc"
+    return exported_scores(rows, logprobs), ""
 
 
 def _gold(samples: Sequence[HarnessSample], targets: Sequence[str]) -> NDArray[np.int64] | None:

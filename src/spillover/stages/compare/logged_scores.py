@@ -16,6 +16,7 @@ import numpy as np
 
 from spillover.core.errors import ConfigError, DataError
 from spillover.core.types import LabelScores
+from spillover.stages.compare.exported_logs import ExportedTask
 from spillover.stages.compare.format import listed
 from spillover.stats.summary import hits
 
@@ -30,12 +31,14 @@ PREFERRED = ("acc", "exact_match")
 @dataclass(frozen=True)
 class LoggedScores:
     """One task in one language, as a tool logged it. metric: the score's name. notes: what its reader must know.
-    prompts: hash of what the model read, by item id; empty where the log has none."""
+    prompts: hash of what the model read, by item id; empty where the log has none. exported: where the
+    task was exported by `spillover export lm-eval`."""
 
     metric: str
     scores: LabelScores
     notes: tuple[str, ...]
     prompts: Mapping[str, str] = field(default_factory=dict)
+    exported: ExportedTask | None = None
 
 
 def chosen_score(path: Path, columns: ScoreColumns, metric: str | None) -> str:

@@ -184,7 +184,8 @@ def _check_items(where: str, scores: LabelScores) -> None:
             hint="give each item its own id",
         )
     # An answer that an item does not have has -inf.
-    finite = np.isfinite(scores.logprobs) | ((scores.kind != "labels") & (scores.label_tokens == 0))
+    lengths = scores.label_tokens if scores.answer_bytes is None else scores.answer_bytes
+    finite = np.isfinite(scores.logprobs) | ((scores.kind != "labels") & (lengths == 0))
     if scores.outcome is None and not finite.all():
         bad = [scores.example_ids[i] for i in np.flatnonzero(~finite.all(axis=1))]
         raise DataError(f"{where}: {len(bad)} items have non-finite scores: {listed(bad)}", hint="evaluate again")
