@@ -125,6 +125,7 @@ def open_benchmarks(config: RunConfig) -> tuple[Benchmark, ...]:
     benchmarks = tuple(benchmark_of(config, task) for task in config.tasks)
     for benchmark in benchmarks:
         benchmark.check_labels(config.evaluate.labels)
+        benchmark.resolved_shots(config.evaluate.shots)
     return benchmarks
 
 

@@ -54,6 +54,7 @@ def evaluate(
 
     benchmark = benchmark_of(config)
     benchmark.check_labels(config.evaluate.labels)
+    benchmark.resolved_shots(config.evaluate.shots)
 
     with open_run(out).locked(), progress_bars() as progress:
         loaded = load_model(**config.model.model_dump(), progress=progress)

@@ -242,7 +242,9 @@ class EvaluateConfig(Section):
     labels: str = "english"
     """Label set: native, english, irrelevant, or another of the task."""
     shots: str = "own"
-    """Language of the few-shot examples: own (the item's), or a code for all."""
+    """Languages of the few-shot examples: own (the item's), a code for all, mixed (each in another, in turn by the
+    seed; mixed:zh,de,... chooses among which), or CODE+unrelated, its placebo: each behind an unrelated sentence of
+    another language (docs/shots.md)."""
     chat: Literal["auto", "off", "single", "turns"] = "auto"
     """Chat template: off; single, the shots and the item in one user turn; turns, each shot a user and an assistant
     turn. auto: turns for a model tuned for chat, else off. Training follows it."""

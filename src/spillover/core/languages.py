@@ -26,6 +26,12 @@ def reference_language() -> str:
     return str(read_yaml(resources() / "languages.yaml")["reference"])
 
 
+@cache
+def high_resource_languages() -> tuple[str, ...]:
+    """Codes of the languages of which models have read most, in the order in which mixed shots take them."""
+    return tuple(read_yaml(resources() / "languages.yaml")["high_resource"])
+
+
 def known_languages() -> tuple[str, ...]:
     """Codes of the bundled languages, in the paper's order."""
     return tuple(_table())

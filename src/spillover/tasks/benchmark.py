@@ -23,6 +23,7 @@ from spillover.core.languages import select_languages
 from spillover.core.types import Example, Prompt, Task
 from spillover.tasks.examples import DEMO, language_files, load_parallel, splits
 from spillover.tasks.prompts import answers, render
+from spillover.tasks.shots import resolve_shots
 from spillover.tasks.wording import load_task
 
 log = logging.getLogger(__name__)
@@ -103,9 +104,13 @@ class Benchmark:
         limit: int | None = None,
         among: Collection[str] | None = None,
     ) -> dict[str, list[Prompt]]:
-        """The same items as prompts, by language. labels: a label set. shots: "own" or the language of all shots."""
-        examples = self.examples(languages, limit=limit, among=among)
+        """The same items as prompts, by language. labels: a label set. shots: as `evaluate.shots` has them."""
+        examples, shots = self.examples(languages, limit=limit, among=among), self.resolved_shots(shots)
         return {code: render(self.task, rows, label_set=labels, shots=shots) for code, rows in examples.items()}
+
+    def resolved_shots(self, shots: str) -> str:
+        """`evaluate.shots` with a language for each shot, by this benchmark's seed. ConfigError as `resolve_shots`."""
+        return resolve_shots(self.task, shots, self.seed)
 
     def check_labels(self, labels: str) -> None:
         """ConfigError when a language has no words for this label set: found before a model is loaded. Items that bring

@@ -11,9 +11,9 @@ from dataclasses import replace
 from spillover.core.errors import ConfigError
 from spillover.core.files import hash_of
 from spillover.core.types import Example, Prompt, Task, Turn, Wording
+from spillover.tasks.shots import OWN_SHOTS, shot_plan
 from spillover.tasks.wording import CHOICE, PLACEHOLDER
 
-OWN_SHOTS = "own"
 SHOT_END = '"\n\n'
 
 
@@ -89,38 +89,39 @@ def solved(task: Task, example: Example) -> str:
 def shot_block(task: Task, label_set: str, language: str, shots: str = OWN_SHOTS) -> str:
     """The few-shot block for items in `language`: each shot with its label word from the items' own label set.
 
-    shots: "own" for shots in the items' language, or the code of the language that they shall be in.
+    shots: as `resolve_shots` gives it: "own" for shots in the items' language, or the languages that they shall be in.
     """
     return "".join(
-        f"{fill(task, wording, fields)}{answer}\n\n"
-        for wording, fields, answer in _solved_shots(task, label_set, language, shots)
+        f"{sentence}{fill(task, wording, fields)}{answer}\n\n"
+        for sentence, wording, fields, answer in _solved_shots(task, label_set, language, shots)
     )
 
 
 def shot_turns(task: Task, label_set: str, language: str, shots: str = OWN_SHOTS) -> tuple[Turn, ...]:
     """The shots of `shot_block` as turns with their answers."""
     return tuple(
-        replace(asked, answer=(asked.answer + answer).strip())
-        for wording, fields, answer in _solved_shots(task, label_set, language, shots)
+        Turn(sentence + asked.question, (asked.answer + answer).strip())
+        for sentence, wording, fields, answer in _solved_shots(task, label_set, language, shots)
         for asked in [turn(task, wording, fields)]
     )
 
 
 def _solved_shots(
     task: Task, label_set: str, language: str, shots: str
-) -> Iterator[tuple[Wording, Mapping[str, str], str]]:
-    """(the shots' wording, a shot's fields, its answer with what closes it) of every shot."""
-    wording = wording_of(task, language if shots == OWN_SHOTS else shots)
+) -> Iterator[tuple[str, Wording, Mapping[str, str], str]]:
+    """(the sentence in front of a shot, its wording, its fields, its answer with what closes it) of every shot."""
     _, before, after = answer_slot(task)
     words = {} if task.kind == "choices" else dict(zip(task.labels, answers(task, label_set, language), strict=True))
-    for shot, gold in task.shots.items():
+    for (shot, gold), place in zip(task.shots.items(), shot_plan(task, shots, language), strict=True):
+        wording = wording_of(task, place.language)
         fields = wording.shots[shot]
-        yield wording, fields, before + (words[gold] if words else fields[CHOICE]) + after
+        sentence = f"{place.sentence}\n\n" if place.sentence else ""
+        yield sentence, wording, fields, before + (words[gold] if words else fields[CHOICE]) + after
 
 
 def render(task: Task, examples: Sequence[Example], *, label_set: str, shots: str = OWN_SHOTS) -> list[Prompt]:
-    """One prompt for each example, all of one language, all with the same prefix. label_set: for label words alone. A
-    pair has no text before its answers."""
+    """One prompt for each example, all of one language, all with the same prefix. label_set: for label words alone.
+    shots: as `resolve_shots` gives it. A pair has no text before its answers."""
     if not examples:
         return []
     language = examples[0].language

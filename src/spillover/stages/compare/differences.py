@@ -19,7 +19,7 @@ NAMES = {
     "wording": "the task's files (words, label words or shots)",
     "template": "the template",
     "labels": "label words",
-    "shots": "language of the shots",
+    "shots": "languages of the shots",
     "rule": "scoring rule",
     "content_free": "content-free inputs of calibration",
     "dtype": "precision",

@@ -41,6 +41,7 @@ from spillover.models.load import Model
 from spillover.stages.evaluate.score_tables import facts_of, read_scores, write_scores
 from spillover.tasks.benchmark import Benchmark, open_benchmark
 from spillover.tasks.prompts import answer_prompt, content_free
+from spillover.tasks.shots import sentences_hash
 
 log = logging.getLogger(__name__)
 
@@ -81,11 +82,12 @@ def evaluate(
     benchmark, plans = _within_budget(run, engine, benchmark, config)
     task = benchmark.task
     label_set = config.labels if task.kind == "labels" else task.kind
+    shots = benchmark.resolved_shots(config.shots)
     experiment = Experiment(
         wording=task.fingerprint,
         template=hash_of(task.template),
         labels=label_set,
-        shots=config.shots,
+        shots=shots,
         rule=config.rule,
         content_free=inputs_without_content(task, config),
         dtype=str(model.dtype).removeprefix("torch."),
@@ -102,7 +104,7 @@ def evaluate(
         "missing_items": benchmark.missing_items,
         "disagreeing_labels": benchmark.disagreeing_labels,
     } | config.model_dump(exclude={"batch_tokens", "missing_items", "disagreeing_labels", "chat", "system_prompt"})
-    settings |= chat_settings(chat)
+    settings |= {"shots": shots} | sentences_hash(shots) | chat_settings(chat)
     evaluation = Evaluation(model.ref, task.name, label_set, hash_of(settings), {}, experiment)
     n_content_free = len(experiment.content_free)
     if run is None:

@@ -208,11 +208,12 @@ def in_training_evaluation(
     ids, overlap = _items(rows[codes[0]], evaluated, config, benchmark.seed)
     by_id = {row.id: row for row in rows[codes[0]]}
     few = draw_ids(ids, by_id, config.eval_items, np.random.default_rng(benchmark.seed))
+    shots = benchmark.resolved_shots(evaluate.shots)
     prompts = {}
     for code in codes:
         chosen = set(ids if code == reference_language() else few)
         examples = [row for row in rows[code] if row.id in chosen]
-        prompts[code] = render(benchmark.task, examples, label_set=evaluate.labels, shots=evaluate.shots)
+        prompts[code] = render(benchmark.task, examples, label_set=evaluate.labels, shots=shots)
     if overlap:
         log.info(
             "in-training evaluation: %d of %d items are items of the final evaluation too: there are not enough",
@@ -228,7 +229,7 @@ def in_training_evaluation(
         "items_per_language": len(few),
         "items_also_evaluated": overlap,
         "labels": evaluate.labels,
-        "shots": evaluate.shots,
+        "shots": shots,
         "rule": evaluate.rule,
         "margin": compare.margin,
         "level": compare.level,
