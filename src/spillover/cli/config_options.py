@@ -21,8 +21,8 @@ from pydantic.fields import FieldInfo
 from spillover.core.config import RunConfig, load_config
 
 MODEL = (
-    "model.name", "model.revision", "model.adapter", "model.dtype", "model.device", "model.quantise",
-    "model.device_map", "model.attention", "model.trust_remote_code",
+    "model.name", "model.revision", "model.adapter", "model.adapter_layers", "model.dtype", "model.device",
+    "model.quantise", "model.device_map", "model.attention", "model.trust_remote_code",
 )  # fmt: skip
 # Flags that are not the key's last part.
 FLAGS = {

@@ -66,6 +66,9 @@ class ModelConfig(Section):
     """Branch, tag or commit on the hub."""
     adapter: str | None = None
     """Folder of a LoRA adapter."""
+    adapter_layers: str | None = None
+    """Layers that keep the adapter: outer (the first quarter and the last), middle (the half between), or numbers from
+    0 as in 0-3,10; null: all."""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     """auto: bfloat16 where the hardware multiplies it, else float32 (float16 on older GPUs)."""
     device: str = "auto"
@@ -192,6 +195,11 @@ class TrainConfig(Section):
     """Dropout of the adapter's input."""
     targets: list[str] | Literal["all-linear"] = ["q_proj", "v_proj"]
     """Names of the linear layers that get an adapter, or all-linear."""
+    layers: str | None = None
+    """Layers that get an adapter, as in model.adapter_layers: outer, middle, or numbers from 0; null: all."""
+    align: Count | None = None
+    """Layer, as the probe counts, in which both questions of a pair are drawn together by InfoNCE on their mean states,
+    every second step in place of translation (docs/layers.md); null: none."""
     learning_rate: Positive = 2e-4
     """Peak learning rate of AdamW."""
     schedule: Literal["cosine", "linear", "constant_with_warmup"] = "cosine"

@@ -143,6 +143,12 @@ class TrainingPair:
     prompt: str
     completion: str
 
+    @property
+    def question(self) -> str:
+        """The prompt without its last line, which is the instruction; all of a prompt of one line."""
+        question, line_break, _ = self.prompt.rstrip("\n").rpartition("\n")
+        return question if line_break else self.prompt
+
 
 @dataclass(frozen=True)
 class CalibrationScores:
@@ -189,12 +195,14 @@ class LabelScores:
 
 @dataclass(frozen=True)
 class ModelRef:
-    """Which weights: name or path, revision, adapter path, and a hash of what was loaded."""
+    """Which weights: name or path, revision, adapter path, and a hash of what was loaded. adapter_layers: the only
+    layers that keep the adapter, as in 0-3,10; None: all."""
 
     name: str
     revision: str | None
     adapter: str | None
     fingerprint: str
+    adapter_layers: str | None = None
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,7 @@ from spillover.core.files import hash_of
 from spillover.core.types import ModelRef, Progress, no_progress
 from spillover.models import loading_checks, memory, placement
 from spillover.models.adapter_base import BASE_FILE, TOKENIZER_FILE, check_base
+from spillover.models.adapter_layers import keep_layers, layer_numbers, layers_text
 from spillover.models.fingerprint import ADAPTER_CONFIG, fingerprint_of, hash_adapter
 from spillover.models.gguf import SUFFIX
 from spillover.models.packaged_model import local_path
@@ -89,6 +90,7 @@ def load_model(
     *,
     revision: str | None = None,
     adapter: str | None = None,
+    adapter_layers: str | None = None,
     dtype: str = "auto",
     device: str = "auto",
     device_map: placement.DeviceMap | None = None,
@@ -101,20 +103,19 @@ def load_model(
 ) -> Model:
     """The model, ready to score, in evaluation mode.
 
-    name: a packaged model, a Hugging Face id, a GGUF file, or a folder. dtype "auto" is bfloat16 where the hardware
-    multiplies it, else float32. device_map, max_memory: how layers are spread over devices, see `placement`. quantise:
-    "4bit", "8bit" or None. attention: transformers' name, or "auto". ignore_weights: regular expressions of weights
-    that the files may hold and the model not use.
+    name: a packaged model, a Hugging Face id, a GGUF file, or a folder. adapter_layers: as `attach_adapter` has them.
+    dtype "auto" is bfloat16 where the hardware multiplies it, else float32. device_map, max_memory: how layers are
+    spread over devices, see `placement`. quantise: "4bit", "8bit" or None. attention: transformers' name, or "auto".
+    ignore_weights: regular expressions of weights that the files may hold and the model not use.
 
     ModelError says what cannot be loaded or does not fit into memory, or is not what was asked for: weights that are
     missing, unexpected, of another shape or not finite, a model that is not causal, an adapter of another base or that
     changes nothing. MissingExtra says which package is not installed.
     """
+    _check_options(adapter, adapter_layers, device, device_map)
     torch_device = _device(device)
     torch_dtype = _dtype(dtype, torch_device)
     path = local_path(name, progress)
-    if device_map is not None and device != "auto":
-        raise ConfigError(f"model.device {device} and model.device_map exclude each other", hint="give one of them")
     options = placement.quantisation(quantise, torch_dtype) | placement.device_map_options(
         device_map or ({"": str(torch_device)} if quantise else None), max_memory or {}, _device
     )
@@ -159,7 +160,7 @@ def load_model(
     log.info("loaded %s as %s on %s%s", name, str(torch_dtype).removeprefix("torch."), where, why)
     if not adapter:
         return model
-    tuned = attach_adapter(model, adapter)
+    tuned = attach_adapter(model, adapter, layers=adapter_layers)
     if same_logits(model, tuned):
         raise ModelError(
             f"adapter {adapter!r}: it changes nothing in {str(torch_dtype).removeprefix('torch.')}",
@@ -168,11 +169,14 @@ def load_model(
     return tuned
 
 
-def attach_adapter(model: Model, adapter: str) -> Model:
+def attach_adapter(model: Model, adapter: str, *, layers: str | None = None) -> Model:
     """The model with a LoRA adapter on it, from a folder or the hub.
 
-    ModelError when the adapter is missing, incomplete, not finite, or made for another base.
+    layers: the only ones that keep it, `outer`, `middle` or numbers as in 0-3,10; None: all.
+    ModelError when the adapter is missing, incomplete, not finite, made for another base, or in none of the layers.
+    ConfigError for layers that the model does not have.
     """
+    kept = None if layers is None else layer_numbers(layers, model.layers, "model.adapter_layers")
     hint = "give the folder with adapter_config.json that was trained on this base"
     try:
         folder = _adapter_folder(adapter)
@@ -201,10 +205,27 @@ def attach_adapter(model: Model, adapter: str) -> Model:
         ) from None
     loading_checks.check_adapter_weights(adapter, model.ref.name, saved, module, whole)
     loading_checks.check_finite(f"adapter {adapter!r}", saved.items())
-    fingerprint = hashlib.sha256(f"{model.ref.fingerprint}+{hash_adapter(folder)}".encode()).hexdigest()[:16]
-    ref = replace(model.ref, adapter=adapter, fingerprint=fingerprint)
+    loaded = f"{model.ref.fingerprint}+{hash_adapter(folder)}"
+    ref = replace(model.ref, adapter=adapter)
+    if kept is not None and len(kept) < model.layers:
+        keep_layers(module, kept, adapter, written)
+        ref = replace(ref, adapter_layers=layers_text(kept))
+        loaded += f"+layers {ref.adapter_layers}"
+    ref = replace(ref, fingerprint=hashlib.sha256(loaded.encode()).hexdigest()[:16])
     module = module if placement.is_placed(model.module) else module.to(model.device)
     return replace(model, ref=ref, module=module.eval())
+
+
+def _check_options(
+    adapter: str | None, adapter_layers: str | None, device: str, device_map: placement.DeviceMap | None
+) -> None:
+    """ConfigError for options that contradict each other."""
+    if adapter_layers is not None and not adapter:
+        raise ConfigError(
+            f"model.adapter_layers: {adapter_layers!r} without an adapter", hint="--adapter FOLDER, or leave it out"
+        )
+    if device_map is not None and device != "auto":
+        raise ConfigError(f"model.device {device} and model.device_map exclude each other", hint="give one of them")
 
 
 def same_logits(first: Model, second: Model) -> bool:

@@ -7,14 +7,17 @@ import pytest
 import torch
 
 from spillover.core.config import BuildConfig, ModelConfig, TrainConfig
+from spillover.core.errors import ConfigError
+from spillover.models.adapter_layers import changed_layers
 from spillover.models.load import attach_adapter, load_model
 from spillover.models.local import LocalEngine
 from spillover.stages.build import build_pairs
 from spillover.stages.train import stage
-from spillover.stages.train.adapters import METHOD_OPTIONS
+from spillover.stages.train.adapters import METHOD_OPTIONS, with_adapter
 from spillover.stages.train.merging import merge
 from spillover.stages.train.stage import train
 from spillover.stages.train.trainer import CompletionTrainer
+from tests.builders import make_model
 
 CONFIG = TrainConfig(epochs=2, batch=4, rank=2, learning_rate=1e-2, validation=0.0, checkpoint_steps=99)
 
@@ -56,3 +59,30 @@ def test_an_adapter_of_each_method_trains_reattaches_and_merges(
     prompts = demo_prompts("sentiment", "de")
     facts = merge(ModelConfig(name=str(tiny_folder), dtype="float32", device="cpu"), adapter, tmp_path / "m", prompts)
     assert facts["max_diff_vs_adapter"] <= 1e-3 < facts["max_change_vs_base"]
+
+
+@pytest.mark.parametrize("targets", [["q_proj", "v_proj"], "all-linear"])
+def test_only_the_named_layers_get_an_adapter_and_gradients(targets):
+    base = make_model()
+    every = with_adapter(base, CONFIG.model_copy(update={"targets": targets}))
+    module = with_adapter(base, CONFIG.model_copy(update={"targets": targets, "layers": "1"}))
+    assert changed_layers(module) == {1: changed_layers(every)[1]}
+    module(torch.arange(3, 20)[None]).logits.sum().backward()
+    moved = [name for name, parameter in module.named_parameters() if parameter.grad is not None]
+    assert moved
+    assert all(".layers.1." in name and "lora_" in name for name in moved)
+
+
+def test_layers_of_another_list_are_not_taken_by_their_numbers(pairs, tmp_path):
+    base = make_model(family="bloom")
+    config = CONFIG.model_copy(update={"targets": "all-linear", "layers": "outer"})
+    assert set(changed_layers(with_adapter(base, config))) == {0, 1}
+    with pytest.raises(ConfigError, match=r"train.layers: '2': the model has 2 layers"):
+        with_adapter(base, config.model_copy(update={"layers": "2"}))
+
+
+def test_an_adapter_of_one_layer_is_saved_and_attached_as_any(pairs, tmp_path):
+    base = make_model()
+    tuned = train(base, pairs, out=tmp_path / "run", config=CONFIG.model_copy(update={"layers": "1"}))
+    assert set(changed_layers(tuned.module)) == {1}
+    assert tuned.ref.adapter_layers is None

@@ -127,8 +127,7 @@ def size(pair: TrainingPair) -> int:
 
 def _split(pair: TrainingPair) -> tuple[str, str]:
     """(question, instruction with the line break before it) of a prompt."""
-    boundary = pair.prompt.rindex("\n", 0, len(pair.prompt.rstrip("\n")))
-    return pair.prompt[:boundary], pair.prompt[boundary:]
+    return pair.question, pair.prompt[len(pair.question) :]
 
 
 def _cycles(pairs: Sequence[TrainingPair], rng: np.random.Generator) -> list[tuple[int, int]]:

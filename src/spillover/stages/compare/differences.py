@@ -65,11 +65,17 @@ def difference_sentences(before: Evaluation, after: Evaluation, pairs: Pairs) ->
 
 def note_sentences(before: Evaluation, after: Evaluation, pairs: Pairs) -> list[Sentence]:
     """What was noted when the two sides were read, said once where it holds for both, and what was left out."""
-    sides = {note: "Both sides" for note in before.notes if note in after.notes}
-    sides |= {note: "Before" for note in before.notes if note not in sides}
-    sides |= {note: "After" for note in after.notes if note not in sides}
+    first, second = _notes(before), _notes(after)
+    sides = {note: "Both sides" for note in first if note in second}
+    sides |= {note: "Before" for note in first if note not in sides}
+    sides |= {note: "After" for note in second if note not in sides}
     texts = [f"{side}: {note}." for note, side in sides.items()]
     return [Sentence(Topic.NOTE, text) for text in (*texts, *left_out(before, after, pairs))]
+
+
+def _notes(side: Evaluation) -> tuple[str, ...]:
+    layers = side.model.adapter_layers
+    return (*side.notes, *([f"the adapter is kept in layers {layers} alone"] if layers else []))
 
 
 def cluster_sentences(changes: Changes) -> list[Sentence]:

@@ -2,7 +2,8 @@
 
 1. Tokenise each pair as one text; the completion's tokens are found by character offset (tokenize.py).
 2. Put adapters on a second module over the base's own tensors, so that the base stays what it was (adapters.py).
-3. Train one effective batch a step, in parts of so many tokens; loss on the completions alone (trainer.py).
+3. Train one effective batch a step, in parts of so many tokens; loss on the completions alone (trainer.py). With
+   `train.align`, every second step draws the two questions of each pair together instead (alignment.py).
 4. Evaluate the model as it trains, and stop when the guard says so (in_training.py).
 5. Keep the best checkpoint, by validation loss or in-training evaluation, save the adapter, and drop the checkpoints.
 """
@@ -28,6 +29,7 @@ from spillover.models.chat import ChatTemplate, chat_settings, open_chat
 from spillover.models.fast.malloc import keep_freed_memory
 from spillover.models.load import Model, attach_adapter, same_logits
 from spillover.stages.train.adapters import save_adapter, with_adapter
+from spillover.stages.train.alignment import open_alignment
 from spillover.stages.train.checkpoints import KeepLast, last_checkpoint, remove_newer
 from spillover.stages.train.failures import writing
 from spillover.stages.train.in_training import (
@@ -48,6 +50,8 @@ log = logging.getLogger(__name__)
 CHECKPOINTS = "checkpoints"
 # None of these changes what is learned.
 NOT_SETTINGS = {"report_to", "keep_merged", "seed"}
+# Left out where they are off: trainings of before have the same settings.
+ADDED_SETTINGS = {"layers", "align"}
 
 
 def train(
@@ -76,7 +80,8 @@ def train(
         log.info("training pairs are wrapped in the chat template of %s", base.ref.name)
     run = open_run(out)
     folder = run.path / "train"
-    settings = config.model_dump(exclude=NOT_SETTINGS) | {
+    unset = {name for name in ADDED_SETTINGS if getattr(config, name) is None}
+    settings = config.model_dump(exclude=NOT_SETTINGS | unset) | {
         "chat_template": chat is not None,
         "pairs": hash_of([asdict(pair) for pair in pairs]),
         "model": base.ref.fingerprint,
@@ -114,10 +119,12 @@ def _train(
     training, validation = split(rows, config.validation, np.random.default_rng(seed))
     transformers.set_seed(seed)
     module = with_adapter(base, config)
+    arguments = training_arguments(base, config, folder / CHECKPOINTS, seed, validation=len(validation))
+    alignment = open_alignment(base, module, pairs, config, arguments.world_size)
     callback = EvalCallback(evaluation, base, config, folder / CHECKPOINTS, progress) if evaluation else None
     trainer = CompletionTrainer(
         model=module,
-        args=training_arguments(base, config, folder / CHECKPOINTS, seed, validation=len(validation)),
+        args=arguments,
         train_dataset=training,
         eval_dataset=validation or None,
         data_collator=collate,
@@ -125,6 +132,7 @@ def _train(
         callbacks=[LossLog(folder / "steps.jsonl", progress), *([callback] if callback else []), KeepLast()],
         part_tokens=config.batch_tokens,
         ids=[pair.id for pair in pairs],
+        alignment=alignment,
     )
     trainer.remove_callback(transformers.PrinterCallback)
     if callback:
@@ -146,6 +154,8 @@ def _train(
         "validation_loss": trainer.state.best_metric,
         "dtype": str(base.dtype).removeprefix("torch."),
     }
+    if alignment:
+        facts |= {"aligned_pairs": len(alignment.texts), "align_loss": _last(trainer.state.log_history, "align_loss")}
     if evaluation:
         facts |= outcome(trainer.state.log_history, config)
     if not resume:

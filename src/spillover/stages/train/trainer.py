@@ -27,6 +27,7 @@ from spillover.models.fast.packed_attention import NAME, packed
 from spillover.models.fast.segments import UnsupportedAttention
 from spillover.models.fast.unembedding import logits_at
 from spillover.models.load import Model
+from spillover.stages.train.alignment import Alignment
 from spillover.stages.train.failures import check_loss
 from spillover.stages.train.packing import Batch, Part, into_parts, pack, pad, texts_of
 
@@ -96,11 +97,14 @@ class LengthGroups(torch.utils.data.Sampler[int]):
 
 class CompletionTrainer(transformers.Trainer):  # type: ignore[misc]  # transformers is not typed
     """Trainer whose loss is the mean cross-entropy of completion tokens, computed in parts. ids: of the pairs, by
-    index."""
+    index. alignment: what every second step computes instead, if anything."""
 
-    def __init__(self, *, part_tokens: int, ids: Sequence[str], **arguments: Any) -> None:
+    def __init__(
+        self, *, part_tokens: int, ids: Sequence[str], alignment: Alignment | None = None, **arguments: Any
+    ) -> None:
         super().__init__(**arguments)
-        self.part_tokens, self.ids = part_tokens, ids
+        self.part_tokens, self.ids, self.alignment = part_tokens, ids, alignment
+        self.aligned = False
         # The loss below is already divided by the tokens of the whole batch.
         self.model_accepts_loss_kwargs = True
         self._loss_shifts_labels = False
@@ -148,6 +152,12 @@ class CompletionTrainer(transformers.Trainer):  # type: ignore[misc]  # transfor
     def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> torch.Tensor:
         """Gradients of one effective batch; returns its mean loss: of this process's share, as Trainer averages it."""
         model.train()
+        # By the step's number alone, so that a resumed run alternates as before.
+        aligns = self.alignment is not None and self.state.global_step % 2 == 1
+        numbers = self.alignment.pairs_in(inputs["numbers"].tolist()) if self.alignment and aligns else []
+        self.aligned = bool(numbers)
+        if self.alignment and numbers:
+            return self._alignment_step(model, self.alignment, numbers)
         parts = self._parts(self._prepare_inputs(inputs))
         total = torch.zeros((), device=self.args.device)
         for number, part in enumerate(parts):
@@ -160,6 +170,24 @@ class CompletionTrainer(transformers.Trainer):  # type: ignore[misc]  # transfor
                 self.accelerator.backward(loss)
             total += loss.detach()
         return total
+
+    def _alignment_step(self, model: Any, alignment: Alignment, numbers: Sequence[int]) -> torch.Tensor:
+        """Gradients of the alignment of a batch's pairs; returns its loss."""
+        self.accelerator.gradient_state._set_sync_gradients(True)
+        with self.compute_loss_context_manager():
+            loss = alignment.loss(model, numbers, self.part_tokens, is_packed=self.packed)
+        if not bool(torch.isfinite(loss)):
+            ids = [self.ids[number] for number in numbers]
+            check_loss(loss.detach(), self.vocabulary, ids, Path(self.args.output_dir))
+        self.accelerator.backward(loss)
+        return loss.detach()
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """As Trainer's, with an alignment step's loss under its own name, and without the mean over both kinds."""
+        if self.alignment:
+            names = {"loss": "align_loss"} if self.aligned else {}
+            logs = {names.get(name, name): value for name, value in logs.items() if name != "train_loss"}
+        super().log(logs, start_time)
 
     def _parts(self, batch: Batch) -> list[Part]:
         texts = texts_of(batch)
