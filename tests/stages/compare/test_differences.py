@@ -76,3 +76,9 @@ def test_what_the_readers_noted_stands_right_after_the_headline():
     assert found.verdict[0].about == Topic.HEADLINE
     assert found.verdict[4].about != Topic.NOTE
     assert [row["text"] for row in to_plain(found)["verdict"] if row["about"] == "note"] == texts
+
+
+def test_an_adapter_in_some_layers_is_named_with_its_side():
+    before, after = sides()
+    found = notes(before, replace(after, model=ModelRef("m", None, "a", "tuned", "0-3,14-17")))
+    assert found == ["After: the adapter is kept in layers 0-3,14-17 alone."]

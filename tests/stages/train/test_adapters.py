@@ -8,6 +8,7 @@ import torch
 
 from spillover.core.config import BuildConfig, ModelConfig, TrainConfig
 from spillover.core.errors import ConfigError
+from spillover.core.runs import Run
 from spillover.models.adapter_layers import changed_layers
 from spillover.models.load import attach_adapter, load_model
 from spillover.models.local import LocalEngine
@@ -86,3 +87,6 @@ def test_an_adapter_of_one_layer_is_saved_and_attached_as_any(pairs, tmp_path):
     tuned = train(base, pairs, out=tmp_path / "run", config=CONFIG.model_copy(update={"layers": "1"}))
     assert set(changed_layers(tuned.module)) == {1}
     assert tuned.ref.adapter_layers is None
+    settings = Run(tmp_path / "run").manifest()["stages"]["train"]["settings"]
+    assert settings["layers"] == "1"
+    assert "align" not in settings, "what is off leaves the settings of earlier trainings as they were"
