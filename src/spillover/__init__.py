@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from spillover.stages.compare import compare
     from spillover.stages.evaluate import evaluate, read_evaluation
     from spillover.stages.report import report
+    from spillover.stages.steer import steer
     from spillover.stages.train import in_training_evaluation, merge, train
     from spillover.stats.summary import summarise
     from spillover.sweep import sweep
@@ -41,6 +42,7 @@ __all__ = [
     "read_evaluation",
     "report",
     "run",
+    "steer",
     "summarise",
     "sweep",
     "train",
@@ -62,6 +64,7 @@ __getattr__ = lazy_names(
         "read_evaluation": "spillover.stages.evaluate",
         "report": "spillover.stages.report",
         "run": "spillover.pipeline",
+        "steer": "spillover.stages.steer",
         "summarise": "spillover.stats.summary",
         "sweep": "spillover.sweep",
         "train": "spillover.stages.train",

@@ -4,7 +4,7 @@ import pytest
 
 from spillover.core.errors import RunError
 from spillover.core.files import write_json
-from spillover.core.model_names import base_name, public_name
+from spillover.core.model_names import base_name, name_in_run, public_name
 
 
 def test_a_published_name_holds_no_path_of_this_machine(tmp_path):
@@ -21,3 +21,9 @@ def test_the_base_is_read_from_the_note_beside_the_weights(note, tmp_path):
         base_name(tmp_path)
     write_json(tmp_path / note, {"base": {"name": "someone/base"}})
     assert base_name(tmp_path) == "someone/base"
+
+
+def test_a_model_is_named_after_what_was_done_to_it():
+    assert name_in_run(None, None) == "base"
+    assert name_in_run("train/adapter", None) == "tuned"
+    assert name_in_run("train/adapter", "run/steer/mean-shift") == "mean-shift"

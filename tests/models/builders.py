@@ -6,6 +6,7 @@ import gguf
 import numpy as np
 import torch
 
+from spillover.models.intervention import Base, Description, new_intervention
 from spillover.models.local import LocalEngine
 
 GGUF_TENSORS = {
@@ -72,3 +73,18 @@ def hidden_states(model, ids):
         layers = model.module(torch.tensor([ids]), output_hidden_states=True).hidden_states
     handle.remove()
     return torch.stack([*layers[:-1], last[0]])[:, 0]
+
+
+def describe(model, layers, *, strength=1.0, positions="all", **changes):
+    """The description of an intervention in German for a model."""
+    base = Base(name=model.ref.name, fingerprint=model.ref.fingerprint, layers=model.layers, hidden=model.hidden)
+    values = {
+        "method": "language-vector", "null": None, "layers": tuple(layers), "strength": strength,
+        "positions": positions, "languages": ("de",), "reference": "en", "base": base, "data": "text", "sentences": 2,
+    }  # fmt: skip
+    return Description(**values | changes)
+
+
+def intervene(model, arrays, *, name="mine", **options):
+    """An intervention in German. arrays: by layer."""
+    return new_intervention(name, describe(model, arrays, **options), {"de": arrays})

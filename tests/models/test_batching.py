@@ -18,7 +18,7 @@ CPU = torch.device("cpu")
 
 def items_of(lengths, labels):
     tree = label_tree(labels)
-    made = [Item(tuple(range(100, 100 + n)), (), tuple(labels), tree, 7 + n) for n in lengths]
+    made = [Item(tuple(range(100, 100 + n)), (), tuple(labels), tree, 7 + n, 7) for n in lengths]
     return sorted(made, key=lambda item: -item.size)
 
 

@@ -279,3 +279,14 @@ def test_a_thought_that_a_template_always_opens_is_closed(demo_prompts):
     text = chat.text(demo_prompts("sentiment", "en")[0])
     assert text.endswith('<|im_start|>assistant\n<think>\n\n</think>\n\nSentiment: "')
     assert text.count("<think>") == 1
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_the_question_starts_behind_the_shots(family, form, demo_prompts):
+    _, model = family
+    chat = open_chat(model, config(form))
+    prompts = demo_prompts("sentiment", "en")
+    for prompt, item in zip(prompts, tokenize_prompts(model.tokenizer, prompts, chat), strict=True):
+        read = model.tokenizer.decode(item.context[item.question :])
+        assert read.startswith(prompt.turns[-1].question)
+        assert prompt.turns[0].question not in read

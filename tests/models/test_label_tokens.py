@@ -108,3 +108,16 @@ def test_the_papers_rule_takes_string_prefixes_and_the_first_byte():
 def test_the_papers_rule_refuses_a_label_that_no_token_begins():
     with pytest.raises(ModelError, match="no token of the model begins the label 'Zebra'"):
         paper_rule_tokens(vocabulary_bytes(make_tokenizer("whole-words")), ("positive", "Zebra"))
+
+
+@pytest.mark.parametrize("kind", TOKENIZERS)
+def test_the_question_starts_with_the_first_token_that_reaches_past_the_shots(kind, demo_prompts):
+    tokenizer = make_tokenizer(kind)
+    for prompt in demo_prompts("sentiment", "de", limit=3):
+        (item,) = tokenize_prompts(tokenizer, [prompt])
+        encoding = tokenizer(prompt.text).encodings[0]
+        ends = [span[1] for span in encoding.offsets]
+        assert item.question == next(i for i, end in enumerate(ends) if end > len(prompt.prefix))
+        assert 0 < item.question < len(item.context)
+    (whole,) = tokenize_prompts(tokenizer, demo_prompts("blimp", "en", limit=1))
+    assert (whole.question, len(whole.context)) == (1, 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 
 import pytest
 
@@ -60,3 +61,14 @@ def test_one_of_several_tasks_is_not_chosen_in_silence():
     with pytest.raises(ConfigError, match="tasks: sentiment, nli: one task at a time here"):
         benchmark_of(config)
     assert benchmark_of(config, "nli").task.name == "nli"
+
+
+def test_items_that_are_left_out_are_given_in_no_language(unworded):
+    benchmark = replace(open_benchmark("sentiment", data=unworded), left_out=frozenset(["item-1", "elsewhere"]))
+    for rows in benchmark.examples().values():
+        assert [row.id for row in rows] == ["item-0", "item-2", "item-3", "item-4", "item-5"]
+    assert {len(rows) for rows in replace(benchmark, limit=5).examples().values()} == {5}
+    pairs = open_benchmark("blimp", languages="de,en")
+    ids = {code: rows[0].id for code, rows in pairs.examples().items()}
+    for code, rows in replace(pairs, left_out=frozenset(ids.values())).examples().items():
+        assert ids[code] not in [row.id for row in rows]

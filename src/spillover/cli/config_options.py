@@ -21,8 +21,8 @@ from pydantic.fields import FieldInfo
 from spillover.core.config import RunConfig, load_config
 
 MODEL = (
-    "model.name", "model.revision", "model.adapter", "model.adapter_layers", "model.dtype", "model.device",
-    "model.quantise", "model.device_map", "model.attention", "model.trust_remote_code",
+    "model.name", "model.revision", "model.adapter", "model.adapter_layers", "model.steer", "model.dtype",
+    "model.device", "model.quantise", "model.device_map", "model.attention", "model.trust_remote_code",
 )  # fmt: skip
 # Flags that are not the key's last part.
 FLAGS = {
@@ -30,13 +30,21 @@ FLAGS = {
     "tasks": "--task",
     "languages": "--lang",
     "build.sources": "--source",
+    "steer.languages": "--source",
     "build.files": "--file",
 }
+
+
+def _numbers(text: str) -> list[Any]:
+    """Whole numbers between commas; what is none is left for the config to name."""
+    return [int(word) if word.strip().isdigit() else word for word in text.split(",")]
+
+
 # What a flag's text gives its key, where that is not the text itself.
 READERS: dict[str, Callable[[str], list[Any]]] = {
     "tasks": lambda name: [name],
-    # What is no number is left for the config to name.
-    "probe.layers": lambda text: [int(word) if word.strip().isdigit() else word for word in text.split(",")],
+    "probe.layers": _numbers,
+    "steer.layers": _numbers,
 }
 SET = Annotated[list[str] | None, typer.Option("--set", help="Any config key: --set train.rank=16.")]
 

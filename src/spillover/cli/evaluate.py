@@ -47,6 +47,7 @@ def evaluate(
     if out is None:
         raise typer.BadParameter("give --out RUN, or --scores FOLDER to summarise scores")
 
+    from spillover.core.model_names import name_in_run
     from spillover.core.runs import open_run
     from spillover.models.load import load_model
     from spillover.stages.evaluate.stage import evaluate as score
@@ -61,7 +62,9 @@ def evaluate(
         evaluation = score(loaded, benchmark, config=config.evaluate, out=out, name=name, progress=progress)
     _show(evaluation, rules, as_json)
     if not as_json:
-        show(f"wrote {out / 'evaluate' / (name or ('tuned' if config.model.adapter else 'base')) / evaluation.task}")
+        show(
+            f"wrote {out / 'evaluate' / (name or name_in_run(loaded.ref.adapter, loaded.ref.steer)) / evaluation.task}"
+        )
 
 
 def _show(evaluation: Evaluation, rules: Mapping[str, Any], as_json: bool) -> None:

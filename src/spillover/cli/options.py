@@ -18,12 +18,15 @@ Out = Annotated[Path, OUT]
 OptionalOut = Annotated[Path | None, OUT]
 
 
-def _checked_name(name: str | None) -> str | None:
+def checked_name(name: str | None) -> str | None:
+    """The name itself; ConfigError where no file can have it."""
     return None if name is None else check_file_name(name, "--name")
 
 
 Name = Annotated[
     str | None,
-    typer.Option(help="Name in the run. [default: base, or tuned with an adapter]", callback=_checked_name),
+    typer.Option(
+        help="Name in the run. [default: base; tuned with an adapter; the intervention's]", callback=checked_name
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Results as JSON.")]

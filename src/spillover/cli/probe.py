@@ -36,13 +36,14 @@ def probe(
     if context.invoked_subcommand is not None:
         return
     from spillover.core.errors import ConfigError
+    from spillover.core.model_names import name_in_run
     from spillover.core.runs import open_run
     from spillover.stages.probe.selection import task_and_data
     from spillover.tasks.benchmark import open_benchmark
 
     if out is None:
         raise ConfigError("--out is missing", hint="spillover probe --out RUN, or spillover probe lens --text TEXT")
-    name = name or ("tuned" if config.model.adapter else "base")
+    name = name or name_in_run(config.model.adapter, config.model.steer)
     run = open_run(out)
     task, data = task_and_data(run, name, task, data)
     benchmark = open_benchmark(task, data=data, languages=config.languages, seed=config.seed, where="--lang")
@@ -59,7 +60,7 @@ def probe(
 
 
 @app.command()
-@config_options(*MODEL)
+@config_options(*(key for key in MODEL if key != "model.steer"))
 def lens(
     config: RunConfig,
     text: Annotated[str, typer.Option("--text", help="The text whose next token every layer predicts.")],

@@ -14,7 +14,7 @@ from spillover.core.config import RunConfig
 
 
 @config_options(
-    *(key for key in MODEL if not key.startswith("model.adapter")), "evaluate.chat",
+    *(key for key in MODEL if not key.startswith(("model.adapter", "model.steer"))), "evaluate.chat",
     "evaluate.system_prompt", "train.eval_every",
     "tasks", "data", "seed",
 )  # fmt: skip

@@ -42,6 +42,9 @@ Share = Annotated[float, Field(ge=0, lt=1)]
 Count = Annotated[int, Field(ge=1)]
 Positive = Annotated[float, Field(gt=0)]
 Languages = str | list[str]
+SteeringMethod = Literal["mean-shift", "language-vector", "incline"]
+Positions = Literal["all", "question", "last"]
+"""Which tokens an intervention changes: all; those of the item, its label's too; or the last one before the label."""
 Best = Literal[
     "validation_loss",
     "auroc.reference", "auroc.seen", "auroc.unseen", "auroc.all",
@@ -69,6 +72,8 @@ class ModelConfig(Section):
     adapter_layers: str | None = None
     """Layers that keep the adapter: outer (the first quarter and the last), middle (the half between), or numbers from
     0 as in 0-3,10; null: all."""
+    steer: str | None = None
+    """Folder of an intervention that `spillover steer` made for this model."""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     """auto: bfloat16 where the hardware multiplies it, else float32 (float16 on older GPUs)."""
     device: str = "auto"
@@ -244,6 +249,37 @@ class TrainConfig(Section):
     """Seed of the training alone; null: the run's. Seeds then share their pairs and test items."""
 
 
+class SteerConfig(Section):
+    """An intervention without training: what parallel text says to add to hidden states, with its nulls."""
+
+    method: SteeringMethod = "mean-shift"
+    """mean-shift: into the reference language's mean state and back; language-vector: the mean difference to the
+    reference language; incline: a ridge map to the reference language's states (docs/steer.md)."""
+    text: str = "sentiment"
+    """Task whose training questions are the parallel text: a bundled name or a folder."""
+    languages: Languages = "all"
+    """Languages with a vector, of those with training questions."""
+    sentences: Count | None = None
+    """Sentences per language; null: all."""
+    overlap: Literal["refuse", "drop"] = "refuse"
+    """Sentences that are items of the scored tasks."""
+    choose: Literal["rule", "held-out"] = "rule"
+    """rule: layers by retrieval on the parallel text, strength as given; held-out: both by the scores of held-out
+    items, which are not scored again."""
+    layers: list[Annotated[int, Field(ge=0)]] | None = None
+    """Hidden states to change, the input of block l being l (mean-shift: two); with held-out, those to choose from;
+    null: by the rule, or every inner one."""
+    strength: float = 1.0
+    """Multiplies what is added; the rule's."""
+    strengths: Annotated[list[float], Field(min_length=1)] = [0.5, 1.0, 2.0]
+    """Strengths that held-out items choose from."""
+    positions: Positions | None = None
+    """Tokens that are changed: all, question (the item's and its label's), last (before the label); null: the method's
+    own."""
+    held_out: Annotated[float, Field(gt=0, lt=1)] = 0.3
+    """Share of the first task's items that held-out takes, by a hash of their id."""
+
+
 class EvaluateConfig(Section):
     """Log-probability of every label for every item."""
 
@@ -354,6 +390,7 @@ class RunConfig(Section):
     audit: AuditConfig = AuditConfig()
     build: BuildConfig = BuildConfig()
     train: TrainConfig = TrainConfig()
+    steer: SteerConfig = SteerConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
     compare: CompareConfig = CompareConfig()
     probe: ProbeConfig = ProbeConfig()

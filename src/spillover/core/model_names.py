@@ -12,6 +12,11 @@ Weights = Literal["merged", "adapter"]
 """What a run's `train` folder may hold, by the name of its folder."""
 
 
+def name_in_run(adapter: str | None, steer: str | None) -> str:
+    """Under which name a model is evaluated and probed unless one is given: its intervention's, tuned, or base."""
+    return Path(steer).name if steer else "tuned" if adapter else "base"
+
+
 def public_name(name: str) -> str:
     """A model's name without the path of this machine: a base from a local folder has the folder's name."""
     return Path(name).name if Path(name).exists() or Path(name).is_absolute() else name

@@ -196,13 +196,20 @@ class LabelScores:
 @dataclass(frozen=True)
 class ModelRef:
     """Which weights: name or path, revision, adapter path, and a hash of what was loaded. adapter_layers: the only
-    layers that keep the adapter, as in 0-3,10; None: all."""
+    layers that keep the adapter, as in 0-3,10; None: all. steer: the name of the intervention in its hidden states; the
+    hash covers both."""
 
     name: str
     revision: str | None
     adapter: str | None
     fingerprint: str
     adapter_layers: str | None = None
+    steer: str | None = None
+
+    @property
+    def title(self) -> str:
+        """The name, with the intervention's where there is one."""
+        return f"{self.name}, steered by {self.steer}" if self.steer else self.name
 
 
 @dataclass(frozen=True)

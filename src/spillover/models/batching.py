@@ -25,13 +25,14 @@ from spillover.models.label_tokens import LabelTree, TokenizedPrompt, common_pre
 @dataclass(frozen=True)
 class Item:
     """One prompt after the shared prefix: its own tokens, and its labels' tokens as a tree. `context`: tokens of the
-    whole prompt before the labels."""
+    whole prompt before the labels. `question`: how many of these stand before the item, in the shots."""
 
     body: tuple[int, ...]
     answers: tuple[str, ...]
     labels: tuple[tuple[int, ...], ...]
     tree: LabelTree
     context: int
+    question: int
 
     @property
     def size(self) -> int:
@@ -90,7 +91,14 @@ def make_plan(
     budget: tokens that are computed at a time, by `at_once` batches together."""
     length = common_prefix_length([item.context[:-1] for item in tokenized]) if tokenized else 0
     items = tuple(
-        Item(tokens.context[length:], prompt.answers, tokens.labels, label_tree(tokens.labels), len(tokens.context))
+        Item(
+            tokens.context[length:],
+            prompt.answers,
+            tokens.labels,
+            label_tree(tokens.labels),
+            len(tokens.context),
+            tokens.question,
+        )
         for prompt, tokens in zip(prompts, tokenized, strict=True)
     )
     plan = Plan(tuple(prompts), tokenized[0].context[:length] if tokenized else (), items, shared, ())

@@ -43,6 +43,11 @@ def blocks(module: Any) -> list[nn.Module]:
     raise ModelError(f"{type(decoder).__name__}: no list of its {count} blocks found", hint="report this model")
 
 
+def residual_modules(module: Any) -> list[nn.Module]:
+    """The modules that read the residual stream, [layers + 1]: module l has hidden state l as its input."""
+    return [*blocks(module), final_norm(module)]
+
+
 @contextmanager
 def residuals(module: Any, read: Callable[[Tensor], None]) -> Iterator[None]:
     """Within the context, `read` is called with the residual stream of a forward pass, [t, hidden]: once for the
@@ -52,8 +57,7 @@ def residuals(module: Any, read: Callable[[Tensor], None]) -> Iterator[None]:
         states = positional[0] if positional else named["hidden_states"]
         read(states.detach().reshape(-1, states.shape[-1]))
 
-    hooked = [*blocks(module), final_norm(module)]
-    handles = [child.register_forward_pre_hook(hook, with_kwargs=True) for child in hooked]
+    handles = [child.register_forward_pre_hook(hook, with_kwargs=True) for child in residual_modules(module)]
     try:
         yield
     finally:

@@ -28,11 +28,13 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class TokenizedPrompt:
     """`context`: the tokens before every label, never empty. `labels`: the tokens that each label's log-probability
-    sums. `merged`: the boundary fell inside a token, so the labels start before the prompt's end."""
+    sums. `merged`: the boundary fell inside a token, so the labels start before the prompt's end. `question`: the index
+    of the item's first token, after the shots; of a whole text, after the begin token."""
 
     context: tuple[int, ...]
     labels: tuple[tuple[int, ...], ...]
     merged: bool
+    question: int
 
 
 @dataclass(frozen=True)
@@ -104,6 +106,10 @@ def tokenize_prompts(
     """Each prompt, in the chat template if one is given, with each of its answers as tokens. DataError when two labels
     have the same tokens."""
     starts = [chat.text(prompt) if chat and prompt.text else prompt.text for prompt in prompts]
+    questions = [
+        start.rindex(prompt.turns[-1].question) if chat and start else len(prompt.prefix)
+        for prompt, start in zip(prompts, starts, strict=True)
+    ]
     texts = [
         start + (_at_turn_start(start, answer) if chat else answer)
         for prompt, start in zip(prompts, starts, strict=True)
@@ -113,12 +119,12 @@ def tokenize_prompts(
     # A chat template writes the special tokens itself, that of the text's beginning too.
     encodings = iter(tokenizer(texts, add_special_tokens=chat is None).encodings or ()) if texts else iter(())
     tokenized = []
-    for prompt, start in zip(prompts, starts, strict=True):
+    for prompt, start, question in zip(prompts, starts, questions, strict=True):
         if not start:
             tokenized.append(_whole_texts(tokenizer, prompt))
             continue
         by_answer = [next(encodings) for _ in prompt.answers]
-        tokenized.append(_split(prompt, by_answer, len(start)))
+        tokenized.append(_split(prompt, by_answer, question, len(start)))
     return tokenized
 
 
@@ -145,7 +151,7 @@ def _whole_texts(tokenizer: PreTrainedTokenizerBase, prompt: Prompt) -> Tokenize
                 f"{prompt.language} {prompt.example_id}: {answer!r} has no tokens", hint="leave the item out"
             )
     _check_distinct(prompt, texts)
-    return TokenizedPrompt((begin,), texts, False)
+    return TokenizedPrompt((begin,), texts, False, 1)
 
 
 def _at_turn_start(start: str, answer: str) -> str:
@@ -159,19 +165,26 @@ def split_at(encoding: Encoding, boundary: int) -> tuple[list[int], int, bool]:
     end = len(encoding.ids)
     while end and encoding.special_tokens_mask[end - 1]:
         end -= 1
-    start = encoding.char_to_token(boundary)
+    start = _token_at(encoding, boundary)
     if start is None:
         raise ModelError(
             f"the tokenizer drops the text {encoding.ids[-8:]} after character {boundary}", hint="use another tokenizer"
         )
-    # The first of several tokens of one character carries the same span as the others.
-    while start and (span := encoding.token_to_chars(start - 1)) is not None and span[1] > boundary:
-        start -= 1
     span = encoding.token_to_chars(start)
     return encoding.ids[:end], start, span is not None and span[0] < boundary
 
 
-def _split(prompt: Prompt, encodings: Sequence[Encoding], boundary: int) -> TokenizedPrompt:
+def _token_at(encoding: Encoding, boundary: int) -> int | None:
+    """The index of the first token that reaches past `boundary`; None where no token holds the character there."""
+    start: int | None = encoding.char_to_token(boundary)
+    # The first of several tokens of one character carries the same span as the others.
+    while start and (span := encoding.token_to_chars(start - 1)) is not None and span[1] > boundary:
+        start -= 1
+    return start
+
+
+def _split(prompt: Prompt, encodings: Sequence[Encoding], question: int, boundary: int) -> TokenizedPrompt:
+    """question, boundary: the characters at which the item, and its answers, start."""
     parts = [split_at(encoding, boundary) for encoding in encodings]
     start = min(start for _, start, _ in parts)
     ids = [ids for ids, _, _ in parts]
@@ -183,7 +196,10 @@ def _split(prompt: Prompt, encodings: Sequence[Encoding], boundary: int) -> Toke
     labels = tuple(tuple(row[shared:]) for row in ids)
     _check_distinct(prompt, labels)
     merged = shared < start or any(merged for _, _, merged in parts)
-    return TokenizedPrompt(tuple(ids[0][:shared]), labels, merged)
+    # Whitespace that a tokenizer drops has no token.
+    tokens = (_token_at(encodings[0], at) for at in range(question, boundary))
+    first = next((token for token in tokens if token is not None), shared)
+    return TokenizedPrompt(tuple(ids[0][:shared]), labels, merged, first)
 
 
 def _check_distinct(prompt: Prompt, labels: Sequence[Sequence[int]]) -> None:

@@ -34,6 +34,7 @@ from spillover.models.adapter_base import BASE_FILE, TOKENIZER_FILE, check_base
 from spillover.models.adapter_layers import keep_layers, layer_numbers, layers_text
 from spillover.models.fingerprint import ADAPTER_CONFIG, fingerprint_of, hash_adapter
 from spillover.models.gguf import SUFFIX
+from spillover.models.intervention import Intervention, check_intervention, read_intervention
 from spillover.models.packaged_model import local_path
 from spillover.models.registry import model_names
 from spillover.models.token_bytes import vocabulary_bytes
@@ -50,13 +51,15 @@ ADAPTER_FILES = (ADAPTER_CONFIG, "adapter_model.*", BASE_FILE, TOKENIZER_FILE)
 
 @dataclass(frozen=True)
 class Model:
-    """A loaded causal language model. `module` is a transformers model, or a peft one around it."""
+    """A loaded causal language model. `module` is a transformers model, or a peft one around it. `intervention`: what
+    engines change in its hidden states."""
 
     ref: ModelRef
     module: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
     device: torch.device
     dtype: torch.dtype
+    intervention: Intervention | None = None
 
     @property
     def context(self) -> int:
@@ -84,6 +87,11 @@ class Model:
         """How many blocks the model has."""
         return int(self.module.config.get_text_config().num_hidden_layers)
 
+    @property
+    def hidden(self) -> int:
+        """Width of the residual stream."""
+        return int(self.module.config.get_text_config().hidden_size)
+
 
 def load_model(
     name: str = DEFAULT,
@@ -91,6 +99,7 @@ def load_model(
     revision: str | None = None,
     adapter: str | None = None,
     adapter_layers: str | None = None,
+    steer: str | None = None,
     dtype: str = "auto",
     device: str = "auto",
     device_map: placement.DeviceMap | None = None,
@@ -103,14 +112,15 @@ def load_model(
 ) -> Model:
     """The model, ready to score, in evaluation mode.
 
-    name: a packaged model, a Hugging Face id, a GGUF file, or a folder. adapter_layers: as `attach_adapter` has them.
-    dtype "auto" is bfloat16 where the hardware multiplies it, else float32. device_map, max_memory: how layers are
-    spread over devices, see `placement`. quantise: "4bit", "8bit" or None. attention: transformers' name, or "auto".
-    ignore_weights: regular expressions of weights that the files may hold and the model not use.
+    name: a packaged model, a Hugging Face id, a GGUF file, or a folder. adapter, steer: the folder of an adapter, of an
+    intervention. adapter_layers: as `attach_adapter` has them. dtype "auto" is bfloat16 where the hardware multiplies
+    it, else float32. device_map, max_memory: how layers are spread over devices, see `placement`. quantise: "4bit",
+    "8bit" or None. attention: transformers' name, or "auto". ignore_weights: regular expressions of weights that the
+    files may hold and the model not use.
 
     ModelError says what cannot be loaded or does not fit into memory, or is not what was asked for: weights that are
-    missing, unexpected, of another shape or not finite, a model that is not causal, an adapter of another base or that
-    changes nothing. MissingExtra says which package is not installed.
+    missing, unexpected, of another shape or not finite, a model that is not causal, an adapter or intervention of
+    another base or that changes nothing. MissingExtra says which package is not installed.
     """
     _check_options(adapter, adapter_layers, device, device_map)
     torch_device = _device(device)
@@ -158,15 +168,14 @@ def load_model(
     slow = dtype == "auto" and torch_device.type == "cpu" and torch_dtype == torch.float32
     why = ", as torch reports no bfloat16 for this processor" if slow else ""
     log.info("loaded %s as %s on %s%s", name, str(torch_dtype).removeprefix("torch."), where, why)
-    if not adapter:
-        return model
-    tuned = attach_adapter(model, adapter, layers=adapter_layers)
-    if same_logits(model, tuned):
-        raise ModelError(
-            f"adapter {adapter!r}: it changes nothing in {str(torch_dtype).removeprefix('torch.')}",
-            hint="its update is zero or below the precision: train longer, or --dtype float32",
-        )
-    return tuned
+    if adapter:
+        base, model = model, attach_adapter(model, adapter, layers=adapter_layers)
+        if same_logits(base, model):
+            raise ModelError(
+                f"adapter {adapter!r}: it changes nothing in {str(torch_dtype).removeprefix('torch.')}",
+                hint="its update is zero or below the precision: train longer, or --dtype float32",
+            )
+    return attach_intervention(model, steer) if steer else model
 
 
 def attach_adapter(model: Model, adapter: str, *, layers: str | None = None) -> Model:
@@ -226,6 +235,17 @@ def _check_options(
         )
     if device_map is not None and device != "auto":
         raise ConfigError(f"model.device {device} and model.device_map exclude each other", hint="give one of them")
+
+
+def attach_intervention(model: Model, intervention: Intervention | Path | str) -> Model:
+    """The model with an intervention, from memory or its folder, that engines apply to its hidden states; the weights
+    stay as they are. ModelError when it was made for another base, or changes nothing; DataError when it is damaged."""
+    if not isinstance(intervention, Intervention):
+        intervention = read_intervention(Path(intervention))
+    check_intervention(intervention, model.ref, model.layers, model.hidden)
+    fingerprint = hashlib.sha256(f"{model.ref.fingerprint}+{intervention.key}".encode()).hexdigest()[:16]
+    ref = replace(model.ref, steer=intervention.name, fingerprint=fingerprint)
+    return replace(model, ref=ref, intervention=intervention)
 
 
 def same_logits(first: Model, second: Model) -> bool:

@@ -14,7 +14,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from queue import SimpleQueue
 from typing import Any
@@ -39,6 +39,7 @@ from spillover.models.hidden_states import Pooling, PrefixSums, pooling, residua
 from spillover.models.label_tokens import paper_rule_tokens, tokenize_prompts
 from spillover.models.load import Model
 from spillover.models.loading_checks import check_token_ids
+from spillover.models.steering import packed_positions, steered, steered_prefix, whole_positions
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +49,8 @@ MEASURED_TOKENS = 1024
 TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 1.0, torch.float16: 0.25}
 
 KeysValues = dict[int, tuple[Tensor, Tensor]]
+PrefixKey = tuple[tuple[int, ...], tuple[str, str] | None]
+"""The tokens of a prefix, and the intervention (by its key) and language that change it; None where nothing does."""
 
 
 class LocalEngine:
@@ -55,7 +58,8 @@ class LocalEngine:
     and the reference.
 
     rule: "exact", the log-probability of the whole label word, or "paper" (see `label_tokens.paper_rule_tokens`).
-    chat: the model's chat template, None for prompts as plain text.
+    chat: the model's chat template, None for prompts as plain text. intervention: the model's; another one may take its
+    place between two plans, and a shared prefix that neither of them changes is not computed again.
     """
 
     def __init__(
@@ -72,16 +76,21 @@ class LocalEngine:
         self.prefix_cache = prefix_cache
         self.rule = rule
         self.chat = chat
+        self.intervention = model.intervention
         if model.device.type == "cpu":
             keep_freed_memory()
         self._trusted = False
-        self._prefix: tuple[tuple[int, ...], KeysValues] = ((), {})
+        self._prefix: tuple[PrefixKey, KeysValues] = (((), None), {})
         self._prefix_sums: PrefixSums | None = None
         self._paper_tokens: dict[tuple[str, ...], list[list[int]]] = {}
         self._workers: list[LocalEngine] = [self]
 
     def plan(self, prompts: Sequence[Prompt]) -> Plan:
-        """Tokens and batches for prompts that are scored together; the same prompts give the same plan."""
+        """Tokens and batches for prompts that are scored together; the same prompts give the same plan. They are of one
+        language where the model is steered; ModelError where the intervention does not know it."""
+        if self.intervention and prompts:
+            (language,) = {prompt.language for prompt in prompts}
+            self.intervention.changes(language)
         tokenized = tokenize_prompts(self.model.tokenizer, prompts, self.chat)
         for prompt, item in zip(prompts, tokenized, strict=True):
             length = len(item.context) + max(map(len, item.labels)) - 1
@@ -170,7 +179,7 @@ class LocalEngine:
             self._workers[-1].model = replace(self.model, module=same_weights(self.model.module))
         for engine in self._workers:
             engine._prefix, engine._prefix_sums = self._prefix, self._prefix_sums
-            engine.prefix_cache = self.prefix_cache
+            engine.prefix_cache, engine.intervention = self.prefix_cache, self.intervention
         return self._workers[:number]
 
     def _check_finite(self, plan: Plan, scored: ScoredBatch) -> None:
@@ -235,9 +244,10 @@ class LocalEngine:
         """Keys and values of the shared prefix by layer, each [1, kv heads, prefix, head]; kept until the next one.
         With `states`, also the sums of its hidden states, in the same pass."""
         if not plan.prefix:
-            self._prefix, self._prefix_sums = ((), {}), None
+            self._prefix, self._prefix_sums = (((), None), {}), None
             return {}
-        if self._prefix[0] != plan.prefix or (states and self._prefix_sums is None):
+        key, changed = self._prefix_key(plan)
+        if self._prefix[0] != key or (states and self._prefix_sums is None):
             device = self.model.device
             ids = torch.tensor([plan.prefix], device=device)
             positions = torch.arange(len(plan.prefix), device=device)
@@ -250,14 +260,31 @@ class LocalEngine:
                 torch.inference_mode(),
                 sharing(self.model.module, current),
                 logits_at(self.model.module, nowhere),
+                self._steered(plan, changed),
                 summed,
             ):
                 self.model.module(input_ids=ids, position_ids=positions.unsqueeze(0), use_cache=False)
             n_layers = len(current.kept or {})
             if n_layers != self.model.layers:
                 raise UnsupportedAttention(f"{n_layers} of its {self.model.layers} layers call their attention by name")
-            self._prefix, self._prefix_sums = (plan.prefix, current.kept or {}), sums
+            self._prefix, self._prefix_sums = (key, current.kept or {}), sums
         return self._prefix[1]
+
+    def _prefix_key(self, plan: Plan) -> tuple[PrefixKey, range]:
+        """(what the shared prefix's keys and values depend on, its positions that an intervention changes)."""
+        language = plan.prompts[0].language
+        if self.intervention is None or not self.intervention.changes(language):
+            return (plan.prefix, None), range(0)
+        changed = steered_prefix(self.intervention, plan)
+        return (plan.prefix, (self.intervention.key, language) if changed else None), changed
+
+    def _steered(self, plan: Plan, positions: Sequence[int]) -> AbstractContextManager[None]:
+        """The context of a pass over prompts of the plan that the intervention changes at these positions."""
+        changes = self.intervention.changes(plan.prompts[0].language) if self.intervention else {}
+        if self.intervention is None or not changes or not positions:
+            return nullcontext()
+        at = torch.tensor(positions, device=self.model.device)
+        return steered(self.model.module, self.intervention, changes, at)
 
     def _forward_shared(
         self, plan: Plan, items: Sequence[Item], *, states: bool = False
@@ -273,7 +300,9 @@ class LocalEngine:
         with sharing(self.model.module, Sharing(row.segments, row.positions[0], prefix)):
             widths = [len(item.body) for item in items]
             pool = pooling(items, positions, widths, self._prefix_sums) if states else None
-            return self._read(inputs, items, positions, pool, plan.n_answers)
+            changed = packed_positions(self.intervention, items, row.ends, row.nodes) if self.intervention else []
+            with self._steered(plan, changed):
+                return self._read(inputs, items, positions, pool, plan.n_answers)
 
     def _forward_whole(
         self, plan: Plan, items: Sequence[Item], *, states: bool = False
@@ -290,7 +319,9 @@ class LocalEngine:
             for item in items
         ]
         pool = pooling(items, positions, [item.context for item in items], None) if states else None
-        return self._read({"input_ids": ids, "use_cache": False}, items, positions, pool, plan.n_answers)
+        changed = whole_positions(self.intervention, items, width) if self.intervention else []
+        with self._steered(plan, changed):
+            return self._read({"input_ids": ids, "use_cache": False}, items, positions, pool, plan.n_answers)
 
     def _read(
         self,

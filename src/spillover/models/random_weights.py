@@ -18,7 +18,8 @@ from spillover.models.load import Model
 def randomly_initialised(model: Model, seed: int) -> Model:
     """A model of the same config, tokenizer, device and dtype, with freshly initialised weights.
 
-    The same seed gives the same weights on the same machine. An adapter is left out, as its initial update is zero.
+    The same seed gives the same weights on the same machine. An adapter is left out, as its initial update is zero,
+    and so is an intervention, which was made from the trained weights.
     Needs memory for a second model: ModelError where layers of the first are on disk.
     """
     module: Any = model.module
@@ -41,4 +42,4 @@ def randomly_initialised(model: Model, seed: int) -> Model:
         )
     fresh = fresh.to(model.dtype)
     fresh = accelerate.dispatch_model(fresh, places) if len(places) > 1 else fresh.to(model.device)
-    return replace(model, ref=ref, module=fresh.eval())
+    return replace(model, ref=ref, module=fresh.eval(), intervention=None)

@@ -40,7 +40,8 @@ class Benchmark:
     `files`; asked: in the words they were asked for. files: the test file of each language that has wording.
     without_wording: languages that have a test file and no wording. limit: items per language, None for all, drawn with
     `seed`.
-    missing_items, disagreeing_labels: what becomes of items that a language lacks or labels otherwise.
+    missing_items, disagreeing_labels: what becomes of items that a language lacks or labels otherwise. left_out: ids of
+    items that are not scored, as something was chosen on them.
     """
 
     source: str
@@ -54,6 +55,7 @@ class Benchmark:
     seed: int = 0
     missing_items: Literal["refuse", "intersection"] = "refuse"
     disagreeing_labels: Literal["refuse", "keep"] = "refuse"
+    left_out: frozenset[str] = frozenset()
 
     def select(self, wanted: str | Sequence[str], *, seen: Iterable[str] = (), where: str = "") -> tuple[str, ...]:
         """Codes of `wanted` ("all", "seen", "unseen", "zh,de" or a list) among this benchmark's languages.
@@ -91,6 +93,7 @@ class Benchmark:
             limit=self.limit if limit is None else limit,
             seed=self.seed,
             among=among,
+            without=self.left_out,
             missing_items=self.missing_items,
             disagreeing_labels=self.disagreeing_labels,
         )

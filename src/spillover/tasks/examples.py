@@ -228,13 +228,14 @@ def load_parallel(
     limit: int | None = None,
     seed: int = 0,
     among: Collection[str] | None = None,
+    without: Collection[str] = (),
     missing_items: Literal["refuse", "intersection"] = "refuse",
     disagreeing_labels: Literal["refuse", "keep"] = "refuse",
 ) -> dict[str, list[Example]]:
     """The same items in every language, in the same order; each language's own where the task is not parallel.
 
     limit: that many, drawn once for all languages with `seed`, balanced over the labels as far as they go. among: only
-    items with these ids.
+    items with these ids. without: no items with these.
     DataError names languages without a file, items that a language lacks (unless "intersection"), and items whose label
     differs between languages (unless "keep").
     """
@@ -245,7 +246,8 @@ def load_parallel(
         raise DataError(f"{place}: no file for {', '.join(absent)}", hint=f"it has {', '.join(files) or 'no files'}")
     examples = {code: read_examples(files[code], task, code) for code in languages}
     if not task.parallel:
-        return {code: _drawn(files[code], rows, split, limit, seed, among) for code, rows in examples.items()}
+        kept = {code: [row for row in rows if row.id not in without] for code, rows in examples.items()}
+        return {code: _drawn(files[code], rows, split, limit, seed, among) for code, rows in kept.items()}
     by_id = {code: {example.id: example for example in rows} for code, rows in examples.items()}
     ids = _shared_ids(by_id, files, missing_items)
     if among is not None:
@@ -256,6 +258,7 @@ def load_parallel(
                 f"{next(iter(files.values())).parent}: lacks {len(kept) - len(ids)} of the {len(kept)} items asked for",
                 hint="give the data that they came from",
             )
+    ids = [example_id for example_id in ids if example_id not in without]
     if split == "test":
         _check_labels(by_id, ids, files, disagreeing_labels)
     _check_same(by_id, ids, files, "numbers of choices", lambda example: len(example.choices))

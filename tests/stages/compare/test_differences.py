@@ -82,3 +82,11 @@ def test_an_adapter_in_some_layers_is_named_with_its_side():
     before, after = sides()
     found = notes(before, replace(after, model=ModelRef("m", None, "a", "tuned", "0-3,14-17")))
     assert found == ["After: the adapter is kept in layers 0-3,14-17 alone."]
+
+
+def test_a_side_whose_hidden_states_were_changed_is_named():
+    before, after = sides()
+    steered = [replace(side, model=replace(side.model, steer="mean-shift")) for side in (before, after)]
+    assert notes(before, steered[1]) == ["After is steered by mean-shift, without training."]
+    assert notes(steered[0], after) == ["Before is steered by mean-shift, without training."]
+    assert notes(*steered) == ["Both sides are steered by mean-shift, without training."]

@@ -50,10 +50,10 @@ def difference_sentences(before: Evaluation, after: Evaluation, pairs: Pairs) ->
     named = differences(before, after)
     one_model = before.model.fingerprint == after.model.fingerprint
     numbers = {"differences": named, "one_model": one_model}
+    sentences = _steering_sentences(before, after)
     if named and one_model:
         text = f"Both sides are one model, and differ in {_listed(named)}: the change is that of these settings."
-        return [Sentence(Topic.NOTE, text, numbers)]
-    sentences = []
+        return [*sentences, Sentence(Topic.NOTE, text, numbers)]
     if named:
         text = f"Besides the model, the two sides differ in {_listed(named)}: the change is not the model's alone."
         sentences.append(Sentence(Topic.NOTE, text, numbers))
@@ -61,6 +61,18 @@ def difference_sentences(before: Evaluation, after: Evaluation, pairs: Pairs) ->
         text = "Every score is the same number on both sides: the two are one model, or the adapter changes nothing."
         sentences.append(Sentence(Topic.NOTE, text, {"equal_scores": True}))
     return sentences
+
+
+def _steering_sentences(before: Evaluation, after: Evaluation) -> list[Sentence]:
+    """Which intervention changed the hidden states of a side."""
+    sides = {"Before is": before.model.steer, "After is": after.model.steer}
+    if before.model.steer == after.model.steer:
+        sides = {"Both sides are": after.model.steer}
+    return [
+        Sentence(Topic.NOTE, f"{side} steered by {name}, without training.", {"steer": name})
+        for side, name in sides.items()
+        if name
+    ]
 
 
 def note_sentences(before: Evaluation, after: Evaluation, pairs: Pairs) -> list[Sentence]:

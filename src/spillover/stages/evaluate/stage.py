@@ -22,6 +22,7 @@ from spillover.core.config import EvaluateConfig
 from spillover.core.errors import ConfigError
 from spillover.core.file_names import check_file_name
 from spillover.core.files import append_line, hash_of
+from spillover.core.model_names import name_in_run
 from spillover.core.runs import Run, open_run
 from spillover.core.types import (
     CalibrationScores,
@@ -58,11 +59,12 @@ def evaluate(
     """Log-probabilities of every label for every item, by language.
 
     benchmark: as `open_benchmark` gives it, or a task's name for its demo data in all languages. out: a run folder;
-    tables go to `<out>/evaluate/<name>/<task>`, and finished ones are not computed again. name: base or tuned unless
-    given, by whether the model has an adapter.
+    tables go to `<out>/evaluate/<name>/<task>`, and finished ones are not computed again. name: unless given
+    that of the model's intervention, tuned with an adapter, else base. Items on which an intervention was chosen are
+    not scored with it.
     """
     config = config or EvaluateConfig()
-    name = check_file_name(name or ("tuned" if model.ref.adapter else "base"), "name of the evaluation")
+    name = check_file_name(name or name_in_run(model.ref.adapter, model.ref.steer), "name of the evaluation")
     if isinstance(benchmark, str):
         benchmark = open_benchmark(
             benchmark, missing_items=config.missing_items, disagreeing_labels=config.disagreeing_labels
@@ -73,6 +75,7 @@ def evaluate(
             "first token of label words",
             hint="--rule exact",
         )
+    benchmark = _without_held_out(model, benchmark)
     run = open_run(out) if out is not None else None
     engine = open_engine(model, config)
     chat = None
@@ -116,6 +119,15 @@ def evaluate(
         stage.facts |= _counts(evaluation, plans) | {"task": benchmark.source, "data": benchmark.data}
         stage.facts |= {"chat": experiment.chat} if chat else {}
     return evaluation
+
+
+def _without_held_out(model: Model, benchmark: Benchmark) -> Benchmark:
+    """The benchmark without the items on which the settings of the model's intervention were chosen."""
+    held_out = model.intervention.description.held_out if model.intervention else None
+    if held_out is None or held_out.task != benchmark.task.name:
+        return benchmark
+    log.info("%s: %d held-out items are not scored with %s", held_out.task, len(held_out.ids), model.ref.steer)
+    return replace(benchmark, left_out=frozenset(held_out.ids))
 
 
 def _counts(evaluation: Evaluation, plans: Mapping[str, Plan]) -> dict[str, int]:

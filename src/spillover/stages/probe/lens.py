@@ -21,7 +21,7 @@ from accelerate.utils import align_module_device
 from numpy.typing import NDArray
 from torch import Tensor
 
-from spillover.core.errors import DataError
+from spillover.core.errors import ConfigError, DataError
 from spillover.core.types import ScoredBatch, States
 from spillover.models.batching import Item, Plan
 from spillover.models.fast.unembedding import float32_product
@@ -133,6 +133,11 @@ def top_tokens(model: Model, text: str, *, places: int, top: int) -> dict[str, A
     `tokens`: those tokens. `layers`: `layer`, 0 is the embedding, and `places`, for each of the tokens the `top`
     most probable next ones with their `probability`. Bytes that are no complete character are shown as hex.
     """
+    if model.intervention:
+        raise ConfigError(
+            f"model.steer: {model.ref.steer} changes states by language, and a bare text has none",
+            hint="`spillover probe --steer` reads items",
+        )
     ids = model.tokenizer(text)["input_ids"]
     if not ids or len(ids) > model.context:
         raise DataError(f"the text has {len(ids)} tokens", hint=f"give 1 to {model.context}")

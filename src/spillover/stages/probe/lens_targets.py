@@ -63,7 +63,7 @@ class LensTargets:
     def plan(self, plan: Plan, budget: int) -> Plan:
         """The plan with the random words to score after every item. budget: tokens of a batch."""
         tokenized = [
-            TokenizedPrompt((*plan.prefix, *item.body), (*item.labels, *self.random_words), False)
+            TokenizedPrompt((*plan.prefix, *item.body), (*item.labels, *self.random_words), False, item.question)
             for item in plan.items
         ]
         return make_plan(plan.prompts, tokenized, budget, shared=plan.shared)

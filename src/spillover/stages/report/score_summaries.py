@@ -25,7 +25,7 @@ def summary_tables(
         {
             "model": folder.parent.name,
             "task": evaluation.task,
-            "name": evaluation.model.name,
+            "name": evaluation.model.title,
             "fingerprint": evaluation.model.fingerprint,
             "rows": [_summary_row(evaluation, summary) for summary in by_folder[folder]],
         }

@@ -42,7 +42,8 @@ def merge(
     adapter (at most 1e-3), and `max_change_vs_base`, the largest between merged and base. ModelError when the gate
     fails; nothing is written then.
     """
-    base = load_model(**config.model_dump() | {"adapter": None, "adapter_layers": None, "dtype": dtype})
+    parts = {"adapter": None, "adapter_layers": None, "steer": None, "dtype": dtype}
+    base = load_model(**config.model_dump() | parts)
     evaluate = evaluate or EvaluateConfig()
     base_scores = _scores(base, prompts, evaluate)
     tuned = attach_adapter(base, str(adapter))

@@ -22,6 +22,7 @@ import numpy as np
 import transformers
 
 from spillover.core.config import EvaluateConfig, TrainConfig
+from spillover.core.errors import ConfigError
 from spillover.core.files import hash_of, remove_folder
 from spillover.core.runs import first_process, open_run
 from spillover.core.types import Progress, TrainingPair, no_progress
@@ -72,6 +73,8 @@ def train(
     ModelError when the base cannot take the adapter, DataError for a pair that is longer than `config.max_tokens`.
     """
     config = config or TrainConfig()
+    if base.intervention:
+        raise ConfigError(f"model.steer: {base.ref.title} cannot be trained", hint="leave model.steer out")
     check_evaluation(config, evaluation)
     seed = seed if config.seed is None else config.seed
     evaluate = evaluate or (evaluation.evaluate if evaluation else EvaluateConfig())
