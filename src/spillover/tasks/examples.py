@@ -246,8 +246,8 @@ def load_parallel(
         raise DataError(f"{place}: no file for {', '.join(absent)}", hint=f"it has {', '.join(files) or 'no files'}")
     examples = {code: read_examples(files[code], task, code) for code in languages}
     if not task.parallel:
-        kept = {code: [row for row in rows if row.id not in without] for code, rows in examples.items()}
-        return {code: _drawn(files[code], rows, split, limit, seed, among) for code, rows in kept.items()}
+        examples = {code: [row for row in rows if row.id not in without] for code, rows in examples.items()}
+        return {code: _drawn(files[code], rows, split, limit, seed, among) for code, rows in examples.items()}
     by_id = {code: {example.id: example for example in rows} for code, rows in examples.items()}
     ids = _shared_ids(by_id, files, missing_items)
     if among is not None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from spillover.stages.report.run_tables import read_all_evaluations
 from spillover.stages.report.score_summaries import summaries, summary_tables
 
@@ -13,3 +15,11 @@ def test_each_evaluation_has_a_row_per_language_with_tokens(whole_run):
     assert [row["language"] for row in tables[0]["rows"]] == ["en", "de", "ru", "th"]
     assert set(tables[0]["rows"][0]["label_tokens"]) == {"no", "yes"}
     assert tables[0]["rows"][0]["tokens"] > 0
+
+
+def test_a_steered_model_is_named_with_its_intervention(whole_run):
+    evaluations = read_all_evaluations(whole_run)
+    folder, evaluation = next(iter(evaluations.items()))
+    steered = {folder: replace(evaluation, model=replace(evaluation.model, name="m", steer="incline"))}
+    (table,) = summary_tables(steered, summaries(steered))
+    assert table["name"] == "m, steered by incline"
