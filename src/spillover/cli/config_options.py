@@ -121,7 +121,7 @@ def _help(key: str, field: FieldInfo, defaults: RunConfig | None) -> str:
     if value is None:
         return re.sub(r"; null: ([^.]*)\.", r". [default: \1]", text)
     text = re.sub(r"; null: [^.]*\.", ".", text)
-    default = ", ".join(value) if isinstance(value, list) else value
+    default = ", ".join(map(str, value)) if isinstance(value, list) else value
     return text if isinstance(default, bool) or default == "" else f"{text} [default: {default}]"
 
 
