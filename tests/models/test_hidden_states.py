@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 
-from spillover.core.errors import ModelError
 from spillover.models.label_tokens import tokenize_prompts
 from spillover.models.local import LocalEngine
 from tests.builders import make_model
@@ -62,13 +61,3 @@ def test_scores_are_the_same_with_states(tiny, demo_prompts):
     bare, seen = next(engine.score(plan)), next(engine.score(plan, states=True))
     assert bare.states is None
     assert bare.logprobs.tobytes() == seen.logprobs.tobytes()
-
-
-def test_a_model_whose_norm_or_blocks_are_not_found_is_refused(demo_prompts):
-    model = make_model()
-    model.module.model.last_scaling = model.module.model.norm
-    del model.module.model.norm
-    engine = LocalEngine(model)
-    engine._trusted = True
-    with pytest.raises(ModelError, match="no final norm found"):
-        next(engine.score(engine.plan(demo_prompts("sentiment", "en")), states=True))

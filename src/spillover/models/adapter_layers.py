@@ -17,7 +17,7 @@ from peft.utils.other import AuxiliaryTrainingWrapper
 from transformers.pytorch_utils import Conv1D
 
 from spillover.core.errors import ConfigError, ModelError
-from spillover.models.hidden_states import blocks
+from spillover.models.blocks import blocks
 
 OUTER, MIDDLE = "outer", "middle"
 HINT = f"{OUTER}, {MIDDLE}, or numbers from 0 as in 0-3,10"

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from spillover.core.errors import ModelError
-from spillover.models.hidden_states import blocks
+from spillover.models.blocks import blocks
 
 ACTIVATION_MODULES = ("transformers.activations", "torch.nn.modules.activation")
 ACTIVATION_NAMES = ("act", "act_fn", "activation_fn", "gelu_impl")

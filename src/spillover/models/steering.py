@@ -17,7 +17,8 @@ from torch import Tensor, nn
 
 from spillover.core.errors import ModelError
 from spillover.models.batching import Item, Plan
-from spillover.models.hidden_states import residual_modules, residuals
+from spillover.models.blocks import residual_modules
+from spillover.models.hidden_states import residuals
 from spillover.models.intervention import Intervention
 
 

@@ -24,8 +24,9 @@ from torch import Tensor
 from spillover.core.errors import ConfigError, DataError
 from spillover.core.types import ScoredBatch, States
 from spillover.models.batching import Item, Plan
+from spillover.models.blocks import final_norm
 from spillover.models.fast.unembedding import float32_product
-from spillover.models.hidden_states import final_norm, residuals
+from spillover.models.hidden_states import residuals
 from spillover.models.load import Model
 from spillover.stages.probe.lens_targets import LensTargets, token_text
 

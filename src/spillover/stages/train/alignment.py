@@ -25,8 +25,8 @@ from spillover.core.config import TrainConfig
 from spillover.core.errors import ConfigError, DataError
 from spillover.core.types import TrainingPair
 from spillover.models.adapter_layers import changed_layers, layers_text
+from spillover.models.blocks import blocks, final_norm
 from spillover.models.fast.packed_attention import packed
-from spillover.models.hidden_states import blocks, final_norm
 from spillover.models.load import Model
 from spillover.stages.train.packing import Part, Text, into_parts
 from spillover.stages.train.tokenize import IGNORE

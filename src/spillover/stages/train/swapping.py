@@ -20,7 +20,7 @@ from spillover.core.errors import ConfigError, ModelError
 from spillover.core.model_names import public_name
 from spillover.core.types import ModelRef
 from spillover.models.adapter_layers import changed_layers, layer_numbers, layers_text
-from spillover.models.hidden_states import blocks
+from spillover.models.blocks import blocks
 from spillover.models.load import Model, attach_adapter, load_model, same_logits, share_weights
 from spillover.stages.train.adapters import save_adapter
 
