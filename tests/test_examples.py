@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import re
+import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -38,3 +42,18 @@ def test_there_are_examples_of_runs_and_of_sweeps():
 @pytest.mark.parametrize("path", sorted((EXAMPLES / "accelerate").glob("*.yaml")), ids=lambda path: path.name)
 def test_an_example_for_several_devices_is_one_that_accelerate_reads(path):
     assert load_config_from_file(str(path)).num_processes > 1
+
+
+def test_the_costs_of_the_page_about_servers_are_what_the_script_prints():
+    page = (EXAMPLES.parent / "docs" / "server.md").read_text(encoding="utf-8")
+    command, shown = re.search(r"```text\n\$ python (.*?)\n(.*?)```", page, flags=re.DOTALL).groups()
+    answer = subprocess.run(
+        [sys.executable, *shlex.split(command)], cwd=EXAMPLES.parent, capture_output=True, text=True
+    )
+    assert answer.stdout == shown
+
+
+@pytest.mark.parametrize("path", sorted((EXAMPLES / "serving").glob("*.sh")), ids=lambda path: path.name)
+def test_a_command_that_starts_a_server_is_one_that_a_shell_reads(path):
+    assert subprocess.run(["sh", "-n", str(path)], check=False).returncode == 0
+    assert "--max-logprobs 128" in path.read_text(encoding="utf-8")

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spillover.core.config import EvaluateConfig, RunConfig
-from spillover.core.errors import RunError
+from spillover.core.errors import ConfigError, RunError
 from spillover.core.files import atomic, hash_of, read_yaml, write_yaml
 from spillover.core.languages import reference_language
 from spillover.core.runs import Run, open_run
@@ -60,6 +60,11 @@ def run(
 
     RunError when the folder belongs to another config, or another process writes to it, and nothing in it is touched.
     """
+    if config.model.server:
+        raise ConfigError(
+            "model.server: `spillover run` trains, which needs the model's weights",
+            hint="score a served model with `spillover evaluate`, then `spillover compare`",
+        )
     benchmarks = open_benchmarks(config)
     questions = open_training_benchmark(config)
     with open_run(out).locked():
@@ -244,9 +249,9 @@ def _tuned(
     gate = gate_prompts(benchmarks[0], config.evaluate)
     merged = merge_run(folder, config.model, gate, progress, evaluate=config.evaluate)
     kept = config.model.model_dump(include={"dtype", "device", "device_map", "max_memory", "quantise", "attention"})
-    tuned = load_model(str(merged), **kept)
+    merged_model: Model = load_model(str(merged), **kept)
     # Tables carry the name; a path of this machine in them would make equal runs differ.
-    return replace(tuned, ref=replace(tuned.ref, name=f"{config.model.name} + train/adapter"))
+    return replace(merged_model, ref=replace(merged_model.ref, name=f"{config.model.name} + train/adapter"))
 
 
 def gate_prompts(benchmark: Benchmark, config: EvaluateConfig) -> list[Prompt]:

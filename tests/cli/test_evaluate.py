@@ -8,6 +8,7 @@ from spillover.stages.evaluate.score_tables import read_scores
 from tests.builders import small_data
 from tests.cli.builders import CODES
 from tests.models.chat_templates import chat_model
+from tests.models.fake_server import FakeServer, serving
 
 
 def test_results_are_printed_as_json(workspace, tmp_path, call):
@@ -81,3 +82,31 @@ def test_the_chat_form_is_an_option_and_its_mistakes_are_one_line(workspace, tmp
     code, _, error = call(*instruct, "--chat", "off", "--name", "plain")
     assert code == 0
     assert "is asked without its chat template; --chat auto uses it" in " ".join(error.split())
+
+
+@pytest.mark.allow_hosts(["127.0.0.1"])
+def test_a_served_model_is_scored_and_what_is_wrong_is_one_line(workspace, tiny, tmp_path, call):
+    data = ("--data", workspace / "data", "--lang", "en", "--chat", "off", "--tokenizer", workspace / "model")
+    with serving(FakeServer({"served": tiny}), FakeServer({"served": tiny})) as urls:
+        servers = [word for url in urls for word in ("--server", url)]
+        code, output, error = call("evaluate", "--model", "served", *servers, *data, "--out", tmp_path / "run")
+        assert (code, output.splitlines()[-1].split()[0]) == (0, "wrote"), error
+        code, _, error = call("evaluate", "--model", "other", *servers, *data, "--out", tmp_path / "other")
+        assert code == 2
+        assert f"model.name: {urls[0]} does not serve 'other'; it serves 'served'" in error
+    code, _, error = call("evaluate", "--model", "served", *servers, *data, "--out", tmp_path / "down")
+    assert code == 3
+    assert "no server answers: " in error
+    assert "Traceback" not in error
+    code, _, error = call("evaluate", "--model", "served", "--server", "http://me:secret@a:1", "--out", tmp_path / "x")
+    assert code == 2
+    assert "model.server: number 1 is no address" in error
+    assert "secret" not in error
+
+
+def test_a_run_that_trains_refuses_a_server(tmp_path, call):
+    (tmp_path / "c.yaml").write_text("model: {name: served, server: [http://a:1]}\n")
+    code, _, error = call("run", tmp_path / "c.yaml", "--out", tmp_path / "run")
+    assert code == 2
+    assert "trains, which needs the model's weights" in error
+    assert not (tmp_path / "run").exists()

@@ -21,7 +21,8 @@ LENGTHS = {"sum": "summed log-probability", "token": "mean per token", "byte": "
 
 
 @config_options(
-    *MODEL, "tasks", "data", "languages", "evaluate.labels", "evaluate.shots", "evaluate.chat",
+    *MODEL, "model.server", "model.tokenizer", "model.in_flight",
+    "tasks", "data", "languages", "evaluate.labels", "evaluate.shots", "evaluate.chat",
     "evaluate.system_prompt", "evaluate.rule", "limit", "evaluate.budget_minutes", "evaluate.missing_items",
     "compare.calibration", "compare.length", "seed",
 )  # fmt: skip

@@ -91,6 +91,13 @@ class ModelConfig(Section):
     """Regular expressions of weights that the files hold and the model has no place for; others are refused."""
     trust_remote_code: bool = False
     """Run code that comes with the model."""
+    server: list[str] = []
+    """Addresses of vLLM servers that hold the model, as in http://a:8000 (docs/server.md); `name` and `adapter` are
+    then names that they serve. Empty: the model is loaded here."""
+    tokenizer: str | None = None
+    """Of a served model: hub id or folder of its tokenizer; null: its name."""
+    in_flight: Count = 16
+    """Requests at a time for each server, to begin with; adapted by the latency of its answers."""
 
 
 class AuditThresholds(Section):

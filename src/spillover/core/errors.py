@@ -63,6 +63,7 @@ EXTRAS = {
     "lingua": "audit",
     "datasets": "hub",
     "sentence_transformers": "encoder",
+    "httpx": "server",
 }
 
 

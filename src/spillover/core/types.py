@@ -212,12 +212,15 @@ class ModelRef:
         return f"{self.name}, steered by {self.steer}" if self.steer else self.name
 
 
+LOCAL_ENGINE = "local"
+
+
 @dataclass(frozen=True)
 class Experiment:
     """What an evaluation's scores depend on besides items and weights. wording, template, vocabulary: hashes of the
     task's files, of its template, and of the tokenizer's tokens with their ids. labels: the label set. dtype: as in
     `float32`. chat: off, or the form with a hash of the chat template and its system prompt, as in `turns 1a2b3c4d`.
-    The rest is as in the config."""
+    engine: what computed the scores, local or the servers. The rest is as in the config."""
 
     wording: str
     template: str
@@ -228,6 +231,7 @@ class Experiment:
     dtype: str
     vocabulary: str
     chat: str = "off"
+    engine: str = LOCAL_ENGINE
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,9 @@ from operator import itemgetter
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
+from spillover.core.errors import DataError
 from spillover.core.types import Prompt
 from spillover.models.fast.segments import Segment, group_by_length
 from spillover.models.fast.workers import LEAST_TOKENS
@@ -117,6 +119,29 @@ def even_batches(sizes: Sequence[int], budget: int, at_once: int) -> Iterator[li
     middles = np.cumsum([sizes[i] for i in order]) - np.array([sizes[i] for i in order]) / 2
     for _, batch in groupby(zip((middles * number // max(total, 1)).tolist(), order, strict=True), key=itemgetter(0)):
         yield [i for _, i in batch]
+
+
+def check_lengths(prompts: Sequence[Prompt], tokenized: Sequence[TokenizedPrompt], context: int) -> None:
+    """DataError for the first prompt that is longer, with its longest answer, than `context` tokens."""
+    for prompt, item in zip(prompts, tokenized, strict=True):
+        length = len(item.context) + max(map(len, item.labels)) - 1
+        if length > context:
+            raise DataError(
+                f"{prompt.language} {prompt.example_id}: the prompt has {length} tokens, "
+                f"the model's context is {context}",
+                hint="take a model with a longer context, or leave this item out",
+            )
+
+
+def token_counts(plan: Plan, items: Sequence[Item]) -> NDArray[np.int32]:
+    """[items, answers] tokens of each answer, 0 where an item has no such answer."""
+    counts = [[len(label) for label in item.labels] for item in items]
+    return answer_table(counts, plan.n_answers, 0).astype(np.int32)
+
+
+def answer_table(values: Sequence[Sequence[float]], n_answers: int, empty: float) -> NDArray[np.float32]:
+    """[items, n_answers] of values by item and answer; `empty` where an item has fewer answers."""
+    return np.array([[*row, *[empty] * (n_answers - len(row))] for row in values], dtype=np.float32)
 
 
 def fill_batches(sizes: Sequence[int], budget: int) -> Iterator[list[int]]:

@@ -1,19 +1,22 @@
-"""Which engine scores a model. Today there is one: the reference engine on a torch model."""
+"""Which engine scores a model: the reference engine on a torch model, or the one that asks servers."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Protocol, TypeVar
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spillover.core.config import EvaluateConfig
+from spillover.core.errors import ConfigError
 from spillover.core.types import LabelScores, Prompt, ScoredBatch, Task
 from spillover.models.batching import Plan
 from spillover.models.chat import open_chat
 from spillover.models.load import Model
 from spillover.models.local import LocalEngine
+from spillover.models.served_model import ServedModel
+from spillover.models.server import ServerEngine
 
 Value = TypeVar("Value", bound=np.generic)
 
@@ -27,14 +30,26 @@ class Engine(Protocol):
     def tokens_per_second(self, plan: Plan) -> float:
         """Measured on a small batch."""
 
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        """What a manifest records of how it scored, after the first item; empty where nothing is to be said."""
+
     def score(self, plan: Plan, skip: frozenset[int] = frozenset(), *, states: bool = False) -> Iterator[ScoredBatch]:
         """Scores by batch of every item whose number is not in `skip`."""
 
 
-def open_engine(model: Model, config: EvaluateConfig | None = None) -> Engine:
+def open_engine(model: Model | ServedModel, config: EvaluateConfig | None = None) -> Engine:
     """An engine for a loaded model: its token budget, prefix cache, label rule and chat form are those of `config`.
-    Errors as `open_chat`."""
+    Errors as `open_chat`, and ConfigError for a rule that a server cannot follow."""
     config = config or EvaluateConfig()
+    if isinstance(model, ServedModel):
+        if config.rule == "paper":
+            raise ConfigError(
+                "evaluate.rule: paper sums the probabilities of hundreds of tokens, more than a server gives",
+                hint="--rule exact",
+            )
+        chat = open_chat(model, config)
+        return ServerEngine(model, config.batch_tokens, prefix_first=config.prefix_cache, chat=chat)
     return LocalEngine(
         model,
         batch_tokens=config.batch_tokens,

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from spillover.core.errors import ModelError
 from spillover.core.files import hash_of, read_json
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 WEIGHTS = ("*.safetensors", "*.bin", "*.gguf")
 BLOCK, BLOCKS = 1 << 16, 64
@@ -38,6 +41,11 @@ def hash_weights(folder: Path) -> str:
                 file.seek(start)
                 digest.update(file.read(BLOCK))
     return digest.hexdigest()[:16]
+
+
+def vocabulary_key(tokenizer: PreTrainedTokenizerBase) -> str:
+    """A hash of every token and its id."""
+    return hash_of(sorted(tokenizer.get_vocab().items()))
 
 
 def hash_adapter(folder: Path) -> str:

@@ -16,7 +16,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 import huggingface_hub
 import peft
@@ -27,16 +27,16 @@ from torch import Tensor
 
 from spillover.core.config import ModelConfig
 from spillover.core.errors import ConfigError, ModelError, SpilloverError, first_line
-from spillover.core.files import hash_of
-from spillover.core.types import ModelRef, Progress, no_progress
+from spillover.core.types import LOCAL_ENGINE, ModelRef, Progress, no_progress
 from spillover.models import loading_checks, memory, placement
 from spillover.models.adapter_base import BASE_FILE, TOKENIZER_FILE, check_base
 from spillover.models.adapter_layers import keep_layers, layer_numbers, layers_text
-from spillover.models.fingerprint import ADAPTER_CONFIG, fingerprint_of, hash_adapter
+from spillover.models.fingerprint import ADAPTER_CONFIG, fingerprint_of, hash_adapter, vocabulary_key
 from spillover.models.gguf import SUFFIX
 from spillover.models.intervention import Intervention, check_intervention, read_intervention
 from spillover.models.packaged_model import local_path
 from spillover.models.registry import model_names
+from spillover.models.served_model import ServedModel, check_served_options, open_served_model
 from spillover.models.token_bytes import vocabulary_bytes
 
 if TYPE_CHECKING:
@@ -75,7 +75,17 @@ class Model:
     @cached_property
     def vocabulary(self) -> str:
         """A hash of every token and its id."""
-        return hash_of(sorted(self.tokenizer.get_vocab().items()))
+        return vocabulary_key(self.tokenizer)
+
+    @property
+    def generation_config(self) -> Any:
+        """The model's settings for generation; None where it has none."""
+        return getattr(self.module, "generation_config", None)
+
+    @property
+    def engine(self) -> str:
+        """What computes its scores."""
+        return LOCAL_ENGINE
 
     @cached_property
     def token_bytes(self) -> list[bytes]:
@@ -93,9 +103,20 @@ class Model:
         return int(self.module.config.get_text_config().hidden_size)
 
 
-def load_model(
+@overload
+def load_model(name: str = DEFAULT, *, server: None = None, **options: Any) -> Model: ...
+
+
+@overload
+def load_model(name: str = DEFAULT, *, server: Sequence[str], **options: Any) -> Model | ServedModel: ...
+
+
+def load_model(  # type: ignore[misc]  # names the options that the overloads leave open
     name: str = DEFAULT,
     *,
+    server: Sequence[str] | None = None,
+    tokenizer: str | None = None,
+    in_flight: int = 16,
     revision: str | None = None,
     adapter: str | None = None,
     adapter_layers: str | None = None,
@@ -109,8 +130,12 @@ def load_model(
     ignore_weights: Sequence[str] = (),
     trust_remote_code: bool = False,
     progress: Progress = no_progress,
-) -> Model:
+) -> Model | ServedModel:
     """The model, ready to score, in evaluation mode.
+
+    server: addresses of servers that hold the model, by its served name; `name` and `adapter` are then the server's,
+    and `tokenizer` and `in_flight` as in `open_served_model`. Nothing else is loaded. Not given or empty: the model is
+    loaded here.
 
     name: a packaged model, a Hugging Face id, a GGUF file, or a folder. adapter, steer: the folder of an adapter, of an
     intervention. adapter_layers: as `attach_adapter` has them. dtype "auto" is bfloat16 where the hardware multiplies
@@ -123,6 +148,14 @@ def load_model(
     another base or that changes nothing. MissingExtra says which package is not installed.
     """
     _check_options(adapter, adapter_layers, device, device_map)
+    if server or tokenizer is not None:
+        check_served_options(
+            server, device=device, device_map=device_map, quantise=quantise, adapter_layers=adapter_layers, steer=steer
+        )
+        return open_served_model(
+            name, server or (), tokenizer=tokenizer, revision=revision, adapter=adapter, dtype=dtype,
+            in_flight=in_flight, trust_remote_code=trust_remote_code,
+        )  # fmt: skip
     torch_device = _device(device)
     torch_dtype = _dtype(dtype, torch_device)
     path = local_path(name, progress)
@@ -134,7 +167,7 @@ def load_model(
         if not (HUB_ID.fullmatch(path) or Path(path).is_dir()) or path.endswith(SUFFIX):
             raise OSError("no such file or folder")
         with _without_warnings():
-            tokenizer = transformers.AutoTokenizer.from_pretrained(path, **hub)
+            loaded_tokenizer = transformers.AutoTokenizer.from_pretrained(path, **hub)
             config = transformers.AutoConfig.from_pretrained(path, **hub)
             options |= hub | placement.attention(attention, config, torch_device, torch_dtype)
             _check_memory(name, path, revision, config, torch_device, device_map, torch_dtype, quantise)
@@ -149,7 +182,7 @@ def load_model(
         if "device_map" in reason:
             hint = "a device for each module, by its name in the model; or --device-map auto"
         raise ModelError(f"model {name!r} cannot be loaded: {reason}", hint=hint) from None
-    if not tokenizer.is_fast:
+    if not loaded_tokenizer.is_fast:
         raise ModelError(
             f"model {name!r}: its tokenizer returns no character offsets",
             hint="convert it to a fast tokenizer (tokenizer.json)",
@@ -161,7 +194,7 @@ def load_model(
     else:
         module = module.to(torch_device)
     ref = ModelRef(name, revision, None, fingerprint_of(path, module))
-    model = Model(ref, module.eval(), tokenizer, torch_device, torch_dtype)
+    model = Model(ref, module.eval(), loaded_tokenizer, torch_device, torch_dtype)
     loading_checks.check_finite(f"model {name!r}", module.named_parameters())
     _check_reading(model)
     where = _places(module) or str(torch_device)
@@ -169,13 +202,19 @@ def load_model(
     why = ", as torch reports no bfloat16 for this processor" if slow else ""
     log.info("loaded %s as %s on %s%s", name, str(torch_dtype).removeprefix("torch."), where, why)
     if adapter:
-        base, model = model, attach_adapter(model, adapter, layers=adapter_layers)
-        if same_logits(base, model):
-            raise ModelError(
-                f"adapter {adapter!r}: it changes nothing in {str(torch_dtype).removeprefix('torch.')}",
-                hint="its update is zero or below the precision: train longer, or --dtype float32",
-            )
+        model = _with_adapter(model, adapter, adapter_layers)
     return attach_intervention(model, steer) if steer else model
+
+
+def _with_adapter(model: Model, adapter: str, layers: str | None) -> Model:
+    """ModelError where it changes nothing, and as `attach_adapter`."""
+    tuned = attach_adapter(model, adapter, layers=layers)
+    if same_logits(model, tuned):
+        raise ModelError(
+            f"adapter {adapter!r}: it changes nothing in {str(model.dtype).removeprefix('torch.')}",
+            hint="its update is zero or below the precision: train longer, or --dtype float32",
+        )
+    return tuned
 
 
 def attach_adapter(model: Model, adapter: str, *, layers: str | None = None) -> Model:

@@ -24,10 +24,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from spillover.core.errors import DataError, ModelError
+from spillover.core.errors import ModelError
 from spillover.core.types import Prompt, ScoredBatch, States
 from spillover.models import neuron_activations
-from spillover.models.batching import Item, Plan, make_plan, pack
+from spillover.models.batching import Item, Plan, answer_table, check_lengths, make_plan, pack, token_counts
 from spillover.models.chat import ChatTemplate
 from spillover.models.fast import prefix_attention
 from spillover.models.fast.malloc import keep_freed_memory
@@ -79,6 +79,7 @@ class LocalEngine:
         self.intervention = model.intervention
         if model.device.type == "cpu":
             keep_freed_memory()
+        self.facts: dict[str, Any] = {}
         self._trusted = False
         self._prefix: tuple[PrefixKey, KeysValues] = (((), None), {})
         self._prefix_sums: PrefixSums | None = None
@@ -92,14 +93,7 @@ class LocalEngine:
             (language,) = {prompt.language for prompt in prompts}
             self.intervention.changes(language)
         tokenized = tokenize_prompts(self.model.tokenizer, prompts, self.chat)
-        for prompt, item in zip(prompts, tokenized, strict=True):
-            length = len(item.context) + max(map(len, item.labels)) - 1
-            if length > self.model.context:
-                raise DataError(
-                    f"{prompt.language} {prompt.example_id}: the prompt has {length} tokens, "
-                    f"the model's context is {self.model.context}",
-                    hint="take a model with a longer context, or leave this item out",
-                )
+        check_lengths(prompts, tokenized, self.model.context)
         ids = (max((*item.context, *(token for label in item.labels for token in label))) for item in tokenized)
         check_token_ids(self.model.ref.name, ids, self.model.embeddings)
         if self.prefix_cache and (reason := prefix_attention.unsupported_reason(self.model.module)):
@@ -219,7 +213,7 @@ class LocalEngine:
             items = [plan.items[i] for i in plan.batches[0][:2]]
             try:
                 shared, _ = self._forward_shared(plan, items)
-                there = _token_counts(plan, items) > 0
+                there = token_counts(plan, items) > 0
                 shared, whole = shared[there], self._forward_whole(plan, items)[0][there]
                 difference = float(np.abs(shared - whole).max())
                 if not difference <= TOLERANCE[self.model.dtype] and np.isfinite(shared).all():
@@ -236,7 +230,7 @@ class LocalEngine:
             tuple(batch),
             logprobs,
             np.array([item.context for item in items], dtype=np.int32),
-            _token_counts(plan, items),
+            token_counts(plan, items),
             hidden_states,
         )
 
@@ -352,7 +346,7 @@ class LocalEngine:
         states = pool.states(self.model.layers) if pool else None
         if states and neurons:
             states = replace(states, active=neurons.counts())
-        return _answer_table(read(output.logits, items, rows), n_answers, -np.inf), states
+        return answer_table(read(output.logits, items, rows), n_answers, -np.inf), states
 
     def _paper_logprobs(
         self, logits: Tensor, items: Sequence[Item], rows: Sequence[Sequence[Sequence[int]]]
@@ -366,17 +360,6 @@ class LocalEngine:
             labels = [logprobs[ids].logsumexp(dim=0) for ids in self._paper_tokens[item.answers]]
             scores.append(torch.stack(labels).tolist())
         return scores
-
-
-def _token_counts(plan: Plan, items: Sequence[Item]) -> NDArray[np.int32]:
-    """[items, answers] tokens of each answer, 0 where an item has no such answer."""
-    counts = [[len(label) for label in item.labels] for item in items]
-    return _answer_table(counts, plan.n_answers, 0).astype(np.int32)
-
-
-def _answer_table(values: Sequence[Sequence[float]], n_answers: int, empty: float) -> NDArray[np.float32]:
-    """[items, n_answers] of values by item and answer; `empty` where an item has fewer answers."""
-    return np.array([[*row, *[empty] * (n_answers - len(row))] for row in values], dtype=np.float32)
 
 
 def _exact_logprobs(

@@ -14,7 +14,7 @@ from tests.builders import evaluation
 SETTINGS = Experiment("w", "t", "english", "own", "exact", ("N/A", ""), "bfloat16", "v")
 OTHERS = {
     "wording": "other", "template": "other", "labels": "native", "shots": "en", "rule": "paper", "content_free": ("-",),
-    "dtype": "float32", "vocabulary": "other", "chat": "turns 1a2b3c4d",
+    "dtype": "float32", "vocabulary": "other", "chat": "turns 1a2b3c4d", "engine": "vllm 0.32.0 at a:8000",
 }  # fmt: skip
 
 

@@ -25,6 +25,7 @@ NAMES = {
     "dtype": "precision",
     "vocabulary": "tokenizer",
     "chat": "chat template",
+    "engine": "what computed the scores",
 }
 """What a reader calls each field of `Experiment`."""
 # Below this, the 95 % interval may cover the true value in fewer than 92 % of cases: with gains of 10 or 30 points that

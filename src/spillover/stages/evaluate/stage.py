@@ -39,6 +39,7 @@ from spillover.models.batching import Plan
 from spillover.models.chat import chat_settings, log_chat, open_chat
 from spillover.models.engine import Engine, label_scores, open_engine
 from spillover.models.load import Model
+from spillover.models.served_model import ServedModel, checked_probes
 from spillover.stages.evaluate.score_tables import facts_of, read_scores, write_scores
 from spillover.tasks.benchmark import Benchmark, open_benchmark
 from spillover.tasks.prompts import answer_prompt, content_free
@@ -48,7 +49,7 @@ log = logging.getLogger(__name__)
 
 
 def evaluate(
-    model: Model,
+    model: Model | ServedModel,
     benchmark: Benchmark | str,
     *,
     config: EvaluateConfig | None = None,
@@ -96,6 +97,7 @@ def evaluate(
         dtype=str(model.dtype).removeprefix("torch."),
         vocabulary=model.vocabulary,
         chat=f"{chat.form} {chat.key}" if chat else "off",
+        engine=model.engine,
     )
     settings = {
         "model": model.ref.fingerprint,
@@ -112,18 +114,22 @@ def evaluate(
     n_content_free = len(experiment.content_free)
     if run is None:
         return _score_all(engine, task, plans, n_content_free, None, evaluation, name, progress)
+    if isinstance(model, ServedModel):
+        run.update(served=checked_probes(model, run.manifest().get("served", {})))
     stage_name = f"evaluate/{name}/{task.name}"
     with run.stage(stage_name, settings) as stage:
         folder = run.path / stage_name
         evaluation = _score_all(engine, task, plans, n_content_free, folder, evaluation, name, progress)
         stage.facts |= _counts(evaluation, plans) | {"task": benchmark.source, "data": benchmark.data}
         stage.facts |= {"chat": experiment.chat} if chat else {}
+        stage.facts |= engine.facts
     return evaluation
 
 
-def _without_held_out(model: Model, benchmark: Benchmark) -> Benchmark:
+def _without_held_out(model: Model | ServedModel, benchmark: Benchmark) -> Benchmark:
     """The benchmark without the items on which the settings of the model's intervention were chosen."""
-    held_out = model.intervention.description.held_out if model.intervention else None
+    intervention = None if isinstance(model, ServedModel) else model.intervention
+    held_out = intervention.description.held_out if intervention else None
     if held_out is None or held_out.task != benchmark.task.name:
         return benchmark
     log.info("%s: %d held-out items are not scored with %s", held_out.task, len(held_out.ids), model.ref.steer)

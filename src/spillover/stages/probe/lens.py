@@ -28,6 +28,7 @@ from spillover.models.blocks import final_norm
 from spillover.models.fast.unembedding import float32_product
 from spillover.models.hidden_states import residuals
 from spillover.models.load import Model
+from spillover.models.served_model import ServedModel, refuse_server
 from spillover.stages.probe.lens_targets import LensTargets, token_text
 
 # Rows whose logits over the whole vocabulary are in memory at once.
@@ -128,12 +129,14 @@ def _layers(states: NDArray[np.float32], layers: slice) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(states[:, layers]))
 
 
-def top_tokens(model: Model, text: str, *, places: int, top: int) -> dict[str, Any]:
+def top_tokens(model: Model | ServedModel, text: str, *, places: int, top: int) -> dict[str, Any]:
     """The next tokens that each layer predicts, at each of the last `places` tokens of a text.
 
     `tokens`: those tokens. `layers`: `layer`, 0 is the embedding, and `places`, for each of the tokens the `top`
     most probable next ones with their `probability`. Bytes that are no complete character are shown as hex.
     """
+    if isinstance(model, ServedModel):
+        refuse_server("probe lens")
     if model.intervention:
         raise ConfigError(
             f"model.steer: {model.ref.steer} changes states by language, and a bare text has none",

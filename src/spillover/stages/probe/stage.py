@@ -30,6 +30,7 @@ from spillover.models.engine import open_engine
 from spillover.models.load import Model
 from spillover.models.neuron_activations import unsupported_reason
 from spillover.models.random_weights import randomly_initialised
+from spillover.models.served_model import ServedModel, refuse_server
 from spillover.stages.probe.language_tables import RANDOM_WEIGHTS, write_language_tables
 from spillover.stages.probe.lens import LogitLens, measure_batch
 from spillover.stages.probe.lens_columns import ITEM_COLUMNS, LAYER_COLUMNS, LENS_COLUMNS
@@ -45,7 +46,7 @@ log = logging.getLogger(__name__)
 
 def probe(
     run: Run,
-    model: Model,
+    model: Model | ServedModel,
     benchmark: Benchmark | str,
     *,
     name: str,
@@ -59,6 +60,8 @@ def probe(
     shots and chat form; of the benchmark's where there is no evaluation. benchmark: or the name of a task, with its
     demo data.
     """
+    if isinstance(model, ServedModel):
+        refuse_server("probe")
     check_file_name(name, "name of the probe")
     config, evaluate = config or ProbeConfig(), evaluate or EvaluateConfig()
     benchmark = open_benchmark(benchmark) if isinstance(benchmark, str) else benchmark

@@ -21,6 +21,7 @@ from spillover.core.runs import Run
 from spillover.core.types import Progress, Prompt, no_progress
 from spillover.models.engine import open_engine
 from spillover.models.load import Model, attach_adapter, load_model
+from spillover.models.served_model import refuse_server
 
 TOLERANCE = 1e-3
 NOTE = "merge.json"
@@ -42,6 +43,8 @@ def merge(
     adapter (at most 1e-3), and `max_change_vs_base`, the largest between merged and base. ModelError when the gate
     fails; nothing is written then.
     """
+    if config.server:
+        refuse_server("merge")
     parts = {"adapter": None, "adapter_layers": None, "steer": None, "dtype": dtype}
     base = load_model(**config.model_dump() | parts)
     evaluate = evaluate or EvaluateConfig()

@@ -29,6 +29,7 @@ from spillover.core.types import Progress, TrainingPair, no_progress
 from spillover.models.chat import ChatTemplate, chat_settings, open_chat
 from spillover.models.fast.malloc import keep_freed_memory
 from spillover.models.load import Model, attach_adapter, same_logits
+from spillover.models.served_model import ServedModel, refuse_server
 from spillover.stages.train.adapters import save_adapter, with_adapter
 from spillover.stages.train.alignment import open_alignment
 from spillover.stages.train.checkpoints import KeepLast, last_checkpoint, remove_newer
@@ -56,7 +57,7 @@ ADDED_SETTINGS = {"layers", "align"}
 
 
 def train(
-    base: Model,
+    base: Model | ServedModel,
     pairs: Sequence[TrainingPair],
     *,
     out: Path | str,
@@ -72,6 +73,8 @@ def train(
     evaluate: how the model is asked afterwards, whose chat form the pairs follow; the evaluation's unless given.
     ModelError when the base cannot take the adapter, DataError for a pair that is longer than `config.max_tokens`.
     """
+    if isinstance(base, ServedModel):
+        refuse_server("train")
     config = config or TrainConfig()
     if base.intervention:
         raise ConfigError(f"model.steer: {base.ref.title} cannot be trained", hint="leave model.steer out")
