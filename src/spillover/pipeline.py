@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spillover.core.config import EvaluateConfig, RunConfig
+from spillover.core.declared_measure import declare_measure
 from spillover.core.errors import ConfigError, RunError
 from spillover.core.files import atomic, hash_of, read_yaml, write_yaml
 from spillover.core.languages import reference_language
@@ -159,6 +160,7 @@ def claim(config: RunConfig, out: Path) -> Run:
         )
     if recorded != key:
         folder.update(config=key, name=config.name, seed=config.seed)
+    declare_measure(folder, config.compare)
     if recorded != key or not (out / "config.yaml").exists():
         write_yaml(out / "config.yaml", config.model_dump())
     return folder

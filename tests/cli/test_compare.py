@@ -104,7 +104,7 @@ def test_constant_predictions_are_reported(run, call):
 def test_own_groups_and_their_mistakes(run, call):
     code, output, _ = call("compare", run, "--draws", "20", "--set", "compare.groups={far: [de, th]}")
     assert code == 0
-    assert "sentiment, 2 far languages: accuracy" in " ".join(output.split())
+    assert "sentiment, 2 far languages: AUROC" in " ".join(output.split())
     code, _, error = call("compare", run, "--draws", "20", "--set", "compare.groups={far: [xx], near: []}")
     assert code == 2
     assert "compare.groups.far: xx is not compared" in error
@@ -118,8 +118,8 @@ def test_placebo_arms_and_seeds_by_their_manifests(tmp_path, call):
     code, output, _ = call("compare", *runs, "--draws", "20")
     output = " ".join(output.split())
     assert code == 0
-    assert "Over 2 seeds accuracy" in output
-    assert "All languages, translate against copy: accuracy" in output
+    assert "Over 2 seeds AUROC" in output
+    assert "All languages, translate against copy: AUROC" in output
     assert "with the standard error of items" in output
 
 
@@ -199,6 +199,27 @@ def test_logs_of_another_tool_can_be_a_suite(tool_logs, call):
     assert code == 3
     assert "Not listed: single languages without a shown change" in " ".join(output.split())
     assert output.splitlines()[-1].startswith("--fail-on not-shown: failed; not shown to improve: ")
+
+
+def test_the_primary_measure_is_shown_with_when_it_was_chosen(run, call):
+    output = call("compare", run, "--draws", "20")[1]
+    assert "Measured by:   AUROC, chosen after scoring." in output
+    assert "sentiment, all 3 languages: AUROC 0." in " ".join(output.split())
+    plain = json.loads(call("compare", run, "--draws", "20", "--primary", "calibrated", "--json")[1])[0]
+    assert (plain["primary"], plain["chosen"]) == ("calibrated", "chosen after scoring")
+    assert "Holm's p is of the primary measure, AUROC" in call("compare", run, "--draws", "20", "--latex")[1]
+
+
+def test_a_plan_by_auroc_from_numbers(call):
+    code, output, _ = call("compare", "--plan", "--items", "500", "--auroc", "0.70,0.75")
+    assert code == 0
+    assert "by AUROC" in output
+    assert "independent" in output
+    related = call("compare", "--plan", "--items", "500", "--auroc", "0.70,0.75", "--correlation", "0.5")[1]
+    assert "independent" not in related
+    code, _, error = call("compare", "--plan", "--primary", "auroc", "--items", "500", "--accuracy", "0.7,0.8")
+    assert code == 2
+    assert "--plan --primary auroc wants --items and --auroc" in error
 
 
 def test_a_plan_cannot_fail(call):

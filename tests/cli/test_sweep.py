@@ -26,4 +26,4 @@ grid: {{build.arm: [translate, copy], train.seed: [0, 1]}}
     assert code == 0, error
     assert json.loads(output)[0]["contrasts"]
     assert "tabular" in call("compare", folders[0], "--draws", "20", "--latex")[1]
-    assert "minimum detectable change" in call("compare", "--plan", folders[0])[1]
+    assert "minimum detectable change" in call("compare", "--plan", "--primary", "accuracy", folders[0])[1]

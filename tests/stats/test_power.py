@@ -4,12 +4,22 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import norm
 from statsmodels.stats.power import zt_ind_solve_power
 
-from spillover.stats.power import chance_bound, items_needed, minimum_detectable
+from spillover.stats.auroc import auroc_influence
+from spillover.stats.power import (
+    area_deviation,
+    chance_bound,
+    items_needed,
+    items_needed_mean,
+    minimum_detectable,
+    minimum_detectable_mean,
+)
 
 # Mistral-7B, Amazon polarity, 500 items, % correct: arXiv 2405.13816, 20 languages from en to bn.
 BASE = [89.2, 92.4, 91.8, 93.4, 94.2, 93.8, 93.6, 93.0, 93.2, 93.4, 87.6, 93.2, 91.6, 92.4, 91.8, 63.2, 81.6, 83.0, 58.0, 71.0]  # fmt: skip
@@ -35,6 +45,25 @@ def test_items_needed_is_the_z_test_of_a_paired_difference():
     """With little change in the spread, the standardised effect is effect / sqrt(discordance)."""
     theirs = zt_ind_solve_power(0.01 / math.sqrt(0.2), alpha=0.05, power=0.8, ratio=0)
     assert items_needed(0.01, 0.2) == pytest.approx(theirs, rel=0.001)
+
+
+def test_the_spread_of_an_area_is_delongs_over_many_items():
+    """Binormal scores, correlated within a label; three items in ten have the label."""
+    rng, n, correlation = np.random.default_rng(0), 40_000, 0.6
+    gold = (np.arange(n) % 10 < 3).astype(np.int64)
+    shared, sides = rng.normal(size=n), []
+    for area in (0.7, 0.8):
+        own = math.sqrt(correlation) * shared + math.sqrt(1 - correlation) * rng.normal(size=n)
+        scores = own + math.sqrt(2) * norm.ppf(area) * gold
+        sides.append(auroc_influence(np.stack([-scores, scores], axis=1), gold)[1])
+    measured = float(np.std(sides[1] - sides[0]))
+    assert area_deviation(0.7, 0.8, correlation=correlation, share=0.3) == pytest.approx(measured, rel=0.03)
+
+
+def test_items_needed_for_a_mean_detect_what_was_asked_for():
+    needed = items_needed_mean(0.05, 0.4)
+    assert needed == math.ceil((2.8016 * 0.4 / 0.05) ** 2)
+    assert minimum_detectable_mean(0.4 / math.sqrt(needed)) == pytest.approx(0.05, rel=0.01)
 
 
 @given(st.floats(0.01, 0.6), st.integers(200, 5000))

@@ -18,7 +18,12 @@ from spillover.stages.compare import compare
 from spillover.stats.auroc import auroc_influence
 from spillover.stats.calibration import batch_calibrated, normalised
 from spillover.stats.intervals import adjusted_wald, skewness_adjusted, two_way
-from spillover.stats.power import independent_discordance, minimum_detectable
+from spillover.stats.power import (
+    area_deviation,
+    independent_discordance,
+    minimum_detectable,
+    minimum_detectable_mean,
+)
 from spillover.stats.resampling import item_weights, percentile_interval, weighted_auroc, weighted_calibrated_accuracy
 from spillover.stats.significance import mcnemar, mcnemar_mid, tango_statistic
 from spillover.stats.summary import auroc_interval
@@ -176,6 +181,76 @@ def test_coverage_of_auroc_and_calibrated_accuracy_over_languages_that_move_toge
     report(f"mean of 20 correlated languages, n={n} gap {before}→{after}", **shares)
     assert 0.93 <= shares["calibrated"] <= 0.97
     assert 0.93 <= shares["auroc"] <= 0.97
+
+
+def area_contributions(sides):
+    """[n]: each item's contribution to the change in AUROC."""
+    (old, old_influence), (new, new_influence) = (auroc_influence(*side) for side in sides)
+    return new - old + new_influence - old_influence
+
+
+@pytest.mark.parametrize("gap", [0.5, 1.6, 3.3])
+@pytest.mark.parametrize("n", [100, 500])
+def test_false_alarms_of_auroc_with_no_change(gap, n):
+    """The mean of 20 languages, a single one, and any of 20 after Holm, when AUROC did not change; nine tenths of an
+    item's noise is the same in all languages."""
+    rng = np.random.default_rng(n)
+    found = {"mean of 20": [], "one": [], "any of 20 after Holm": []}
+    for _ in range(1000):
+        common, parts = rng.normal(size=n), []
+        for _ in range(20):
+            shared = np.sqrt(0.9) * common + np.sqrt(0.1) * rng.normal(size=n)
+            sides = [margins(rng, gap, n, np.sqrt(0.5) * (shared + rng.normal(size=n))) for _ in range(2)]
+            parts.append(area_contributions(sides))
+        p_values = np.array([skewness_adjusted(part, LEVEL).p for part in parts])
+        found["mean of 20"].append(skewness_adjusted(np.mean(parts, axis=0), LEVEL).p < 0.05)
+        found["one"].append((p_values < 0.05).mean())
+        found["any of 20 after Holm"].append(p_values.min() * 20 < 0.05)  # its first step
+    shares = {name: np.mean(values) for name, values in found.items()}
+    report(f"no change in AUROC, gap {gap}, n={n}", **shares)
+    assert 0.03 <= shares["mean of 20"] <= 0.065
+    assert 0.03 <= shares["one"] <= 0.065
+    assert shares["any of 20 after Holm"] <= 0.065
+
+
+@pytest.mark.parametrize("correlation", [0.0, 0.5, 0.9])
+@pytest.mark.parametrize(("n", "before"), [(100, 0.6), (200, 0.7), (500, 0.7), (500, 0.9)])
+def test_power_of_auroc_is_what_the_planner_says(n, before, correlation):
+    rng, effect = np.random.default_rng(n), 0.05
+    for _ in range(20):  # the spread depends on the area afterwards
+        deviation = area_deviation(before, before + effect, correlation=correlation)
+        effect = minimum_detectable_mean(deviation / np.sqrt(n))
+    gaps = np.sqrt(2) * norm.ppf([before, before + effect])
+    found = []
+    for _ in range(3000):
+        shared = rng.normal(size=n)
+        sides = [
+            margins(rng, gap, n, np.sqrt(correlation) * shared + np.sqrt(1 - correlation) * rng.normal(size=n))
+            for gap in gaps
+        ]
+        found.append(skewness_adjusted(area_contributions(sides), LEVEL).p < 0.05)
+    report(f"planned power at an AUROC of {before} + {effect:.3f}, n={n}, r={correlation}", found=np.mean(found))
+    assert 0.76 <= np.mean(found) <= 0.84
+
+
+def test_by_auroc_a_verdict_is_false_as_rarely_as_its_level_says():
+    """Whole comparisons of three languages under a prior that changes, first with no change in AUROC, then with one."""
+    config, gaps = CompareConfig(draws=1, primary="auroc"), np.array([1.2, 1.7])
+    shares = {}
+    for after in gaps:
+        truth = norm.cdf(after / np.sqrt(2)) - norm.cdf(gaps[0] / np.sqrt(2))
+        group, single, covered = [], [], []
+        for seed in range(1000):
+            found = compare(*planted(np.random.default_rng(seed), (gaps[0], after), (0.8, 0.0), n=200), config=config)
+            row = found.group_change("all", "auroc")
+            group.append(row.verdict in ("improved", "got worse"))
+            single.append(found.languages["verdict"].isin(("improved", "got worse")).any())
+            covered.append(row.low <= truth <= row.high)
+        shares[after] = {"group": np.mean(group), "any language": np.mean(single), "coverage": np.mean(covered)}
+        report(f"verdicts by AUROC, 3 languages, gap {gaps[0]} → {after}", **shares[after])
+        assert 0.93 <= np.mean(covered) <= 0.97
+    assert 0.03 <= shares[gaps[0]]["group"] <= 0.065
+    assert shares[gaps[0]]["any language"] <= 0.065
 
 
 @pytest.mark.parametrize("n", [100, 500])

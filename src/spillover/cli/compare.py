@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -29,17 +30,18 @@ from spillover.core.types import FailOn
 if TYPE_CHECKING:
     import pandas as pd
 
+    from spillover.stages.compare.measures import Measure
     from spillover.stages.compare.planning import PowerPlan
     from spillover.stages.compare.result import Comparison
 
 
-INDEPENDENT = """This assumes that the two models' errors are independent; two models of one family flip
-fewer items, and then a smaller change is enough."""
+INDEPENDENT = """This assumes that the two models' errors are independent; two models of one family agree
+more, and then a smaller change is enough."""
 
 
 @config_options(
-    "compare.missing_items", "compare.margin", "compare.effect", "compare.draws", "compare.calibration",
-    "compare.length", "seed",
+    "compare.primary", "compare.fallback", "compare.missing_items", "compare.margin", "compare.effect",
+    "compare.draws", "compare.calibration", "compare.length", "seed",
 )  # fmt: skip
 def compare(
     config: RunConfig,
@@ -61,6 +63,10 @@ def compare(
     items: Annotated[int | None, typer.Option(help="--plan: items per language.")] = None,
     accuracy: Annotated[str | None, typer.Option(help="--plan: before and after, as in 0.87,0.91.")] = None,
     discordance: Annotated[float | None, typer.Option(help="--plan: share of items whose prediction flips.")] = None,
+    auroc: Annotated[str | None, typer.Option(help="--plan: AUROC before and after, as in 0.70,0.75.")] = None,
+    correlation: Annotated[
+        float, typer.Option(help="--plan --auroc: correlation of the two models' scores within a label.")
+    ] = 0.0,
     languages: Annotated[int, typer.Option(help="--plan: number of languages tested.")] = 1,
     published: Annotated[
         Path | None,
@@ -85,9 +91,10 @@ def compare(
         _print_published(published, items, rules, as_json)
         return
     if plan:
-        power_plan = _plan(paths, (before, after), items, accuracy, discordance, languages, rules)
+        spread = _Spread(accuracy, discordance, auroc, correlation)
+        power_plan = _plan(paths, (before, after), items, spread, languages, rules)
         print_json(vars(power_plan)) if as_json else show_lines(power_plan)
-        if accuracy and discordance is None and not paths and not as_json:
+        if spread.independent and not paths and not as_json:
             show_lines(INDEPENDENT)
         return
     comparisons, written = _compare(paths, (before, after), seen, metric, rules, config.seed)
@@ -152,28 +159,48 @@ def _compare(
     return compare_run(run, before=before, after=after, seen=codes, config=config, seed=seed), paths[0] / "compare"
 
 
+@dataclass(frozen=True)
+class _Spread:
+    """What --plan was told of how two models differ."""
+
+    accuracy: str | None
+    discordance: float | None
+    auroc: str | None
+    correlation: float
+
+    @property
+    def independent(self) -> bool:
+        """Whether the two models are taken to be independent."""
+        return self.correlation == 0 if self.auroc else bool(self.accuracy and self.discordance is None)
+
+
 def _plan(
     paths: Sequence[Path],
     names: tuple[str, str],
     items: int | None,
-    accuracy: str | None,
-    discordance: float | None,
+    spread: _Spread,
     languages: int,
     config: CompareConfig,
 ) -> PowerPlan:
     """From numbers, or from what an existing run shows."""
     from spillover.core.runs import existing_run
-    from spillover.stages.compare.planning import discordance_of, plan, plan_like
+    from spillover.stages.compare.planning import deviation_of, discordance_of, plan, plan_area, plan_like
 
     if paths:
         return plan_like(
             existing_run(paths[0]), before=names[0], after=names[1], items=items,
-            languages=languages if languages > 1 else None, discordance=discordance, config=config,
+            languages=languages if languages > 1 else None, discordance=spread.discordance, config=config,
         )  # fmt: skip
-    if accuracy and discordance is None:
-        discordance = discordance_of(accuracy)
+    if items is not None and spread.auroc:
+        deviation = deviation_of(spread.auroc, spread.correlation)
+        return plan_area(items=items, deviation=deviation, languages=languages, config=config)
+    if config.primary == "auroc":
+        raise typer.BadParameter("--plan --primary auroc wants --items and --auroc, or a run folder")
+    discordance = spread.discordance
+    if spread.accuracy and discordance is None:
+        discordance = discordance_of(spread.accuracy)
     if items is None or discordance is None:
-        raise typer.BadParameter("--plan wants --items and --accuracy or --discordance, or a run folder")
+        raise typer.BadParameter("--plan wants --items and --auroc, --accuracy or --discordance, or a run folder")
     return plan(items=items, discordance=discordance, languages=languages, config=config)
 
 
@@ -220,28 +247,34 @@ def print_comparisons(comparisons: Sequence[Comparison]) -> None:
 def _print_all_tasks(table: pd.DataFrame, level: float) -> None:
     """What changed, and of the rest the groups that were asked about before the run."""
     from spillover.core.tables import records
-    from spillover.stages.compare.format import p_value, percent, points, span
+    from spillover.stages.compare.format import p_value
     from spillover.stages.compare.language_groups import group_title
+    from spillover.stages.compare.measures import BY_METRIC
 
     changed = table["verdict"].isin(("got worse", "improved"))
     shown = table[changed | table["kind"].isin(("all", "training", "reference"))]
+    titles = [BY_METRIC[metric].title for metric in table["metric"].unique()]
+    several = len(titles) > 1
     rows = [
         (
             row["verdict"],
-            points(row["delta"]),
-            span(row["low"], row["high"]),
+            measure.change(row["delta"]),
+            measure.span(row["low"], row["high"]),
             p_value(row["holm_p"]),
-            percent(row["detectable"]),
-            f"{row['task']}: {group_title(row['group'], row['kind'])}",
+            measure.value(row["detectable"]),
+            f"{row['task']}{f', {measure.title}' * several}: {group_title(row['group'], row['kind'])}",
         )
         for row in records(shown)
+        for measure in [BY_METRIC[row["metric"]]]
     ]
     show()
     header = ("all tasks", "change", f"{100 * level:g} % interval", "Holm p", "MDE", "")
     print_table("", header, rows)
     hidden = len(table) - len(shown)
+    gone_by = "the primary measure of each task" if several else titles[0]
     print_wrapped(
-        "Holm p: over all tasks and groups, and over all single languages; MDE: minimum detectable change. Not listed: "
+        f"Change: in {gone_by}; Holm p: over all tasks and groups, and over all single languages; MDE: minimum "
+        "detectable change. Not listed: "
         f"single languages without a shown change{f', and {hidden} scripts, families or own groups' * (hidden > 0)}.",
         indent=0,
     )
@@ -251,6 +284,7 @@ def print_comparison(comparison: Comparison) -> None:
     """The headline, what to know of the two sides, a table of languages, one of groups, and the other sentences."""
     from spillover.core.tables import records
     from spillover.stages.compare.language_groups import group_title
+    from spillover.stages.compare.measures import ACCURACY
     from spillover.stages.compare.result import Topic
 
     first, *others = comparison.verdict
@@ -261,21 +295,29 @@ def print_comparison(comparison: Comparison) -> None:
         print_wrapped(f"Note: {note.text}", indent=6)
     _print_headline(first.numbers)
     show()
-    header = ("", "n", "accuracy", "change", level, "Holm p", "bias", "rest", "AUROC")
-    rows = [_row(f"{row['language']}{'*' if row['seen'] else ''}", row) for row in records(comparison.languages)]
+    measure = comparison.measure
+    measure = comparison.measure
     words = {"log": "", "choices": ", choices", "pairs": ", pairs"}.get(comparison.label_set)
     title = comparison.task + (f", {comparison.label_set} labels" if words is None else words)
-    print_table(title + " (* trained on)" * bool(comparison.seen), *_filled(header, rows))
+    rows = {
+        f"{row['language']}{'*' * row['seen']}": {"n": str(row["n"])} | _cells(row, measure, level)
+        for row in records(comparison.languages)
+    }
+    _print_filled(title + " (* trained on)" * bool(comparison.seen), rows)
     if comparison.languages["prior_repair_delta"].notna().any():
-        show("change = bias (label-bias component) + rest (calibrated component)")
+        whose = "" if measure is ACCURACY else "of accuracy: "
+        show(f"{whose}change = bias (label-bias component) + rest (calibrated component)")
     groups = [row for row in _group_rows(comparison) if row["kind"] != "all"]
     if groups:
         show()
-        # Without accuracy before and after: names of groups are long.
-        rows = [_row(group_title(row["group"], row["kind"]), row | {"n": row["languages"]}) for row in groups]
-        print_table(
-            "means over groups of languages", *_filled(("", "of", *header[3:]), [(*row[:2], *row[3:]) for row in rows])
-        )
+        # Without values before and after: names of groups are long.
+        rows = {
+            group_title(row["group"], row["kind"]): {"of": str(row["languages"])} | _cells(row, measure, level)
+            for row in groups
+        }
+        for row in rows.values():
+            del row[measure.title]
+        _print_filled("means over groups of languages", rows)
     show()
     reasons = by_reason({row["language"]: row["reason"] for row in records(comparison.languages)})
     print_list(
@@ -289,6 +331,7 @@ def print_comparison(comparison: Comparison) -> None:
 def _print_headline(parts: Mapping[str, Any]) -> None:
     answer = parts["answer"][0].upper() + parts["answer"][1:]
     print_wrapped(f"Claim:         {parts['claim']}.", indent=15)
+    print_wrapped(f"Measured by:   {parts['measure']}.", indent=15)
     print_wrapped(f"Does it hold?  {answer}.", indent=15)
     show("Why:")
     print_list(f"{reason[0].upper()}{reason[1:]}." for reason in parts["why"])
@@ -302,29 +345,38 @@ def _group_rows(comparison: Comparison) -> list[dict[str, Any]]:
     for row in records(comparison.groups):
         group = groups.setdefault(row["group"], {key: row[key] for key in ("group", "kind", "languages")})
         group |= {f"{row['metric']}_{key}": row[key] for key in ("before", "after", "delta", "low", "high")}
-        if row["metric"] == "accuracy":
+        if row["role"] == "primary":
             group["holm_p"] = row["holm_p"]
     return list(groups.values())
 
 
-def _row(name: str, row: Mapping[str, Any]) -> tuple[str, ...]:
-    from spillover.stages.compare.format import p_value, percent, points, span
+def _cells(row: Mapping[str, Any], measure: Measure, level: str) -> dict[str, str]:
+    """A language's or group's numbers by heading: the primary measure with its test, then what stands beside it: the
+    components of accuracy's change, and the other measures."""
+    from spillover.stages.compare.format import p_value, points
+    from spillover.stages.compare.measures import ACCURACY, AUROC
 
-    area = ["" if math.isnan(row[key]) else f"{row[key]:.2f}" for key in ("auroc_before", "auroc_after")]
-    return (
-        name,
-        str(row["n"]),
-        f"{percent(row['accuracy_before'])} → {percent(row['accuracy_after'])}",
-        points(row["accuracy_delta"]),
-        span(row["accuracy_low"], row["accuracy_high"]),
-        p_value(row["holm_p"]),
-        points(row["prior_repair_delta"]),
-        points(row["calibrated_accuracy_delta"]),
-        " → ".join(area) if all(area) else UNKNOWN,
-    )
+    primary = _before_after(measure, row)
+    delta, low, high = (row[f"{measure.metric}_{key}"] for key in ("delta", "low", "high"))
+    components = {"bias": points(row["prior_repair_delta"]), "rest": points(row["calibrated_accuracy_delta"])}
+    others = {other.title: _before_after(other, row) for other in (ACCURACY, AUROC) if other is not measure}
+    return {
+        measure.title: primary,
+        "change": measure.change(delta),
+        level: measure.span(low, high),
+        "Holm p": p_value(row["holm_p"]),
+        **components,
+        **others,
+    }
 
 
-def _filled(header: Sequence[str], rows: Sequence[tuple[str, ...]]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
-    """Header and rows without the columns in which nothing is known."""
-    kept = [i for i in range(len(header)) if any(row[i] != UNKNOWN for row in rows)]
-    return tuple(header[i] for i in kept), [tuple(row[i] for i in kept) for row in rows]
+def _before_after(measure: Measure, row: Mapping[str, Any]) -> str:
+    """Without the unit, which a table does not repeat; a dash where one side is unknown."""
+    sides = [row[f"{measure.metric}_{side}"] for side in ("before", "after")]
+    return UNKNOWN if any(map(math.isnan, sides)) else " → ".join(map(measure.value, sides))
+
+
+def _print_filled(title: str, rows: Mapping[str, Mapping[str, str]]) -> None:
+    """A table of rows by name, without the columns in which nothing is known."""
+    headings = [name for name in next(iter(rows.values())) if any(row[name] != UNKNOWN for row in rows.values())]
+    print_table(title, ("", *headings), [(name, *(row[heading] for heading in headings)) for name, row in rows.items()])

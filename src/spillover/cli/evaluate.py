@@ -24,7 +24,7 @@ LENGTHS = {"sum": "summed log-probability", "token": "mean per token", "byte": "
     *MODEL, "model.server", "model.tokenizer", "model.in_flight",
     "tasks", "data", "languages", "evaluate.labels", "evaluate.shots", "evaluate.chat",
     "evaluate.system_prompt", "evaluate.rule", "limit", "evaluate.budget_minutes", "evaluate.missing_items",
-    "compare.calibration", "compare.length", "seed",
+    "compare.primary", "compare.fallback", "compare.calibration", "compare.length", "seed",
 )  # fmt: skip
 def evaluate(
     config: RunConfig,
@@ -35,7 +35,8 @@ def evaluate(
 ) -> None:
     """Score every label of every item by its log-probability: <out>/evaluate/<name>/<task>.
 
-    Calibration and length rule only change the summary that is printed; the scores on disk stay as they are.
+    The primary measure is declared in the run, for `compare`. Calibration and length rule only change the summary that
+    is printed; the scores on disk stay as they are.
     """
     rules = {"calibration": config.compare.calibration, "length": config.compare.length}
     if scores is not None:
@@ -60,7 +61,9 @@ def evaluate(
 
     with open_run(out).locked(), progress_bars() as progress:
         loaded = load_model(**config.model.model_dump(), progress=progress)
-        evaluation = score(loaded, benchmark, config=config.evaluate, out=out, name=name, progress=progress)
+        evaluation = score(
+            loaded, benchmark, config=config.evaluate, out=out, name=name, compare=config.compare, progress=progress
+        )
     _show(evaluation, rules, as_json)
     if not as_json:
         show(

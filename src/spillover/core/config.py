@@ -17,6 +17,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from spillover.core.errors import ConfigError, DataError
 from spillover.core.file_names import name_problem
 from spillover.core.files import read_yaml
+from spillover.core.types import Fallback, Primary
 
 log = logging.getLogger(__name__)
 
@@ -320,6 +321,12 @@ class EvaluateConfig(Section):
 class CompareConfig(Section):
     """Intervals, tests and the verdict. Nothing here needs the model."""
 
+    primary: Primary = "auto"
+    """Measure of verdict, placebo contrast and power, declared before scoring; the others are secondary. auto: what the
+    run declares, else auroc for label words and accuracy for choices and pairs."""
+    fallback: Fallback | None = None
+    """Primary measure of a task in which `primary` is undefined for a language, such as AUROC with one class; null:
+    none, that task is not tested."""
     draws: Count = 2000
     """Bootstrap resamples."""
     level: Annotated[float, Field(gt=0, lt=1)] = 0.95
@@ -327,7 +334,7 @@ class CompareConfig(Section):
     margin: Annotated[float, Field(gt=0, lt=1)] = 0.02
     """Non-inferiority margin of the reference language; 0.02 is 2 points."""
     effect: Annotated[float, Field(gt=0, lt=1)] = 0.05
-    """Smallest change in accuracy that matters; 0.05 is 5 points."""
+    """Smallest change in the primary measure that matters; 0.05 is 5 points, or 0.05 of AUROC."""
     power: Annotated[float, Field(gt=0, lt=1)] = 0.8
     """Power below which a test for `effect` is called underpowered."""
     calibration: Literal["none", "batch", "contextual", "pmi"] = "batch"

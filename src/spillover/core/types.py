@@ -284,6 +284,12 @@ class ScoredBatch:
 
 
 Severity = Literal["error", "warning", "note"]
+Primary = Literal["auto", "auroc", "calibrated", "accuracy"]
+"""The primary measure of a comparison. auto: AUROC for label words, accuracy for items with answers of their own."""
+
+Fallback = Literal["accuracy"]
+"""The primary measure of a task for which the one that was asked for is undefined."""
+
 FailOn = Literal["worse", "not-shown"]
 Relationship = Literal["first_party", "third_party", "collaborative", "other"]
 """Of who evaluated a model to who made it, in the words of Every Eval Ever."""

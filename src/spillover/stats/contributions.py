@@ -60,12 +60,17 @@ def undefined_reason(before: LabelScores, after: LabelScores, contributions: Map
         return "one cluster has no spread"
     if reason := reason_undefined(before) or reason_undefined(after):
         return reason
-    rare = [label for i, label in enumerate(before.labels) if (before.gold == i).sum() < 2]
-    if rare:
-        return f"one item alone has the label {rare[0]}"
+    if reason := undefined_area(before):
+        return reason
     if skewed_mean(contributions["auroc"]) is None:
         return "both sides rank the items alike, so AUROC's change has no interval"
     return ""
+
+
+def undefined_area(scores: LabelScores) -> str:
+    """Why AUROC has no standard error though every label has an item; "" when it has one."""
+    rare = [label for i, label in enumerate(scores.labels) if (scores.gold == i).sum() < 2]
+    return f"one item alone has the label {rare[0]}" if rare else ""
 
 
 def estimate(contributions: Floats, metric: str, level: float, *, changes: int = 1) -> Estimate:

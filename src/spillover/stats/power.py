@@ -1,7 +1,8 @@
 """What a paired test of n items can detect, and how many items a claim needs.
 
-The standard error of a paired change comes from the flipped items alone; their share is the discordance. The formula is
-the usual one for McNemar's test (Connor 1987). Changes are shares, 0.05 is 5 points.
+The standard error of a paired change in accuracy comes from the flipped items alone; their share is the discordance.
+The formula is the usual one for McNemar's test (Connor 1987). Changes are shares, 0.05 is 5 points. Of a change in
+AUROC it comes from how the two models rank the items; of a mean over languages, from what was measured.
 """
 
 from __future__ import annotations
@@ -41,10 +42,42 @@ def minimum_detectable(items: int, discordance: float, *, alpha: float = 0.05, p
 
 
 def minimum_detectable_mean(error: float, *, alpha: float = 0.05, power: float = 0.8) -> float:
-    """The same for a mean over languages, from its standard error."""
+    """The same for any mean of contributions, from its standard error."""
     from scipy.stats import norm
 
     return float((norm.ppf(1 - alpha / 2) + norm.ppf(power)) * error)
+
+
+def items_needed_mean(effect: float, deviation: float, *, alpha: float = 0.05, power: float = 0.8) -> int:
+    """Items for a mean of contributions whose standard deviation is `deviation`, to detect a change of `effect`."""
+    return math.ceil((minimum_detectable_mean(deviation, alpha=alpha, power=power) / effect) ** 2)
+
+
+def area_deviation(before: float, after: float, *, correlation: float = 0.0, share: float = 0.5) -> float:
+    """The standard deviation of an item's contribution to a change in the AUROC of two labels, from the areas before
+    and after, both between 0 and 1: the standard error of n items is this over the square root of n.
+
+    DeLong's variance (1988) in closed form, for scores that are normal within each label with equal variance
+    (binormal). correlation: of the two models' scores within a label; with 0 the variance is larger than with any
+    positive one. share: of items with one of the labels.
+    """
+    covariances = [
+        _placement_covariance(first, second, 1.0 if i == j else correlation)
+        for i, first in enumerate((before, after))
+        for j, second in enumerate((before, after))
+    ]
+    variance = covariances[0] + covariances[3] - covariances[1] - covariances[2]
+    return math.sqrt(max(variance, 0.0) * (1 / share + 1 / (1 - share)))
+
+
+def _placement_covariance(first: float, second: float, correlation: float) -> float:
+    """Of the placement values of one item under two models with these areas. That a score exceeds a random one of the
+    other label is a normal event, and two models' events correlate by half of what their scores do."""
+    from scipy.stats import multivariate_normal, norm
+
+    ends = norm.ppf([first, second])
+    joint = multivariate_normal([0, 0], [[1, correlation / 2], [correlation / 2, 1]]).cdf(ends)
+    return float(joint) - first * second
 
 
 def independent_discordance(before: float, after: float) -> float:

@@ -50,7 +50,7 @@ def test_a_placebo_that_is_not_beaten_takes_the_yes_away():
     placebo = planted_sides((1.5, 2.4), (0, 0), seed=1)[1]
     runs = [TrainedRun(name, name, "r", 0, ("de",), before, one) for name, one in (("real", after), ("copy", placebo))]
     found = compare_arms(runs, config=QUICK)
-    assert found.verdict[0].numbers["answer"] == "accuracy rose, but it is not shown to beat a placebo"
+    assert found.verdict[0].numbers["answer"] == "improved, but not shown to beat a placebo"
     assert sum(sentence.about == "headline" for sentence in found.verdict) == 1
     weak = [runs[0], TrainedRun("copy", "copy", "r", 0, ("de",), before, before)]
     assert compare_arms(weak, config=QUICK).verdict[0].numbers["answer"] == "yes"

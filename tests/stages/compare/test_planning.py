@@ -8,12 +8,25 @@ import numpy as np
 import pytest
 
 from spillover.cli import main
-from spillover.core.errors import ConfigError, DataError
+from spillover.core.config import CompareConfig
+from spillover.core.declared_measure import declare_measure
+from spillover.core.errors import ConfigError, DataError, RunError
 from spillover.core.runs import open_run
 from spillover.core.tables import check_columns
-from spillover.stages.compare.planning import PUBLISHED_COLUMNS, discordance_of, plan, plan_like, read_published
-from spillover.stats.power import independent_discordance
+from spillover.stages.compare import compare
+from spillover.stages.compare.measures import MEASURES
+from spillover.stages.compare.planning import (
+    PUBLISHED_COLUMNS,
+    deviation_of,
+    discordance_of,
+    plan,
+    plan_area,
+    plan_like,
+    read_published,
+)
+from spillover.stats.power import area_deviation, independent_discordance
 from tests.builders import evaluation, write_evaluation
+from tests.stages.compare.builders import planted_sides
 
 # Mistral-7B, Amazon polarity, accuracy before and after in 20 languages: arXiv 2405.13816.
 BASE = [89.2, 92.4, 91.8, 93.4, 94.2, 93.8, 93.6, 93.0, 93.2, 93.4, 87.6, 93.2, 91.6, 92.4, 91.8, 63.2, 81.6, 83.0, 58.0, 71.0]  # fmt: skip
@@ -87,9 +100,51 @@ def test_accuracies_are_read_as_the_discordance_of_independent_errors():
             discordance_of(text)
 
 
+def test_areas_are_read_as_the_spread_of_an_items_contribution():
+    assert deviation_of("0.7,0.75") == pytest.approx(area_deviation(0.7, 0.75))
+    assert deviation_of("0.7,0.75", 0.9) < deviation_of("0.7,0.75", 0.5) < deviation_of("0.7,0.75")
+    for text in ("0.7", "a,b", "70,75", "0.7,1"):
+        with pytest.raises(ConfigError, match="auroc"):
+            deviation_of(text)
+    with pytest.raises(ConfigError, match="correlation 1: expected a number between -1 and 1"):
+        deviation_of("0.7,0.75", 1)
+
+
+def test_a_plan_by_auroc_as_text():
+    found = plan_area(items=500, deviation=0.5, languages=20)
+    assert str(found).startswith("500 items, standard deviation of an item's contribution 0.50; power 80 %")
+    assert "by AUROC" in str(found)
+    assert "a change of 0.050 needs 785 items" in str(found)  # (2.8 * 0.5 / 0.05)^2
+    assert plan_area(items=found.needed, deviation=0.5).detectable == pytest.approx(0.05, abs=1e-4)
+
+
+def test_a_plan_like_a_run_goes_by_the_measure_that_the_run_declared(tmp_path):
+    sides = planted_sides((1.5, 1.9), (0, 0), n=400)
+    for primary in ("auroc", "calibrated", "accuracy"):
+        run = open_run(tmp_path / primary)
+        declare_measure(run, CompareConfig(primary=primary))
+        for name, side in zip(("base", "tuned"), sides, strict=True):
+            write_evaluation(run, name, side)
+        found = plan_like(run)
+        assert found.measure == MEASURES[primary].title
+        assert (found.items, found.languages) == (400, 3)
+        # By the spread that the comparison itself finds in a language.
+        table = compare(*sides, config=CompareConfig(draws=1, primary=primary)).languages
+        assert found.corrected == pytest.approx(table["detectable"].mean(), rel=0.1)
+
+
+def test_without_a_spread_there_is_no_plan_by_auroc(tmp_path):
+    run = open_run(tmp_path / "run")
+    declare_measure(run, CompareConfig())
+    for name in ("base", "tuned"):
+        write_evaluation(run, name, planted_sides((1.5, 1.5), (0, 0), n=40)[0])
+    with pytest.raises(RunError, match="the change in AUROC has no spread to plan with"):
+        plan_like(run)
+
+
 def test_a_plan_like_a_run_takes_its_items_languages_and_flips(tmp_path):
     run = open_run(tmp_path / "run")
-    run.update()
+    declare_measure(run, CompareConfig(primary="accuracy"))
     rights = {code: np.arange(40) < 20 for code in ("en", "de")}
     for name, flipped in (("base", 0), ("tuned", 4), ("same", 0)):
         write_evaluation(

@@ -88,7 +88,7 @@ def test_all_predictions_equal_has_no_auroc_interval_and_no_claim():
 
 def test_a_placebo_that_gains_as_much_is_not_beaten():
     found = compare_arms(runs_of(("translate", 0, 0.4), ("shuffled", 0, 0.4)), config=QUICK)
-    assert found.verdict[0].numbers["answer"] == "accuracy rose, but it is not shown to beat a placebo"
+    assert found.verdict[0].numbers["answer"] == "improved, but not shown to beat a placebo"
     assert found.verdict[1].text.endswith("improved.")
     said = [sentence for sentence in found.verdict if sentence.about == "placebo"]
     assert len(said) == 3

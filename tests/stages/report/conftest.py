@@ -23,7 +23,7 @@ def run(tmp_path):
     for name, share in (("base", 0.4), ("tuned", 0.7)):
         hits = {code: random_hits(rng, share, 24) for code in ("en", "de", "th")}
         write_evaluation(run, name, evaluation(hits))
-    compare_run(run, seen=["de"], config=CompareConfig(draws=50))
+    compare_run(run, seen=["de"], config=CompareConfig(draws=50, primary="accuracy"))
     shutil.rmtree(run.path / "evaluate")
     return run
 

@@ -1,6 +1,7 @@
 """All tasks of a comparison in one table, under one correction: what improved, what got worse, and where.
 
-1. A row per task and group of languages: its change in accuracy, pooled over seeds where the arm has several.
+1. A row per task and group of languages: its change in the task's primary measure, pooled over seeds where the arm has
+   several.
 2. p after Holm's correction over all tasks and groups; groups of a task with the same languages are one test.
 3. Single languages are a family of their own, with Holm's correction over all tasks and languages: a row for each that
    changed. With several seeds these are the first run's.
@@ -22,9 +23,10 @@ from spillover.core.config import CompareConfig
 from spillover.core.tables import Column, check_columns, records
 from spillover.core.types import FailOn
 from spillover.stages.compare.change_tables import GROUP_CHANGE, VERDICT, P, outcomes
-from spillover.stages.compare.format import NAMED, p_value, points, span
+from spillover.stages.compare.format import NAMED, p_value
 from spillover.stages.compare.headline import pooled_over_seeds
 from spillover.stages.compare.language_groups import group_title
+from spillover.stages.compare.measures import BY_METRIC
 from spillover.stages.compare.result import Comparison, Outcome, Topic
 from spillover.stats.power import minimum_detectable_mean
 from spillover.stats.significance import corrected
@@ -42,10 +44,11 @@ ALL_TASKS_COLUMNS = (
     Column("headline", "whether the task's headline is about this group"),
     Column("n", "items that any of the languages has", "items"),
     Column("seeds", "over how many seeds the change is pooled", "seeds"),
-    Column("delta", "change in accuracy", "share", GROUP_CHANGE),
+    Column("metric", "the task's primary measure: accuracy, calibrated_accuracy or auroc"),
+    Column("delta", "change in it", "share", GROUP_CHANGE),
     Column("low", "lower end of its interval, not corrected", "share", GROUP_CHANGE),
     Column("high", "upper end of its interval, not corrected", "share", GROUP_CHANGE),
-    Column("p", "two-sided p of no change; of a single language McNemar's mid-p", "", P),
+    Column("p", "two-sided p of no change; of a single language's accuracy McNemar's mid-p", "", P),
     Column("holm_p", "p after Holm's correction over all tasks and groups; over all tasks and single languages", "", P),
     Column("detectable", "minimum detectable change at the first step of Holm; NaN for a language", "share"),
     VERDICT,
@@ -90,12 +93,12 @@ def _in_order(table: pd.DataFrame) -> pd.DataFrame:
 def _group_rows(comparisons: Sequence[Comparison], config: CompareConfig) -> list[dict[str, Any]]:
     import pandas as pd
 
-    names = ("group", "kind", "languages", "codes", "n", "seeds", "delta", "low", "high", "p", "detectable")
+    names = ("group", "kind", "languages", "codes", "n", "seeds", "metric", "delta", "low", "high", "p", "detectable")
     rows = []
     for comparison in comparisons:
         arm = next((sentence.numbers["arm"] for sentence in comparison.about(Topic.SEEDS)), "")
         headline = next((sentence.numbers["group"] for sentence in comparison.about(Topic.HEADLINE)), "")
-        for change in comparison.group_changes("accuracy", set(comparison.groups["kind"])):
+        for change in comparison.group_changes(comparison.measure.metric, set(comparison.groups["kind"])):
             pooled = pooled_over_seeds(comparison, arm, change)
             row = {"task": comparison.task, "headline": change.group == headline}
             rows.append(row | {name: getattr(pooled, name) for name in names})
@@ -115,12 +118,16 @@ def _language_rows(comparisons: Sequence[Comparison], config: CompareConfig) -> 
     """A row per task and language; none of a task with one language, whose group of all is that language."""
     import pandas as pd
 
-    tables = [one.languages.assign(task=one.task) for one in comparisons if len(one.languages) > 1]
-    if not tables:
+    rows = [
+        {"task": one.task, "group": change.language, "n": change.n, "metric": one.measure.metric}
+        | {key: getattr(change, key) for key in ("delta", "low", "high", "p")}
+        for one in comparisons
+        if len(one.languages) > 1
+        for change in one.language_changes()
+    ]
+    if not rows:
         return []
-    source = pd.concat(tables, ignore_index=True)
-    names = {"accuracy_delta": "delta", "accuracy_low": "low", "accuracy_high": "high", "mcnemar_mid_p": "p"}
-    table = source[["task", "language", "n", *names]].rename(columns=names | {"language": "group"})
+    table = pd.DataFrame(rows)
     table = table.assign(kind="language", languages=1, codes=table["group"], headline=False, seeds=1, detectable=np.nan)
     table["holm_p"] = corrected(table["p"].to_numpy(), "holm")
     table["verdict"] = outcomes(table["delta"], table["holm_p"], table["detectable"], config)
@@ -160,8 +167,11 @@ def suite_result(table: pd.DataFrame, fail_on: FailOn) -> str:
 
 
 def _named(row: dict[str, Any]) -> str:
-    change = f"{points(row['delta'])} ({span(row['low'], row['high'])}, Holm p {p_value(row['holm_p'])})"
-    return f"{row['task']} {group_title(row['group'], row['kind'])} {change}"
+    measure = BY_METRIC[row["metric"]]
+    title = "" if measure.of_hits else f"{measure.title} "
+    change = f"{title}{measure.change(row['delta'])}"
+    interval = f"{measure.span(row['low'], row['high'])}, Holm p {p_value(row['holm_p'])}"
+    return f"{row['task']} {group_title(row['group'], row['kind'])} {change} ({interval})"
 
 
 def _some(names: Sequence[str]) -> str:

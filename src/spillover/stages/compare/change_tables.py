@@ -4,6 +4,9 @@
 2. Over groups: the mean over languages, the same item in all languages resampled together; and, for claims about
    languages in general, with the languages as a sample too.
 
+The columns without a metric's name (holm_p, bh_q, detectable, verdict) are of the primary measure: its tests alone are
+the family of tests that the verdict corrects for. Those of the other metrics are secondary, each corrected by itself.
+
 Where items have clusters, these take the items' place in all intervals and tests.
 """
 
@@ -20,11 +23,12 @@ from spillover.core.languages import language
 from spillover.core.tables import Column, check_columns
 from spillover.core.types import Floats
 from spillover.stages.compare.language_groups import Group
+from spillover.stages.compare.measures import Measure
 from spillover.stages.compare.pairing import Changes, Pairs
 from spillover.stages.compare.verdict import outcome_of
 from spillover.stats.contributions import LARGEST_CHANGE, METRICS, before_after_values, estimate
 from spillover.stats.intervals import two_way, within
-from spillover.stats.power import minimum_detectable, minimum_detectable_mean
+from spillover.stats.power import minimum_detectable_mean
 from spillover.stats.resampling import percentile_interval
 from spillover.stats.significance import corrected, sign_flip_test
 from spillover.stats.summary import constant_prediction
@@ -40,6 +44,7 @@ def _range(metric: str) -> str:
     return f"-{LARGEST_CHANGE[metric]:g} to {LARGEST_CHANGE[metric]:g}"
 
 
+ROLE = Column("role", "primary, by which the verdict goes, or secondary: not among the tests that it corrects for")
 VERDICT = Column("verdict", "outcome of the test: improved, got worse, no evidence, underpowered or undefined")
 LANGUAGE_COLUMNS = (
     Column("language", "BCP-47 code"),
@@ -85,9 +90,11 @@ LANGUAGE_COLUMNS = (
     Column("lost", "items newly wrong, wholly or by a tie", "items"),
     Column("mcnemar_p", "exact McNemar p (conservative); with ties or clusters the sign-flip test", "", P),
     Column("mcnemar_mid_p", "its mid-p, whose size is close to the nominal level", "", P),
-    Column("holm_p", "mcnemar_mid_p after Holm's correction over the languages", "", P),
-    Column("bh_q", "mcnemar_mid_p after Benjamini-Hochberg's correction over the languages", "", P),
-    Column("detectable", "minimum detectable change in accuracy, at the first step of Holm", "share", SHARE),
+    Column("mcnemar_holm_p", "mcnemar_mid_p after Holm's correction over the languages", "", P),
+    Column("primary", "the measure of the following columns: accuracy, calibrated_accuracy or auroc"),
+    Column("holm_p", "p (of accuracy mcnemar_mid_p) after Holm's correction over the languages", "", P),
+    Column("bh_q", "the same p after Benjamini-Hochberg's correction over the languages", "", P),
+    Column("detectable", "minimum detectable change, at the first step of Holm", "share", SHARE),
     VERDICT,
     Column("reason", 'why a number is NaN, or ""'),
 )
@@ -97,6 +104,7 @@ GROUP_COLUMNS = (
     Column("languages", "how many languages"),
     Column("codes", "BCP-47 codes, separated by spaces"),
     Column("metric", "accuracy, calibrated_accuracy, prior_repair (the label-bias component) or auroc"),
+    ROLE,
     Column("n", "items that any of the languages has", "items"),
     Column("clusters", "clusters that intervals and tests resample; the items, where these have none", "clusters"),
     Column("before", "mean over the languages; NaN for prior_repair", "share", SHARE),
@@ -119,7 +127,12 @@ GROUP_COLUMNS = (
 
 
 def language_table(
-    pairs: Pairs, changes: Changes, draws: Mapping[str, Floats], seen: Sequence[str], config: CompareConfig
+    pairs: Pairs,
+    changes: Changes,
+    draws: Mapping[str, Floats],
+    seen: Sequence[str],
+    config: CompareConfig,
+    primary: Measure,
 ) -> pd.DataFrame:
     """A row per language, with `LANGUAGE_COLUMNS`. draws: by metric, [draws, languages]."""
     import pandas as pd
@@ -138,24 +151,17 @@ def language_table(
         contributions = changes.items_of_language("accuracy", code)
         row |= {"gained": int((contributions > 0).sum()), "lost": int((contributions < 0).sum())}
         row["mcnemar_p"], row["mcnemar_mid_p"] = sign_flip_test(changes.exchanged_in_language(code))
-        row["detectable"] = _detectable(changes, code, alpha=(1 - config.level) / len(pairs), power=config.power)
+        alpha = (1 - config.level) / len(pairs)
+        row["detectable"] = primary.minimum_detectable(changes, code, alpha=alpha, power=config.power)
         rows.append(row | {"reason": changes.reasons[code]})
     table = pd.DataFrame(rows)
     for metric in METRICS:
         table[f"{metric}_holm_p"] = corrected(table[f"{metric}_p"].to_numpy(), "holm")
-    table["holm_p"] = corrected(table["mcnemar_mid_p"].to_numpy(), "holm")
-    table["bh_q"] = corrected(table["mcnemar_mid_p"].to_numpy(), "fdr_bh")
-    table["verdict"] = outcomes(table["accuracy_delta"], table["holm_p"], table["detectable"], config)
+    table["mcnemar_holm_p"] = corrected(table["mcnemar_mid_p"].to_numpy(), "holm")
+    p = table[primary.single_test].to_numpy()
+    table = table.assign(primary=primary.metric, holm_p=corrected(p, "holm"), bh_q=corrected(p, "fdr_bh"))
+    table["verdict"] = outcomes(table[f"{primary.metric}_delta"], table["holm_p"], table["detectable"], config)
     return check_columns(table, LANGUAGE_COLUMNS)
-
-
-def _detectable(changes: Changes, code: str, *, alpha: float, power: float) -> float:
-    """The minimum detectable change of one language, from its flipped items; of clusters, from their error."""
-    if changes.clusters is not None:
-        error = estimate(changes.of_language("accuracy", code), "accuracy", 1 - alpha).error
-        return minimum_detectable_mean(error, alpha=alpha, power=power)
-    contributions = changes.items_of_language("accuracy", code)
-    return minimum_detectable(len(contributions), float((contributions**2).mean()), alpha=alpha, power=power)
 
 
 def group_table(
@@ -164,6 +170,7 @@ def group_table(
     draws: Mapping[str, Floats],
     groups: Sequence[Group],
     config: CompareConfig,
+    primary: Measure,
     rng: np.random.Generator,
 ) -> pd.DataFrame:
     """A row per group and metric, with `GROUP_COLUMNS`. draws: by metric, [draws, languages]."""
@@ -178,6 +185,7 @@ def group_table(
             if metric != "prior_repair":
                 before, after = map(float, np.mean([values[code][metric] for code in group.languages], axis=0))
             row = {"group": group.name, "kind": group.kind, "languages": len(columns), "metric": metric}
+            row |= {"role": role(metric, primary)}
             row |= {"codes": " ".join(group.languages), "before": before, "after": after}
             row |= {"n": changes.n_items(group.languages), "clusters": changes.n_clusters(group.languages)}
             matrix = changes.contribution_matrix(metric, group.languages)
@@ -190,6 +198,11 @@ def group_table(
         table.loc[part.index, "holm_p"] = corrected(part["p"].to_numpy(), "holm")
     table["verdict"] = outcomes(table["delta"], table["holm_p"], table["detectable"], config)
     return check_columns(table, GROUP_COLUMNS)
+
+
+def role(metric: str, primary: Measure) -> str:
+    """primary or secondary."""
+    return "primary" if metric == primary.metric else "secondary"
 
 
 def outcomes(deltas: pd.Series, p: pd.Series, detectable: pd.Series, config: CompareConfig) -> list[str]:

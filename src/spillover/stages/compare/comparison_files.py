@@ -72,6 +72,8 @@ def _comparisons(folder: Path, rows: Any, tables: Mapping[str, pd.DataFrame]) ->
             label_set=row["label_set"],
             seen=tuple(row["seen"]),
             level=row["level"],
+            primary=row.get("primary", "accuracy"),  # earlier versions had no other
+            chosen=row.get("chosen", ""),
             verdict=tuple(_sentence(**sentence) for sentence in row["verdict"]),
             guard=_guard(row["guard"]),
             **{

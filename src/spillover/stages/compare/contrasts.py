@@ -15,11 +15,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from spillover.core.config import CompareConfig
+from spillover.core.declared_measure import Declaration
 from spillover.core.errors import DataError
 from spillover.core.tables import Column, check_columns
 from spillover.core.types import Evaluation, Floats
-from spillover.stages.compare.change_tables import GROUP_CHANGE, VERDICT, P, outcomes
+from spillover.stages.compare.change_tables import GROUP_CHANGE, ROLE, VERDICT, P, outcomes, role
 from spillover.stages.compare.language_groups import Group
+from spillover.stages.compare.measures import Measure
 from spillover.stages.compare.pairing import Changes, Pairs, changes_of, join, refuse_unmatched, restricted
 from spillover.stats.contributions import LARGEST_CHANGE, METRICS, estimate
 from spillover.stats.intervals import Estimate, two_way, within
@@ -35,6 +37,7 @@ SEED_COLUMNS = (
     Column("group", "name of the group of languages"),
     Column("kind", "all, training, reference, script, family or own"),
     METRIC,
+    ROLE,
     Column("seeds", "how many seeds"),
     Column("deltas", "each seed's change", "share", GROUP_CHANGE),
     Column("items_error", "standard error of the items alone", "share"),
@@ -51,6 +54,7 @@ CONTRAST_COLUMNS = (
     Column("group", "name of the group of languages, or a language's code"),
     Column("kind", "all, training, reference, script, family, own or language"),
     METRIC,
+    ROLE,
     Column("languages", "how many languages"),
     Column("n", "items that any of the languages has", "items"),
     Column("delta", "change of the first run's arm minus change of the other", "share", "-4 to 4"),
@@ -65,7 +69,8 @@ CONTRAST_COLUMNS = (
 
 @dataclass(frozen=True)
 class TrainedRun:
-    """One run on one task. arm: what it was trained on; runs of one arm and `recipe` differ in `seed` alone."""
+    """One run on one task. arm: what it was trained on; runs of one arm and `recipe` differ in `seed` alone.
+    declared: its primary measure, None where it declared none before it was scored."""
 
     name: str
     arm: str
@@ -74,6 +79,7 @@ class TrainedRun:
     seen: tuple[str, ...]
     before: Evaluation
     after: Evaluation
+    declared: Declaration | None = None
 
 
 def changes_by_arm(runs: Sequence[TrainedRun], config: CompareConfig) -> dict[str, list[Changes]]:
@@ -142,7 +148,7 @@ def _shared(first: tuple[str, ...], second: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def seed_table(
-    arms: Mapping[str, Sequence[Changes]], groups: Sequence[Group], config: CompareConfig
+    arms: Mapping[str, Sequence[Changes]], groups: Sequence[Group], config: CompareConfig, primary: Measure
 ) -> pd.DataFrame | None:
     """A row per arm with several seeds, group and metric, with `SEED_COLUMNS`; None without such an arm."""
     import pandas as pd
@@ -158,6 +164,7 @@ def seed_table(
                 pooled = two_way(matrix, config.level, floor=0.0 if math.isnan(items.error) else items.error)
                 pooled = within(pooled, LARGEST_CHANGE[metric])
                 row = {"arm": arm, "group": group.name, "kind": group.kind, "metric": metric, "seeds": len(runs)}
+                row |= {"role": role(metric, primary)}
                 row |= {"deltas": [float(value) for value in matrix.mean(axis=0)], "items_error": items.error}
                 row |= {"seed_deviation": float(matrix.mean(axis=0).std(ddof=1))}
                 rows.append(row | _estimate_columns(pooled, config))
@@ -174,7 +181,7 @@ def seed_matrix(runs: Sequence[Changes], group: Group, metric: str) -> Floats:
 
 
 def contrast_table(
-    arms: Mapping[str, Sequence[Changes]], groups: Sequence[Group], config: CompareConfig
+    arms: Mapping[str, Sequence[Changes]], groups: Sequence[Group], config: CompareConfig, primary: Measure
 ) -> pd.DataFrame | None:
     """A row per other arm, group (and single language) and metric, with `CONTRAST_COLUMNS`; None for one arm."""
     import pandas as pd
@@ -189,6 +196,7 @@ def contrast_table(
             for metric in METRICS:
                 sides = (seed_matrix(real, group, metric), seed_matrix(runs, group, metric))
                 row: dict[str, object] = {"against": name, "group": group.name, "kind": group.kind, "metric": metric}
+                row |= {"role": role(metric, primary)}
                 row |= {"languages": len(group.languages), "n": real[0].n_items(group.languages)}
                 rows.append(row | _estimate_columns(contrast(*sides, metric, config.level), config))
     table = pd.DataFrame(rows)

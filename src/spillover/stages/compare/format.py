@@ -36,6 +36,22 @@ def span(low: float, high: float) -> str:
     return "–" if math.isnan(low) else f"{points(low)} to {points(high)}"
 
 
+def area(value: float) -> str:
+    """An AUROC; a dash for NaN."""
+    return "–" if math.isnan(value) else f"{value:.3f}"
+
+
+def area_change(delta: float) -> str:
+    """A change in AUROC with its sign, "0.000" without one; a dash for NaN."""
+    text = "–" if math.isnan(delta) else f"{delta:+.3f}"
+    return "0.000" if text in ("+0.000", "-0.000") else text
+
+
+def area_size(delta: float) -> str:
+    """The size of a change in AUROC; one that no data can show is "over 1"."""
+    return "over 1" if delta > 1 else area(delta)
+
+
 def area_span(delta: float, low: float, high: float) -> str:
     """A change in AUROC with its interval, where it has one."""
     if math.isnan(delta):

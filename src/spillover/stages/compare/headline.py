@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from dataclasses import replace
 
 from spillover.core.languages import UNKNOWN_LANGUAGE, language
 from spillover.core.tables import records
 from spillover.stages.build.arms import REAL_ARM
-from spillover.stages.compare.format import area_span, percent, points, size, span
+from spillover.stages.compare.format import area_span, points
+from spillover.stages.compare.measures import AUROC, Measure
 from spillover.stages.compare.result import Answer, Comparison, GroupChange, Outcome, Sentence, Topic
-from spillover.stages.compare.verdict import auroc_loss
+from spillover.stages.compare.verdict import auroc_loss, untested_reason
+from spillover.stats.contributions import METRICS
 
 NAMED = 5
 
@@ -22,27 +26,31 @@ def with_headline(comparison: Comparison, arm: str = "") -> Comparison:
 
 
 def headline(comparison: Comparison, arm: str = "") -> Sentence:
-    """Claim, answer and reasons in one sentence, about the unseen languages where there are any, else about all.
+    """Claim, answer and reasons in one sentence, about the unseen languages where there are any, else about all, by the
+    primary measure.
 
     arm: the name of the first run's arm, where there are several runs. With several seeds the pooled test answers."""
     group = "unseen" if (comparison.groups["group"] == "unseen").any() else "all"
-    change, calibrated, bias, area = (
-        pooled_over_seeds(comparison, arm, comparison.group_change(group, metric))
-        for metric in ("accuracy", "calibrated_accuracy", "prior_repair", "auroc")
-    )
-    answer, reasons = _answer(change, calibrated, bias, area, comparison.no_components)
+    by_metric = {
+        metric: pooled_over_seeds(comparison, arm, comparison.group_change(group, metric)) for metric in METRICS
+    }
+    measure, change = comparison.measure, by_metric[comparison.measure.metric]
+    answer, reasons = _answer(comparison, by_metric)
     if answer.positive and _placebos(comparison, group, beaten=False):
         answer = Answer.NOT_BEATEN
     reasons = [
-        _accuracy(change),
+        _change(measure, change),
         *reasons,
         *_placebo_reasons(comparison, group, arm),
         *_misread(comparison),
         *_reference_losses(comparison),
     ]
     claim = _claim(comparison, change)
-    text = f"Claim: {claim}. Does it hold? {answer.value[0].upper()}{answer.value[1:]}: {'; '.join(reasons)}."
-    return Sentence(Topic.HEADLINE, text, {"claim": claim, "answer": answer.value, "why": reasons, "group": group})
+    measured_by = ", ".join(filter(None, (measure.title, comparison.chosen)))
+    text = f"Claim: {claim}. Measured by {measured_by}. "
+    text += f"Does it hold? {answer.value[0].upper()}{answer.value[1:]}: {'; '.join(reasons)}."
+    numbers = {"claim": claim, "measure": measured_by, "answer": answer.value, "why": reasons, "group": group}
+    return Sentence(Topic.HEADLINE, text, numbers)
 
 
 def pooled_over_seeds(comparison: Comparison, arm: str, change: GroupChange) -> GroupChange:
@@ -56,11 +64,12 @@ def pooled_over_seeds(comparison: Comparison, arm: str, change: GroupChange) -> 
     return change
 
 
-def _accuracy(change: GroupChange) -> str:
-    interval = "" if change.verdict == Outcome.UNDEFINED else f" ({span(change.low, change.high)})"
+def _change(measure: Measure, change: GroupChange) -> str:
+    interval = "" if change.verdict == Outcome.UNDEFINED else f" ({measure.span(change.low, change.high)})"
+    delta = f"{measure.change(change.delta)}{interval}"
     if change.seeds > 1:
-        return f"over {change.seeds} seeds accuracy {points(change.delta)}{interval}"
-    return f"accuracy {percent(change.before)} → {percent(change.after)} %, {points(change.delta)}{interval}"
+        return f"over {change.seeds} seeds {measure.title} {delta}"
+    return f"{measure.title} {measure.before_after(change.before, change.after)}, {delta}"
 
 
 def _claim(comparison: Comparison, change: GroupChange) -> str:
@@ -76,26 +85,56 @@ def _claim(comparison: Comparison, change: GroupChange) -> str:
     return f"training on {listed} improves {comparison.task} in {where}"
 
 
-def _answer(
-    change: GroupChange, calibrated: GroupChange, bias: GroupChange, area: GroupChange, no_components: str
-) -> tuple[Answer, list[str]]:
-    """(the answer, its reasons beside the change in accuracy). no_components: why there may be only accuracy."""
+def _answer(comparison: Comparison, by_metric: Mapping[str, GroupChange]) -> tuple[Answer, list[str]]:
+    """(the answer, its reasons beside the change in the primary measure). by_metric: the group's changes."""
+    measure = comparison.measure
+    change = by_metric[measure.metric]
     if change.verdict == Outcome.UNDEFINED:
-        return Answer.UNTESTED, ["there is one item, or one cluster"]
-    detectable = f"the minimum detectable change is {size(change.detectable)}"
-    area_text = area_span(area.delta, area.low, area.high)
-    area_fell = [f"the model discriminates less, AUROC {area_text}"] if area.verdict == Outcome.WORSE else []
+        return Answer.UNTESTED, [untested_reason(comparison, change), *_secondary(comparison, by_metric)]
+    detectable = f"the minimum detectable change is {measure.size(change.detectable)}"
     if change.verdict == Outcome.UNDERPOWERED:
-        return Answer.UNDERPOWERED, [detectable, *area_fell]
+        return Answer.UNDERPOWERED, [detectable, *_beside_no_change(comparison, by_metric)]
     if change.verdict == Outcome.NO_EVIDENCE:
-        return Answer.NOT_SHOWN, [detectable, *area_fell]
+        return Answer.NOT_SHOWN, [detectable, *_beside_no_change(comparison, by_metric)]
+    if measure.label_bias:
+        return _answer_of_accuracy(comparison, by_metric)
+    reasons = _secondary(comparison, by_metric)
+    if change.verdict == Outcome.WORSE:
+        return Answer.WORSE, reasons
+    return (Answer.MISLEADING if by_metric[AUROC.metric].verdict == Outcome.WORSE else Answer.YES), reasons
+
+
+def _beside_no_change(comparison: Comparison, by_metric: Mapping[str, GroupChange]) -> list[str]:
+    """The secondary measures beside a primary one that is not shown to change; of accuracy, a fall of AUROC alone."""
+    if not comparison.measure.label_bias:
+        return _secondary(comparison, by_metric)
+    area = by_metric[AUROC.metric]
+    if area.verdict != Outcome.WORSE:
+        return []
+    return [f"the model discriminates less, AUROC {area_span(area.delta, area.low, area.high)}"]
+
+
+def _secondary(comparison: Comparison, by_metric: Mapping[str, GroupChange]) -> list[str]:
+    """The changes of the secondary measures, as one reason; none where they are undefined too."""
+    changes = [(measure, by_metric[measure.metric]) for measure in comparison.secondary]
+    listed = [
+        f"{measure.title} {measure.change_with_interval(row.delta, row.low, row.high)}"
+        for measure, row in changes
+        if not math.isnan(row.delta)
+    ]
+    return [f"secondary: {', '.join(listed)}"] if listed else []
+
+
+def _answer_of_accuracy(comparison: Comparison, by_metric: Mapping[str, GroupChange]) -> tuple[Answer, list[str]]:
+    """(the answer, its reasons) where accuracy is the primary measure, and changed: which component of it rose."""
+    change, calibrated, bias, area = (by_metric[metric] for metric in METRICS)
     if calibrated.verdict == Outcome.UNDEFINED:
-        reasons = [no_components]
+        reasons = [comparison.no_components]
         return (Answer.WORSE if change.verdict == Outcome.WORSE else Answer.ACCURACY_ALONE), reasons
     reasons = [
         f"of that, {points(bias.delta)} is the label-bias component and {points(calibrated.delta)} the calibrated "
         "component",
-        f"AUROC {area_text}",
+        f"AUROC {area_span(area.delta, area.low, area.high)}",
     ]
     if change.verdict == Outcome.WORSE:
         return Answer.WORSE, reasons
@@ -113,7 +152,7 @@ def _placebos(comparison: Comparison, group: str, *, beaten: bool) -> list[str]:
     if comparison.contrasts is None:
         return []
     table = comparison.contrasts
-    table = table[(table["group"] == group) & (table["metric"] == "accuracy")]
+    table = table[(table["group"] == group) & (table["metric"] == comparison.measure.metric)]
     return list(table.loc[(table["verdict"] == Outcome.IMPROVED.value) == beaten, "against"])
 
 

@@ -9,11 +9,14 @@ from typing import Any
 from spillover.core.languages import language
 from spillover.core.tables import records
 from spillover.core.visible_text import visible
-from spillover.stages.compare.format import p_value, percent, points
+from spillover.stages.compare.format import p_value, percent
 from spillover.stages.compare.language_groups import group_title
+from spillover.stages.compare.measures import ACCURACY, AUROC, CALIBRATED
 from spillover.stages.compare.result import Comparison
 
 HEADER = ("Language", "$n$", "Accuracy", "Change", "Calibrated", "Label bias", "AUROC", "Holm $p$")
+# By which measure each column of changes is written: the label-bias component is a part of accuracy's change.
+COLUMNS = {"accuracy": ACCURACY, "calibrated_accuracy": CALIBRATED, "prior_repair": ACCURACY, "auroc": AUROC}
 
 
 def to_latex(comparison: Comparison) -> str:
@@ -28,7 +31,7 @@ def to_latex(comparison: Comparison) -> str:
         by_metric = {row["metric"]: row for row in records(table)}
         row = {f"{metric}_{key}": value for metric, values in by_metric.items() for key, value in values.items()}
         title = group_title(row["accuracy_group"], row["accuracy_kind"])
-        row |= {"n": row["accuracy_n"], "holm_p": row["accuracy_holm_p"]}
+        row |= {"n": row["accuracy_n"], "holm_p": row[f"{comparison.measure.metric}_holm_p"]}
         rows.append(_cells(visible(f"{title} ({row['accuracy_languages']})"), row))
     style = (
         pd.DataFrame(rows, columns=list(HEADER)).style.hide(axis="index").format(escape="latex", subset=["Language"])
@@ -37,15 +40,14 @@ def to_latex(comparison: Comparison) -> str:
     lines.insert(lines.index(r"\midrule") + 1 + len(comparison.languages), r"\midrule")
     # A line break in a name would end the comment.
     note = f"{comparison.task}, {comparison.label_set} labels; points with {100 * comparison.level:.0f} % intervals"
+    note += f"; Holm's p is of the primary measure, {comparison.measure.title}, the others are secondary"
     return "\n".join([*lines, r"% \usepackage{booktabs}", f"% {visible(note)}; * trained on"]) + "\n"
 
 
 def _cells(name: str, row: Mapping[str, Any]) -> tuple[str, ...]:
     def number(metric: str, key: str) -> str:
         value = row[f"{metric}_{key}"]
-        if math.isnan(value):
-            return "--"
-        return f"${value:+.3f}$" if metric == "auroc" else f"${points(value)}$"
+        return "--" if math.isnan(value) else f"${COLUMNS[metric].change(value)}$"
 
     def change(metric: str) -> str:
         delta, low, high = (number(metric, key) for key in ("delta", "low", "high"))
@@ -53,5 +55,5 @@ def _cells(name: str, row: Mapping[str, Any]) -> tuple[str, ...]:
 
     accuracy = (percent(row[f"accuracy_{side}"]).replace("–", "--") for side in ("before", "after"))
     p = "--" if math.isnan(row["holm_p"]) else f"${p_value(row['holm_p'])}$"
-    changes = [change(metric) for metric in ("accuracy", "calibrated_accuracy", "prior_repair", "auroc")]
+    changes = [change(metric) for metric in COLUMNS]
     return name, str(row["n"]), r" $\rightarrow$ ".join(accuracy), *changes, p

@@ -3,18 +3,31 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 from typing import TYPE_CHECKING
 
 from spillover.core.config import CompareConfig
-from spillover.core.errors import ConfigError, DataError
+from spillover.core.declared_measure import declared_measure
+from spillover.core.errors import ConfigError, DataError, RunError
 from spillover.core.files import read_csv
 from spillover.core.runs import Run
 from spillover.core.tables import Column, check_columns
-from spillover.stages.compare.stage import compare, read_evaluations
-from spillover.stats.power import chance_bound, independent_discordance, items_needed, minimum_detectable
+from spillover.stages.compare.measures import ACCURACY, AUROC, MEASURES, Measure
+from spillover.stages.compare.pairing import changes_of, join
+from spillover.stages.compare.primary import primary_measure
+from spillover.stages.compare.stage import read_evaluations
+from spillover.stats.power import (
+    area_deviation,
+    chance_bound,
+    independent_discordance,
+    items_needed,
+    items_needed_mean,
+    minimum_detectable,
+    minimum_detectable_mean,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,13 +45,16 @@ PUBLISHED_COLUMNS = (
 
 @dataclass(frozen=True)
 class PowerPlan:
-    """What a comparison can detect before it is run. Shares, not points. `corrected`: for one language among all, at
-    the first step of Holm; `needed`: items for a change of `effect`, single and corrected; by a two-sided test at
-    `alpha` with this power."""
+    """What a comparison can detect before it is run. measure: its title. Shares, not points. discordance: share of
+    flipped items; None for AUROC, whose test does not go by flips. deviation: standard deviation of an item's
+    contribution to the change. `corrected`: for one language among all, at the first step of Holm; `needed`: items for
+    a change of `effect`, single and corrected; by a two-sided test at `alpha` with this power."""
 
+    measure: str
     items: int
     languages: int
-    discordance: float
+    discordance: float | None
+    deviation: float
     effect: float
     detectable: float
     corrected: float
@@ -48,16 +64,26 @@ class PowerPlan:
     power: float
 
     def __str__(self) -> str:
+        measure = next(one for one in MEASURES.values() if one.title == self.measure)
+        spread = (
+            f"standard deviation of an item's contribution {self.deviation:.2f}"
+            if self.discordance is None
+            else f"{100 * self.discordance:.1f} % of them flipped"
+        )
         lines = [
-            f"{self.items} items, {100 * self.discordance:.1f} % of them flipped; power {100 * self.power:g} %, "
-            f"two-sided significance level {100 * self.alpha:.2g} %.",
-            f"- one language alone: minimum detectable change {_points(self.detectable)}.",
+            f"{self.items} items, {spread}; power {100 * self.power:g} %, "
+            f"two-sided significance level {100 * self.alpha:.2g} %, by {self.measure}.",
+            f"- one language alone: minimum detectable change {_size(measure, self.detectable)}.",
         ]
-        needs = f"- a change of {100 * self.effect:.1f} points needs {self.needed:,} items"
+        needs = f"- a change of {measure.size(self.effect)} needs {self.needed:,} items"
         if self.languages > 1:
-            lines.append(f"- one of {self.languages} languages, after Holm: {_points(self.corrected)}.")
+            lines.append(f"- one of {self.languages} languages, after Holm: {_size(measure, self.corrected)}.")
             needs += f", after Holm {self.needed_corrected:,}"
         return "\n".join([*lines, f"{needs}."])
+
+
+def _size(measure: Measure, share: float) -> str:
+    return "none, not even a change of every item" if math.isnan(share) else measure.size(share)
 
 
 def plan(
@@ -66,25 +92,61 @@ def plan(
     discordance: float,
     languages: int = 1,
     config: CompareConfig | None = None,
+    measure: Measure = ACCURACY,
 ) -> PowerPlan:
-    """The plan for n items a language, with the effect, level and power of a config. ConfigError for a discordance
-    outside 0 and 1."""
-    config = config or CompareConfig()
+    """The plan for n items a language by accuracy, raw or calibrated, with the effect, level and power of a config.
+    ConfigError for a discordance outside 0 and 1."""
     if not 0 < discordance < 1:
         raise ConfigError(f"discordance: expected a share between 0 and 1, found {discordance}", hint="5 % are 0.05")
+    return _plan(
+        measure,
+        (items, languages),
+        (discordance, math.sqrt(discordance)),
+        lambda alpha, power: minimum_detectable(items, discordance, alpha=alpha, power=power),
+        lambda effect, alpha, power: items_needed(effect, discordance, alpha=alpha, power=power),
+        config,
+    )
+
+
+def plan_area(*, items: int, deviation: float, languages: int = 1, config: CompareConfig | None = None) -> PowerPlan:
+    """The same by AUROC. deviation: of an item's contribution, see `stats.power.area_deviation`."""
+    return _plan(
+        AUROC,
+        (items, languages),
+        (None, deviation),
+        lambda alpha, power: minimum_detectable_mean(deviation / math.sqrt(items), alpha=alpha, power=power),
+        lambda effect, alpha, power: items_needed_mean(effect, deviation, alpha=alpha, power=power),
+        config,
+    )
+
+
+def _plan(
+    measure: Measure,
+    counts: tuple[int, int],
+    spread: tuple[float | None, float],
+    detectable: Callable[[float, float], float],
+    needed: Callable[[float, float, float], int],
+    config: CompareConfig | None,
+) -> PowerPlan:
+    """counts: items and languages. spread: discordance and deviation. detectable: of level and power. needed: of
+    effect, level and power."""
+    config = config or CompareConfig()
+    items, languages = counts
     if items < 1 or languages < 1:
         raise ConfigError(f"{items} items, {languages} languages: at least one of each", hint="--items, --languages")
     alpha, effect, power = 1 - config.level, config.effect, config.power
     strict = alpha / languages
     return PowerPlan(
+        measure=measure.title,
         items=items,
         languages=languages,
-        discordance=discordance,
+        discordance=spread[0],
+        deviation=spread[1],
         effect=effect,
-        detectable=minimum_detectable(items, discordance, alpha=alpha, power=power),
-        corrected=minimum_detectable(items, discordance, alpha=strict, power=power),
-        needed=items_needed(effect, discordance, alpha=alpha, power=power),
-        needed_corrected=items_needed(effect, discordance, alpha=strict, power=power),
+        detectable=detectable(alpha, power),
+        corrected=detectable(strict, power),
+        needed=needed(effect, alpha, power),
+        needed_corrected=needed(effect, strict, power),
         alpha=alpha,
         power=power,
     )
@@ -100,15 +162,26 @@ def plan_like(
     discordance: float | None = None,
     config: CompareConfig | None = None,
 ) -> PowerPlan:
-    """The plan for a comparison like the one of a run's first task: its items, languages and share of flipped items,
-    where they are not given. Where none flipped, 3 in n may (the rule of three)."""
+    """The plan for a comparison like the one of a run's first task, by its primary measure: its items, languages and
+    share of flipped items, where they are not given. Where none flipped, 3 in n may (the rule of three). By AUROC the
+    spread of the items' contributions is the run's; RunError where it has none."""
     config = config or CompareConfig()
     old, new = (read_evaluations(run, name)[0] for name in (before, after))
-    table = compare(old, new, config=config.model_copy(update={"draws": 1, "against": []})).languages
-    items = items or int(table["n"].min())
-    flipped = float(((table["gained"] + table["lost"]) / table["n"]).mean())
+    pairs = join(old, new, config)
+    measure = primary_measure(pairs, config, declared_measure(run)).measure
+    changes = changes_of(pairs, config.calibration)
+    n_items = {code: changes.n_items([code]) for code in changes.languages}
+    items, languages = items or min(n_items.values()), languages or len(n_items)
+    if measure is AUROC and discordance is None:
+        variances = [measure.error(changes, code) ** 2 * n for code, n in n_items.items()]
+        known = [variance for variance in variances if not math.isnan(variance)]
+        if not known:
+            raise RunError(f"{run.path}: the change in AUROC has no spread to plan with", hint="--items and --auroc")
+        return plan_area(items=items, deviation=math.sqrt(fmean(known)), languages=languages, config=config)
+    counted = measure if measure.of_hits else ACCURACY
+    flipped = fmean(float((changes.items_of_language(counted.metric, code) ** 2).mean()) for code in n_items)
     discordance = discordance or flipped or min(3 / items, 0.5)
-    return plan(items=items, discordance=discordance, languages=languages or len(table), config=config)
+    return plan(items=items, discordance=discordance, languages=languages, config=config, measure=counted)
 
 
 def read_published(path: Path, items: int, *, level: float = 0.95) -> pd.DataFrame:
@@ -165,14 +238,26 @@ def _share_hint(text: str) -> str:
 def discordance_of(accuracies: str) -> float:
     """The share of flipped items if errors are independent, from "0.87,0.91": accuracy before and after. ConfigError
     when these are not two shares."""
+    return independent_discordance(*_two_shares("accuracy", accuracies, (0.87, 0.91)))
+
+
+def deviation_of(areas: str, correlation: float = 0.0) -> float:
+    """The standard deviation of an item's contribution, from "0.70,0.75": AUROC before and after. correlation: of the
+    two models' scores within a label. ConfigError when these are not two areas between 0 and 1, or no correlation."""
+    before, after = _two_shares("auroc", areas, (0.7, 0.75))
+    if not (0 < before < 1 and 0 < after < 1):
+        raise ConfigError(f"auroc {areas}: at 0 and at 1 nothing varies", hint="areas between them, as in 0.70,0.99")
+    if not -1 < correlation < 1:
+        raise ConfigError(f"correlation {correlation:g}: expected a number between -1 and 1", hint="0.5, as a guess")
+    return area_deviation(before, after, correlation=correlation)
+
+
+def _two_shares(name: str, text: str, example: tuple[float, float]) -> tuple[float, float]:
+    as_in = f"as in {example[0]},{example[1]}"
     try:
-        before, after = (float(part) for part in accuracies.split(","))
+        before, after = (float(part) for part in text.split(","))
     except ValueError:
-        raise ConfigError(f"accuracy {accuracies}: expected two shares, as in 0.87,0.91") from None
+        raise ConfigError(f"{name} {text}: expected two shares, {as_in}") from None
     if not (0 <= before <= 1 and 0 <= after <= 1):
-        raise ConfigError(f"accuracy {accuracies}: shares are between 0 and 1, as in 0.87,0.91")
-    return independent_discordance(before, after)
-
-
-def _points(share: float) -> str:
-    return "none, not even a change of every item" if math.isnan(share) else f"{100 * share:.1f} points"
+        raise ConfigError(f"{name} {text}: shares are between 0 and 1, {as_in}")
+    return before, after

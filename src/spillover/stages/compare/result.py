@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 from spillover.core.tables import records
 from spillover.core.types import Kind
+from spillover.stages.compare.measures import MEASURES, Measure
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -55,15 +56,16 @@ class Topic(str, Enum):
 
 
 class Answer(str, Enum):
-    """The headline's answer to "does the claim hold?".
+    """The headline's answer to "does the claim hold?". By AUROC and by calibrated accuracy, which label bias does not
+    move, a rise is a yes; of a rise in accuracy it is asked what rose.
 
-    yes               accuracy rose and the model discriminates better: calibrated accuracy and AUROC rose both
+    yes               the primary measure rose; if that is accuracy, calibrated accuracy and AUROC rose both
     label bias alone  accuracy rose, and all that was shown to rise is the label-bias component
-    misleading        accuracy rose, and the model discriminates less
+    misleading        accuracy rose, raw or calibrated, and the model discriminates less
     unexplained       accuracy rose, and which component rose is not shown
     accuracy alone    accuracy rose, and label bias is not defined: no log-probabilities, or items with own answers
-    not beaten        accuracy rose, and the real arm is not shown to beat every placebo arm
-    worse             accuracy fell
+    not beaten        the primary measure rose, and the real arm is not shown to beat every placebo arm
+    worse             the primary measure fell
     not shown         the test finds no change; underpowered where a change that matters could have been missed
     """
 
@@ -72,7 +74,7 @@ class Answer(str, Enum):
     MISLEADING = "no, accuracy rose while the model discriminates less"
     UNEXPLAINED = "accuracy rose, and which component rose is not shown"
     ACCURACY_ALONE = "yes, by accuracy alone"
-    NOT_BEATEN = "accuracy rose, but it is not shown to beat a placebo"
+    NOT_BEATEN = "improved, but not shown to beat a placebo"
     WORSE = "no, it got worse"
     NOT_SHOWN = "not shown"
     UNDERPOWERED = "not shown, with too few items"
@@ -80,7 +82,7 @@ class Answer(str, Enum):
 
     @property
     def positive(self) -> bool:
-        """Whether accuracy rose and nothing contradicts it."""
+        """Whether the primary measure rose and nothing contradicts it."""
         return self in (Answer.YES, Answer.LABEL_BIAS_ALONE, Answer.UNEXPLAINED, Answer.ACCURACY_ALONE)
 
     def __str__(self) -> str:
@@ -144,17 +146,20 @@ class GroupChange:
 
 @dataclass(frozen=True)
 class LanguageChange:
-    """What the verdict reads of one row of `Comparison.languages`."""
+    """What the verdict reads of one row of `Comparison.languages`. delta, low, high, p: of the primary measure."""
 
     language: str
+    n: int
     verdict: Outcome
+    delta: float
+    low: float
+    high: float
+    p: float
     accuracy_delta: float
-    accuracy_low: float
-    accuracy_high: float
+    mcnemar_holm_p: float
     prior_repair_delta: float
     auroc_delta: float
     auroc_holm_p: float
-    mcnemar_mid_p: float
     holm_p: float
     bh_q: float
     detectable: float
@@ -168,7 +173,8 @@ class Comparison:
 
     languages, groups: tables with a row per language, and per group of languages and metric; their columns are declared
     in `change_tables`. contrasts, seeds: see `contrasts`; None for one run alone. all_tasks: this task's rows of
-    `all_tasks.all_tasks_table`; None for one task alone.
+    `all_tasks.all_tasks_table`; None for one task alone. primary: the measure that the verdict goes by, one of
+    `MEASURES`. chosen: when it was, as in "declared before scoring"; "" where that is not known.
     """
 
     task: str
@@ -182,6 +188,18 @@ class Comparison:
     contrasts: pd.DataFrame | None = None
     seeds: pd.DataFrame | None = None
     all_tasks: pd.DataFrame | None = None
+    primary: str = "accuracy"
+    chosen: str = ""
+
+    @property
+    def measure(self) -> Measure:
+        """The primary measure."""
+        return MEASURES[self.primary]
+
+    @property
+    def secondary(self) -> list[Measure]:
+        """The other measures."""
+        return [measure for measure in MEASURES.values() if measure is not self.measure]
 
     def to_pandas(self) -> pd.DataFrame:
         """The table of languages."""
@@ -200,7 +218,10 @@ class Comparison:
 
     def language_changes(self) -> list[LanguageChange]:
         """The rows of the table of languages."""
-        return _rows(self.languages, LanguageChange)
+        metric, p = self.measure.metric, self.measure.single_test
+        names = {f"{metric}_{end}": end for end in ("delta", "low", "high")} | {p: "p"}
+        own = self.languages[list(names)].rename(columns=names)
+        return _rows(self.languages.assign(**own), LanguageChange)
 
     def group_changes(self, metric: str, kinds: Collection[str]) -> list[GroupChange]:
         """The changes of one metric over the groups of these kinds."""
@@ -234,6 +255,8 @@ def to_plain(comparison: Comparison) -> dict[str, Any]:
         "label_set": comparison.label_set,
         "seen": list(comparison.seen),
         "level": comparison.level,
+        "primary": comparison.primary,
+        "chosen": comparison.chosen,
         "verdict": [asdict(sentence) for sentence in comparison.verdict],
         "guard": asdict(comparison.guard) if comparison.guard else None,
     } | {name: None if table is None else records(table) for name, table in tables.items()}

@@ -1,6 +1,6 @@
 """The compare stage: two evaluations of the same items → what changed, with intervals, tests and a verdict.
 
-1. Join by item id; each item's contribution to every change (`pairing`).
+1. Join by item id; each item's contribution to every change (`pairing`); the measure to go by (`primary`).
 2. Tables by language and over groups (`change_tables`), the guard of the reference language (`guard`), and, with
    several runs, seeds and contrasts with placebo arms (`contrasts`).
 3. The verdict and its headline (`verdict`, `headline`).
@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from spillover.core.config import CompareConfig
+from spillover.core.declared_measure import Declaration, declared_measure
 from spillover.core.errors import RunError
 from spillover.core.files import hash_of
 from spillover.core.runs import Run, existing_run
@@ -38,6 +39,7 @@ from spillover.stages.compare.headline import with_headline
 from spillover.stages.compare.language_groups import groups_of
 from spillover.stages.compare.length_rules import length_sentences
 from spillover.stages.compare.pairing import changes_of, join
+from spillover.stages.compare.primary import other_declarations, primary_measure
 from spillover.stages.compare.result import Comparison
 from spillover.stages.compare.verdict import contrast_sentences, seed_sentences, verdict
 from spillover.stages.evaluate.score_tables import read_evaluation
@@ -54,14 +56,17 @@ def compare(
     seen: str | Sequence[str] = (),
     config: CompareConfig | None = None,
     seed: int = 0,
+    declared: Declaration | None = None,
 ) -> Comparison:
     """The change from `before` to `after` on the items of both. seen: languages that were trained on, codes or "es,de".
+    declared: the primary measure that was declared before both were scored, see `core.declared_measure`.
 
     DataError when the tasks, languages, items or their gold labels differ.
     """
     config = config or CompareConfig()
     seen = tuple(seen.split(",") if isinstance(seen, str) else seen)
     pairs = join(before, after, config)
+    primary = primary_measure(pairs, config, declared)
     changes = changes_of(pairs, config.calibration)
     groups = groups_of(changes.languages, seen, config.groups)
     rng = np.random.default_rng(seed)
@@ -72,12 +77,14 @@ def compare(
         label_set=" → ".join(dict.fromkeys((before.label_set, after.label_set))),
         seen=seen,
         level=config.level,
-        languages=language_table(pairs, changes, draws, seen, config),
-        groups=group_table(pairs, changes, draws, groups, config, rng),
+        languages=language_table(pairs, changes, draws, seen, config, primary.measure),
+        groups=group_table(pairs, changes, draws, groups, config, primary.measure, rng),
         verdict=(),
         guard=guard_of(changes, config),
+        primary=primary.measure.name,
+        chosen=primary.chosen,
     )
-    notes = [*difference_sentences(before, after, pairs), *note_sentences(before, after, pairs)]
+    notes = [*primary.notes, *difference_sentences(before, after, pairs), *note_sentences(before, after, pairs)]
     notes += [*cluster_sentences(changes), *length_sentences(before, after, config)]
     return with_headline(replace(comparison, verdict=(*notes, *verdict(comparison))))
 
@@ -89,16 +96,17 @@ def compare_arms(runs: Sequence[TrainedRun], *, config: CompareConfig | None = N
     """
     config, first = config or CompareConfig(), runs[0]
     arms = changes_by_arm(runs, config)
-    comparison = compare(first.before, first.after, seen=first.seen, config=config, seed=seed)
+    comparison = compare(first.before, first.after, seen=first.seen, config=config, seed=seed, declared=first.declared)
     real, (changes, *_) = next(iter(arms.items()))
     groups = groups_of(changes.languages, first.seen, config.groups)
-    seeds, contrasts = seed_table(arms, groups, config), contrast_table(arms, groups, config)
+    seeds, contrasts = (table(arms, groups, config, comparison.measure) for table in (seed_table, contrast_table))
     sides = [(member.before, member.after) for member in runs]
-    sentences = [*run_difference_sentences([member.name for member in runs], sides), *comparison.verdict]
+    sentences = [*run_difference_sentences([member.name for member in runs], sides), *other_declarations(runs)]
+    sentences += comparison.verdict
     if seeds is not None:
-        sentences += seed_sentences(seeds, real)
+        sentences += seed_sentences(comparison, seeds, real)
     if contrasts is not None:
-        sentences += contrast_sentences(contrasts, real)
+        sentences += contrast_sentences(comparison, contrasts, real)
     return with_headline(replace(comparison, seeds=seeds, contrasts=contrasts, verdict=tuple(sentences)), real)
 
 
@@ -127,6 +135,7 @@ def compare_run(
         trained[0] = [replace(member, seen=tuple(seen)) for member in trained[0]]
     by_task = _by_task(run, others, trained)
     settings = config.model_dump() | {
+        "declared": [member.declared and vars(member.declared) for runs in trained for member in runs[:1]],
         "seen": list(training_languages(run) if seen is None else seen),
         "seed": seed,
         "before": {member.before.task: member.before.key for member in trained[0]},
@@ -180,6 +189,7 @@ def _trained_runs(run: Run, names: tuple[str, str], tasks: Sequence[str] | None)
             seen=training_languages(run),
             before=before[task],
             after=after[task],
+            declared=declared_measure(run),
         )
         for task in before
         if task in after and (tasks is None or task in tasks)

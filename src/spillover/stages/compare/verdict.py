@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from spillover.core.config import CompareConfig
 from spillover.core.languages import UNKNOWN_LANGUAGE, language
 from spillover.core.tables import records
-from spillover.stages.compare.format import area_span, p_value, percent, points, size, span
+from spillover.stages.compare.format import area_span, p_value, points, span
+from spillover.stages.compare.measures import ACCURACY, AUROC
 from spillover.stages.compare.result import Comparison, GroupChange, LanguageChange, Outcome, Sentence, Topic
 
 if TYPE_CHECKING:
@@ -30,7 +31,8 @@ def outcome_of(delta: float, p: float, detectable: float, config: CompareConfig)
 
 def verdict(comparison: Comparison) -> tuple[Sentence, ...]:
     """The sentences of one comparison, the most general claim first."""
-    changes = comparison.group_changes("accuracy", REPORTED_KINDS)
+    measure = comparison.measure
+    changes = comparison.group_changes(measure.metric, REPORTED_KINDS)
     sentences = [_change(comparison, change) for change in changes]
     if len(comparison.languages) > 1:
         sentences.append(_single_languages(comparison))
@@ -43,8 +45,8 @@ def verdict(comparison: Comparison) -> tuple[Sentence, ...]:
         sentences.append(
             Sentence(
                 Topic.GENERAL,
-                f"As a claim about languages in general, these {general.languages} being a sample: accuracy "
-                f"{points(general.delta)} ({span(general.languages_low, general.languages_high)}).",
+                f"As a claim about languages in general, these {general.languages} being a sample: {measure.title} "
+                f"{measure.change(general.delta)} ({measure.span(general.languages_low, general.languages_high)}).",
                 _numbers(general, "delta", "languages_low", "languages_high", "languages_p"),
             )
         )
@@ -52,21 +54,33 @@ def verdict(comparison: Comparison) -> tuple[Sentence, ...]:
 
 
 def _change(comparison: Comparison, change: GroupChange) -> Sentence:
+    measure = comparison.measure
     ends = {
         Outcome.IMPROVED: "improved",
         Outcome.WORSE: "got worse",
         Outcome.NO_EVIDENCE: "no evidence of a change",
-        Outcome.UNDERPOWERED: f"underpowered, the minimum detectable change is {size(change.detectable)}",
-        Outcome.UNDEFINED: "no test, there is one item, or one cluster",
+        Outcome.UNDERPOWERED: f"underpowered, the minimum detectable change is {measure.size(change.detectable)}",
+        Outcome.UNDEFINED: f"no test, {untested_reason(comparison, change)}",
     }
     return Sentence(
         Topic.CHANGE,
-        f"{comparison.task}, {_group_name(change)}: accuracy {percent(change.before)} → {percent(change.after)} %, "
-        f"{points(change.delta)} ({100 * comparison.level:.0f} % interval {span(change.low, change.high)}): "
-        f"{ends[change.verdict]}.",
-        {"group": change.group, "codes": change.codes, "verdict": change.verdict.value}
+        f"{comparison.task}, {_group_name(change)}: {measure.title} "
+        f"{measure.before_after(change.before, change.after)}, {measure.change(change.delta)} "
+        f"({100 * comparison.level:.0f} % interval {measure.span(change.low, change.high)}): {ends[change.verdict]}.",
+        {"group": change.group, "codes": change.codes, "metric": change.metric, "verdict": change.verdict.value}
         | _numbers(change, "before", "after", "delta", "low", "high", "p", "holm_p", "detectable", "n"),
     )
+
+
+def untested_reason(comparison: Comparison, change: GroupChange) -> str:
+    """Why a group's change in the primary measure has no test: what is wrong with the languages that have none."""
+    measure, table = comparison.measure, comparison.languages
+    rows = table[table["language"].isin(change.codes.split()) & table[f"{measure.metric}_p"].isna()]
+    reasons = rows.loc[rows["reason"] != "", ["reason", "language"]].groupby("reason", sort=False)["language"]
+    listed = "; ".join(f"{reason} ({' '.join(codes)})" for reason, codes in reasons)
+    if math.isnan(change.delta):
+        return f"{measure.title} is undefined: {listed}"
+    return listed or "there is one item, or one cluster"
 
 
 def _group_name(change: GroupChange) -> str:
@@ -90,14 +104,14 @@ def _single_languages(comparison: Comparison) -> Sentence:
     for outcome in (outcome for outcome in Outcome if outcome in by_outcome):
         rows = by_outcome[outcome]
         changed = outcome in (Outcome.IMPROVED, Outcome.WORSE)
-        listed = ", ".join(f"{row.language} {points(row.accuracy_delta)}" for row in rows)
+        listed = ", ".join(f"{row.language} {comparison.measure.change(row.delta)}" for row in rows)
         parts.append(f"{outcome} {listed if changed else len(rows)}")
     detectable = sorted(change.detectable for change in changes if not math.isnan(change.detectable))
     reach = ""
     if detectable:
-        median = 100 * detectable[len(detectable) // 2]
-        reach = f" The minimum detectable change of one language is about {median:.0f} points."
-    keys = ("accuracy_delta", "accuracy_low", "accuracy_high", "mcnemar_mid_p", "holm_p", "bh_q", "detectable")
+        median = comparison.measure.size(detectable[len(detectable) // 2])
+        reach = f" The minimum detectable change of one language is about {median}."
+    keys = ("delta", "low", "high", "p", "holm_p", "bh_q", "detectable")
     return Sentence(
         Topic.LANGUAGES,
         f"Single languages after Holm's correction over {len(changes)}: {'; '.join(parts)}.{reach}",
@@ -115,11 +129,18 @@ def _split(comparison: Comparison, group: str) -> Sentence:
     numbers = {row.metric: _numbers(row, "delta", "low", "high", "p") for row in by_metric}
     if math.isnan(calibrated.delta):
         return Sentence(Topic.SPLIT, f"{name}: {comparison.no_components}.", numbers)
-    text = (
-        f"{name}: {points(change.delta)} = label-bias component {points(bias.delta)} ({span(bias.low, bias.high)}) + "
-        f"calibrated component {points(calibrated.delta)} ({span(calibrated.low, calibrated.high)}); "
-        f"AUROC {area.before:.3f} → {area.after:.3f}, {area_span(area.delta, area.low, area.high)}."
+    if comparison.measure is ACCURACY:
+        text = f"{name}: {points(change.delta)}"
+    else:
+        text = f"{name}, secondary: accuracy {ACCURACY.before_after(change.before, change.after)}, "
+        text += ACCURACY.change_with_interval(change.delta, change.low, change.high)
+    text += (
+        f" = label-bias component {points(bias.delta)} ({span(bias.low, bias.high)}) + "
+        f"calibrated component {points(calibrated.delta)} ({span(calibrated.low, calibrated.high)})"
     )
+    if comparison.measure is not AUROC:
+        text += f"; AUROC {AUROC.before_after(area.before, area.after)}, {area_span(area.delta, area.low, area.high)}"
+    text += "."
     if (
         change.verdict == bias.verdict == Outcome.IMPROVED
         and calibrated.verdict != Outcome.IMPROVED
@@ -134,11 +155,11 @@ def _split(comparison: Comparison, group: str) -> Sentence:
 
 def _misread(comparison: Comparison) -> list[Sentence]:
     """Languages whose accuracy rose while AUROC fell, or the reverse, both after Holm: there accuracy misleads."""
-    signs = {Outcome.IMPROVED: 1, Outcome.WORSE: -1}
     misread = [
         change
         for change in comparison.language_changes()
-        if signs.get(change.verdict, 0) * change.auroc_delta < 0 and change.auroc_holm_p < 1 - comparison.level
+        if change.accuracy_delta * change.auroc_delta < 0
+        and max(change.mcnemar_holm_p, change.auroc_holm_p) < 1 - comparison.level
     ]
     if not misread:
         return []
@@ -206,48 +227,54 @@ def auroc_loss(comparison: Comparison) -> GroupChange | None:
     )
 
 
-def seed_sentences(seeds: pd.DataFrame, arm: str) -> list[Sentence]:
+def seed_sentences(comparison: Comparison, seeds: pd.DataFrame, arm: str) -> list[Sentence]:
     """A sentence per group on the pooled estimate of an arm's seeds; none where the arm has one seed. seeds: see
     `contrasts.SEED_COLUMNS`."""
-    rows = seeds[(seeds["arm"] == arm) & (seeds["metric"] == "accuracy") & seeds["kind"].isin(("all", "training"))]
+    measure = comparison.measure
+    rows = seeds[(seeds["arm"] == arm) & (seeds["metric"] == measure.metric) & seeds["kind"].isin(("all", "training"))]
     return [
         Sentence(
             Topic.SEEDS,
-            f"{TITLES[row['group']]}, over {row['seeds']} seeds: accuracy {points(row['delta'])} "
-            f"({span(row['low'], row['high'])}), with the standard error of items "
-            f"({100 * row['items_error']:.1f} points) and the spread between seeds "
-            f"({100 * row['seed_deviation']:.1f} points) both included: {row['verdict']}.",
+            f"{TITLES[row['group']]}, over {row['seeds']} seeds: {measure.title} {measure.change(row['delta'])} "
+            f"({measure.span(row['low'], row['high'])}), with the standard error of items "
+            f"({measure.size(row['items_error'])}) and the spread between seeds "
+            f"({measure.size(row['seed_deviation'])}) both included: {row['verdict']}.",
             row,
         )
         for row in records(rows)
     ]
 
 
-def contrast_sentences(contrasts: pd.DataFrame, arm: str) -> list[Sentence]:
+def contrast_sentences(comparison: Comparison, contrasts: pd.DataFrame, arm: str) -> list[Sentence]:
     """A sentence per other arm and group. contrasts: see `contrasts.CONTRAST_COLUMNS`."""
     table = contrasts[contrasts["kind"].isin(("all", "training"))]
     return [
-        _contrast(str(other), str(group), {row["metric"]: row for row in records(rows)}, arm)
+        _contrast(comparison, str(other), str(group), {row["metric"]: row for row in records(rows)}, arm)
         for (other, group), rows in table.groupby(["against", "group"], sort=False)
     ]
 
 
-def _contrast(other: str, group: str, rows: Mapping[str, Mapping[str, Any]], arm: str) -> Sentence:
-    change, calibrated, area = (rows[metric] for metric in ("accuracy", "calibrated_accuracy", "auroc"))
+def _contrast(
+    comparison: Comparison, other: str, group: str, rows: Mapping[str, Mapping[str, Any]], arm: str
+) -> Sentence:
+    measure = comparison.measure
+    change = rows[measure.metric]
     ends = {Outcome.IMPROVED: f"{arm} beats {other}", Outcome.WORSE: f"{other} beats {arm}"}
     end = ends.get(change["verdict"], f"no evidence that {arm} beats {other}")
     if change["verdict"] == Outcome.UNDERPOWERED:
-        end += f" (underpowered, the minimum detectable difference is {size(change['detectable'])})"
+        end += f" (underpowered, the minimum detectable difference is {measure.size(change['detectable'])})"
+    differences = {
+        one: f"{one.title} {one.change_with_interval(*(rows[one.metric][key] for key in ('delta', 'low', 'high')))}"
+        for one in (measure, *comparison.secondary)
+    }
+    primary = differences.pop(measure)
     return Sentence(
         Topic.PLACEBO,
-        f"{TITLES[group]}, {arm} against {other}: accuracy {points(change['delta'])} "
-        f"({span(change['low'], change['high'])}), calibrated {points(calibrated['delta'])} "
-        f"({span(calibrated['low'], calibrated['high'])}), "
-        f"AUROC {area_span(area['delta'], area['low'], area['high'])}: {end}.",
-        {"against": other, "group": group, "verdict": change["verdict"]}
+        f"{TITLES[group]}, {arm} against {other}: {primary}: {end}. Secondary: {', '.join(differences.values())}.",
+        {"against": other, "group": group, "metric": measure.metric, "verdict": change["verdict"]}
         | {
-            metric: {key: float(rows[metric][key]) for key in ("delta", "low", "high", "p", "holm_p")}
-            for metric in ("accuracy", "calibrated_accuracy", "auroc")
+            one.metric: {key: float(rows[one.metric][key]) for key in ("delta", "low", "high", "p", "holm_p")}
+            for one in (measure, *comparison.secondary)
         },
     )
 

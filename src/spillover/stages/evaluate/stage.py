@@ -18,7 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from spillover.core.config import EvaluateConfig
+from spillover.core.config import CompareConfig, EvaluateConfig
+from spillover.core.declared_measure import declare_measure
 from spillover.core.errors import ConfigError
 from spillover.core.file_names import check_file_name
 from spillover.core.files import append_line, hash_of
@@ -55,6 +56,7 @@ def evaluate(
     config: EvaluateConfig | None = None,
     out: Path | str | None = None,
     name: str | None = None,
+    compare: CompareConfig | None = None,
     progress: Progress = no_progress,
 ) -> Evaluation:
     """Log-probabilities of every label for every item, by language.
@@ -62,7 +64,8 @@ def evaluate(
     benchmark: as `open_benchmark` gives it, or a task's name for its demo data in all languages. out: a run folder;
     tables go to `<out>/evaluate/<name>/<task>`, and finished ones are not computed again. name: unless given
     that of the model's intervention, tuned with an adapter, else base. Items on which an intervention was chosen are
-    not scored with it.
+    not scored with it. compare: its primary measure is declared in the run before anything is scored there (RunError
+    when the run has scores and declares another).
     """
     config = config or EvaluateConfig()
     name = check_file_name(name or name_in_run(model.ref.adapter, model.ref.steer), "name of the evaluation")
@@ -78,6 +81,8 @@ def evaluate(
         )
     benchmark = _without_held_out(model, benchmark)
     run = open_run(out) if out is not None else None
+    if run is not None:
+        declare_measure(run, compare or CompareConfig())
     engine = open_engine(model, config)
     chat = None
     if benchmark.task.kind != "pairs":  # a pair is two whole texts: nothing to ask

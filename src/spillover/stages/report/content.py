@@ -16,6 +16,7 @@ from spillover.stages.audit.findings import read_findings
 from spillover.stages.compare.all_tasks import rows_of_all_tasks
 from spillover.stages.compare.comparison_files import FOLDER as COMPARE
 from spillover.stages.compare.language_groups import group_title
+from spillover.stages.compare.measures import ACCURACY, BY_METRIC, Measure
 from spillover.stages.compare.result import Comparison, Topic
 from spillover.stages.report.charts import Figure
 from spillover.stages.report.figures.alignment_figures import alignment_figures
@@ -122,7 +123,23 @@ def _all_tasks(comparisons: Sequence[Comparison]) -> list[dict[str, Any]]:
     """All tasks under one correction; empty where there is one task."""
     table = rows_of_all_tasks(comparisons)
     rows = [] if table is None else records(table)
-    return [row | {"group": group_title(row["group"], row["kind"])} for row in rows]
+    return [row | {"group": group_title(row["group"], row["kind"]), "measure": _measure_of(row)} for row in rows]
+
+
+def _measure_of(row: Mapping[str, Any]) -> Measure:
+    """How a row's change is written. Tables of earlier versions are all of accuracy; so is the label-bias component."""
+    return BY_METRIC.get(row.get("metric", ""), ACCURACY)
+
+
+def _group_rows(comparison: Comparison) -> list[dict[str, Any]]:
+    """The rows of the table of groups, with their titles."""
+    rows = []
+    for row in records(comparison.groups):
+        measure = _measure_of(row)
+        title = "label-bias component" if row["metric"] == "prior_repair" else measure.title
+        title += " (primary)" if row["metric"] == comparison.measure.metric else ""
+        rows.append(row | {"group": group_title(row["group"], row["kind"]), "measure": measure, "title": title})
+    return rows
 
 
 def _task_part(
@@ -150,7 +167,10 @@ def _task_part(
         "figures": dict.fromkeys(("components", "placebo", "seeds"))
         | {subject: figure_block(figure, with_svg=subject == "change") for subject, figure in figures.items()},
         "languages": records(languages),
-        "groups": [row | {"group": group_title(row["group"], row["kind"])} for row in records(comparison.groups)],
+        "groups": _group_rows(comparison),
+        "measure": comparison.measure,
+        "chosen": comparison.chosen,
+        "secondary": comparison.secondary,
         "csv": base64.b64encode(csv_text(languages).encode()).decode(),
         "flips": _flips(sides, list(languages["language"])) if sides else None,
     }

@@ -18,6 +18,7 @@ from spillover.core.runs import Run, existing_run
 from spillover.core.tables import records
 from spillover.core.visible_text import visible
 from spillover.models.registry import packaged_models
+from spillover.stages.compare.measures import BY_METRIC
 from spillover.stages.compare.result import Comparison
 from spillover.stages.compare.stage import training_languages
 from spillover.stages.report.markdown import code, markdown
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 
 KINDS: dict[Weights | None, str] = {"adapter": "A LoRA adapter", "merged": "Full weights", None: "A tuned version"}
 RECIPE = ("rank", "alpha", "targets", "learning_rate", "schedule", "warmup", "epochs", "batch", "seed")
-METRICS = {"accuracy": "accuracy", "calibrated_accuracy": "calibrated accuracy", "auroc": "AUROC"}
 GROUPS = {"all": "all languages", "seen": "languages trained on", "unseen": "languages not trained on"}
 
 
@@ -132,15 +132,17 @@ def _loss(value: float | None) -> str:
 
 
 def _results(comparison: Comparison) -> Iterator[EvalResult]:
-    """The results of one task after tuning: the means over groups, and each language's accuracy."""
-    for row in records(comparison.groups):
-        if row["group"] in GROUPS and row["metric"] in METRICS and not math.isnan(row["after"]):
-            title = f"{METRICS[row['metric']]}, mean over {GROUPS[row['group']]} ({row['languages']})"
+    """The results of one task after tuning: the means over groups, those of the primary measure first, and each
+    language's primary measure."""
+    for row in sorted(records(comparison.groups), key=lambda row: row["metric"] != comparison.measure.metric):
+        if row["group"] in GROUPS and row["metric"] in BY_METRIC and not math.isnan(row["after"]):
+            title = f"{BY_METRIC[row['metric']].title}, mean over {GROUPS[row['group']]} ({row['languages']})"
             yield _result(comparison.task, row["group"], row["metric"], title, row["after"])
     for row in records(comparison.languages):
-        if not math.isnan(row["accuracy_after"]):
-            title = f"accuracy in {language(row['language']).name}"
-            yield _result(comparison.task, row["language"], "accuracy", title, row["accuracy_after"])
+        measure = comparison.measure
+        if not math.isnan(row[f"{measure.metric}_after"]):
+            title = f"{measure.title} in {language(row['language']).name}"
+            yield _result(comparison.task, row["language"], measure.metric, title, row[f"{measure.metric}_after"])
 
 
 def _result(task: str, config: str, metric: str, title: str, value: float) -> EvalResult:

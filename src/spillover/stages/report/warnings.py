@@ -11,7 +11,7 @@ from spillover.core.runs import Run
 from spillover.core.types import Evaluation, Finding, Kind
 from spillover.models.registry import packaged_models
 from spillover.stages.build.arms import REAL_ARM
-from spillover.stages.compare.format import area_span, points, size
+from spillover.stages.compare.format import area_span, points
 from spillover.stages.compare.result import Comparison, Outcome, Topic
 from spillover.stages.compare.stage import training_languages
 from spillover.stages.compare.verdict import auroc_loss
@@ -106,10 +106,11 @@ def _change_warnings(comparison: Comparison) -> Iterator[PageWarning]:
         name, change = language(loss.codes).name, area_span(loss.delta, loss.low, loss.high)
         yield PageWarning(f"{name}'s AUROC fell, {change}: the model discriminates less than before.")
     groups = comparison.groups
-    row = groups[(groups["metric"] == "accuracy") & groups["group"].isin(("all", "unseen"))].iloc[-1]
+    measure = comparison.measure
+    row = groups[(groups["metric"] == measure.metric) & groups["group"].isin(("all", "unseen"))].iloc[-1]
     if row["verdict"] == Outcome.UNDERPOWERED:
         yield PageWarning(
-            f"Underpowered: only a mean change of {size(row['detectable'])} would have been found. "
+            f"Underpowered: only a mean change of {measure.size(row['detectable'])} would have been found. "
             "“Not shown” does not mean that nothing changed."
         )
     fewest = int(comparison.languages["n"].min())

@@ -38,6 +38,18 @@ def test_the_reference_language_is_named_from_data(comparison, monkeypatch):
     assert "chance, 50 %" in figure.caption
 
 
+def test_the_figures_are_of_the_primary_measure(comparison):
+    by_auroc = replace(comparison, primary="auroc")
+    figure = change_figure(by_auroc, 1 / 3)
+    assert figure.title == "Change in AUROC by language, and AUROC before and after"
+    assert "chance, 0.5." in figure.caption
+    table = figure.table.set_index("Language")
+    german = comparison.languages.set_index("language").loc["de"]
+    assert table.loc["German", "Change"] == pytest.approx(german["auroc_delta"])
+    assert table.loc["German", "AUROC before"] == pytest.approx(german["auroc_before"])
+    assert svg(figure.chart).startswith("<svg")
+
+
 def test_components_add_up_to_the_change(comparison):
     change = change_figure(comparison, None).table.set_index("Language")["Change (points)"]
     components = components_figure(comparison).table.set_index("Language")

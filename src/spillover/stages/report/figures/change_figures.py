@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from spillover.core.languages import reference_language
+from spillover.stages.compare.measures import Measure
 from spillover.stages.compare.result import Comparison, Outcome
 from spillover.stages.report.charts import (
     BLUE,
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 
 DOTTED = [2, 3]
 COMPONENTS = {"prior_repair": "label-bias component", "calibrated_accuracy": "calibrated component"}
-METRICS = {"accuracy": "accuracy", "calibrated_accuracy": "calibrated accuracy"}
 GROUPS = {"all": "all languages", "seen": "trained on", "unseen": "unseen"}
 ENDS = ("delta", "low", "high")
 
@@ -48,42 +48,45 @@ def comparison_figures(comparison: Comparison, chance: float | None) -> dict[str
 
 
 def change_figure(comparison: Comparison, chance: float | None) -> Figure:
-    """A dot and its interval per language, sorted by the change in accuracy, with a zero line; beside it accuracy
-    before and after, with the line of chance. Trained-on, unseen and the reference language look different."""
+    """A dot and its interval per language, sorted by the change in the primary measure, with a zero line; beside it the
+    measure before and after, with the line of chance. Trained-on, unseen and the reference language look different."""
     import altair as alt
 
-    rows = _by_change(comparison)
-    chart = alt.hconcat(_changes(rows), _before_after(rows, chance), spacing=14)
-    chance_line = f" Dotted: chance, {100 * chance:.0f} %." if chance else ""
+    rows, measure = _by_change(comparison), comparison.measure
+    chance = measure.at_chance(chance)
+    chart = alt.hconcat(_changes(rows, measure), _before_after(rows, measure, chance), spacing=14)
+    percent, in_percent = (" %", " (%)") if measure.of_hits else ("", "")
+    chance_line = f" Dotted: chance, {measure.factor * chance:.3g}{percent}." if chance else ""
     caption = (
-        f"Change in accuracy by language, with its {100 * comparison.level:g} % interval (paired by item); beside it "
-        f"accuracy before (hollow) and after (filled).{chance_line} An interval that crosses the dashed line at 0 "
-        "shows no change. Intervals are not corrected for the number of languages; the table below has Holm's p."
+        f"Change in {measure.title} by language, with its {100 * comparison.level:g} % interval (paired by item); "
+        f"beside it {measure.title} before (hollow) and after (filled).{chance_line} An interval that crosses the "
+        "dashed line at 0 shows no change. Intervals are not corrected for the number of languages; the table below "
+        "has Holm's p."
     )
     headings = {
-        "name": "Language", "kind": "Kind", "before": "Accuracy before (%)", "after": "After (%)",
-        "delta": "Change (points)", "low": "Low", "high": "High", "p": "Holm p",
+        "name": "Language", "kind": "Kind", "before": f"{_capital(measure.title)} before{in_percent}",
+        "after": f"After{in_percent}", "delta": f"Change{measure.unit}", "low": "Low", "high": "High", "p": "Holm p",
     }  # fmt: skip
     chart = chart.properties(usermeta={"narrow": "first"})
-    title = "Change in accuracy by language, and accuracy before and after"
+    title = f"Change in {measure.title} by language, and {measure.title} before and after"
     return Figure(f"change-{slug(comparison.task)}", title, chart, caption, columns(rows, headings))
 
 
 def _by_change(comparison: Comparison) -> pd.DataFrame:
-    """name, kind, before, after, delta, low, high (in percent or points) and p of each language, the largest change
-    first."""
-    table = comparison.languages
+    """name, kind, before, after, delta, low, high (as they are written) and p of the primary measure in each language,
+    the largest change first."""
+    table, measure = comparison.languages, comparison.measure
     reference = reference_language()
     kinds = [
         "trained on" if seen else reference_name() if code == reference else "unseen"
         for code, seen in zip(table["language"], table["seen"], strict=True)
     ]
-    values = {name: 100 * table[f"accuracy_{name}"] for name in ("before", "after", *ENDS)}
+    values = {name: measure.factor * table[f"{measure.metric}_{name}"] for name in ("before", "after", *ENDS)}
     rows = with_names(table[["language"]]).assign(kind=kinds, p=table["holm_p"], **values)
     return rows.sort_values("delta", ascending=False, kind="stable")
 
 
-def _changes(rows: pd.DataFrame) -> alt.LayerChart:
+def _changes(rows: pd.DataFrame, measure: Measure) -> alt.LayerChart:
     import altair as alt
 
     colors = {"trained on": ORANGE, "unseen": BLUE, reference_name(): GREEN}
@@ -92,30 +95,37 @@ def _changes(rows: pd.DataFrame) -> alt.LayerChart:
     legend = alt.Legend(orient="top", symbolSize=90)
     color = by_category(alt.Color, "kind", {kind: colors[kind] for kind in present}, legend=legend)
     shape = by_category(alt.Shape, "kind", {kind: shapes[kind] for kind in present}, legend=legend)
-    tip = [alt.Tooltip("name:N", title="language"), alt.Tooltip("delta:Q", title="change (points)", format="+.1f")]
-    tip += [alt.Tooltip("low:Q", format="+.1f"), alt.Tooltip("high:Q", format="+.1f")]
+    signed = f"+{measure.number_format}"
+    tip = [alt.Tooltip("name:N", title="language")]
+    tip += [alt.Tooltip("delta:Q", title=f"change{measure.unit}", format=signed)]
+    tip += [alt.Tooltip("low:Q", format=signed), alt.Tooltip("high:Q", format=signed)]
     base = alt.Chart().encode(y=_language_rows(rows["name"]), color=color, tooltip=tip)
     size = alt.condition("datum.kind == 'trained on'", alt.value(130), alt.value(75))
     bars = base.mark_rule(strokeWidth=2).encode(
-        x=alt.X("low:Q", title="change in accuracy (points)", scale=_with_margin()), x2="high:Q"
+        x=alt.X("low:Q", title=f"change in {measure.title}{measure.unit}", scale=_with_margin()), x2="high:Q"
     )  # fmt: skip
     dots = base.mark_point(filled=True, opacity=1).encode(x="delta:Q", shape=shape, size=size)
     return alt.layer(line_at(0), bars, dots, data=rows).properties(width=350, height=alt.Step(18))
 
 
-def _before_after(rows: pd.DataFrame, chance: float | None) -> alt.LayerChart:
+def _before_after(rows: pd.DataFrame, measure: Measure, chance: float | None) -> alt.LayerChart:
     import altair as alt
 
-    lowest = min(40.0, float(rows[["before", "after"]].min().min()))
-    scale = alt.Scale(domain=[10 * (lowest // 10), 100], nice=False, zero=False)
-    x = alt.X("before:Q", title="accuracy (%), before and after", scale=scale)
-    tip = [alt.Tooltip("name:N", title="language"), *(alt.Tooltip(f"{n}:Q", format=".1f") for n in ("before", "after"))]
+    lowest = min(40.0, 100 / measure.factor * float(rows[["before", "after"]].min().min()))
+    scale = alt.Scale(domain=[measure.factor / 10 * (lowest // 10), measure.factor], nice=False, zero=False)
+    x = alt.X("before:Q", title=f"{measure.title}{' (%)' * measure.of_hits}, before and after", scale=scale)
+    written = [alt.Tooltip(f"{name}:Q", format=measure.number_format) for name in ("before", "after")]
+    tip = [alt.Tooltip("name:N", title="language"), *written]
     base = alt.Chart().encode(y=_language_rows(rows["name"], axis=None), tooltip=tip)
     lines = base.mark_rule(color=GREY, strokeWidth=1.5).encode(x=x, x2="after:Q")
     before = base.mark_point(filled=False, size=40, color=GREY, opacity=1, strokeWidth=1.5).encode(x=x)
     after = base.mark_point(filled=True, size=45, color=GREY, opacity=1).encode(x="after:Q")
-    chance_line = [line_at(100 * chance, DOTTED, scale=scale)] if chance else []
+    chance_line = [line_at(measure.factor * chance, DOTTED, scale=scale)] if chance else []
     return alt.layer(*chance_line, lines, before, after, data=rows).properties(width=235, height=alt.Step(18))
+
+
+def _capital(title: str) -> str:
+    return title[0].upper() + title[1:]
 
 
 def _with_margin() -> alt.Scale:
@@ -167,9 +177,9 @@ def components_figure(comparison: Comparison) -> Figure | None:
     dots = base.mark_point(filled=True, size=45, opacity=1, color=GREEN, shape="diamond").encode(x="delta:Q")
     right = alt.layer(line_at(0), bars, dots, data=areas).properties(width=430, height=_row_height(22))
     caption = (
-        "The two components of each change: the label-bias component, which calibration alone would give, and the "
-        "calibrated component, the change in calibrated accuracy; they add up to the change. Right: the change in "
-        "AUROC, which no label bias moves. Where accuracy rises and AUROC does not, accuracy misleads."
+        "The two components of each change in accuracy: the label-bias component, which calibration alone would give, "
+        "and the calibrated component, the change in calibrated accuracy; they add up to the change. Right: the change "
+        "in AUROC, which no label bias moves. Where accuracy rises and AUROC does not, accuracy misleads."
     )
     chart = alt.hconcat(left, right, spacing=14).properties(usermeta={"narrow": "first"})
     title = "What the change is made of: label bias, or a better separation of the labels"
@@ -201,19 +211,26 @@ def contrast_figure(comparison: Comparison) -> Figure | None:
 
     if comparison.contrasts is None:
         return None
-    rows = comparison.contrasts
-    rows = rows[rows["kind"].isin(("all", "training")) & rows["metric"].isin(list(METRICS))]
+    rows, measure = comparison.contrasts, comparison.measure
+    # What has another unit than the primary measure is in the table of the page alone.
+    drawn_measures = [measure, *(other for other in comparison.secondary if other.of_hits == measure.of_hits)]
+    titles = {drawn.metric: drawn.title for drawn in drawn_measures}
+    rows = rows[rows["kind"].isin(("all", "training")) & rows["metric"].isin(list(titles))]
     rows = rows.assign(
-        metric=rows["metric"].map(METRICS), group=rows["group"].map(GROUPS), arm="against " + rows["against"],
-        **{end: 100 * rows[end] for end in ENDS},
+        metric=rows["metric"].map(titles), group=rows["group"].map(GROUPS), arm="against " + rows["against"],
+        **{end: measure.factor * rows[end] for end in ENDS},
     )  # fmt: skip
-    labels = list(METRICS.values())
+    labels = list(titles.values())
+    colors = dict(zip(labels, (ORANGE, BLUE), strict=False))
+    shapes = dict(zip(labels, ("square", "circle"), strict=False))
     base = alt.Chart().encode(
         y=alt.Y("group:N", title=None, sort=list(GROUPS.values())), yOffset=alt.YOffset("metric:N", sort=labels),
-        color=by_category(alt.Color, "metric", dict(zip(labels, (ORANGE, BLUE), strict=True))),
+        color=by_category(alt.Color, "metric", colors),
     )  # fmt: skip
-    shape = by_category(alt.Shape, "metric", dict(zip(labels, ("square", "circle"), strict=True)))
-    bars = base.mark_rule(strokeWidth=2).encode(x=alt.X("low:Q", title="real arm less the other (points)"), x2="high:Q")
+    shape = by_category(alt.Shape, "metric", shapes)
+    bars = base.mark_rule(strokeWidth=2).encode(
+        x=alt.X("low:Q", title=f"real arm less the other, {measure.title}{measure.unit}"), x2="high:Q"
+    )
     dots = base.mark_point(filled=True, size=60, opacity=1).encode(x="delta:Q", shape=shape)
     drawn = rows[["arm", "group", "metric", *ENDS]]
     layered = alt.layer(line_at(0), bars, dots, data=drawn).properties(width=440, height=_row_height(30))
@@ -225,8 +242,8 @@ def contrast_figure(comparison: Comparison) -> Figure | None:
         "of 0 says that what the real arm was trained on did more than the other."
     )
     headings = {
-        "against": "Against", "group": "Languages", "metric": "Metric", "delta": "Difference (points)", "low": "Low",
-        "high": "High", "holm_p": "Holm p", "verdict": "Verdict",
+        "against": "Against", "group": "Languages", "metric": "Measure", "delta": f"Difference{measure.unit}",
+        "low": "Low", "high": "High", "holm_p": "Holm p", "verdict": "Verdict",
     }  # fmt: skip
     title = f"Real arm against placebo: {comparison.task}"
     return Figure(f"placebo-{slug(comparison.task)}", title, chart, caption, columns(rows, headings))
@@ -238,53 +255,56 @@ def seeds_figure(comparison: Comparison) -> Figure | None:
 
     if comparison.seeds is None:
         return None
-    table = comparison.seeds
-    rows = table[(table["metric"] == "accuracy") & table["kind"].isin(("all", "training"))]
-    rows = rows.assign(group=rows["group"].map(GROUPS), **{end: 100 * rows[end] for end in ENDS})
+    table, measure = comparison.seeds, comparison.measure
+    rows = table[(table["metric"] == measure.metric) & table["kind"].isin(("all", "training"))]
+    rows = rows.assign(group=rows["group"].map(GROUPS), **{end: measure.factor * rows[end] for end in ENDS})
     drawn = rows[["arm", "group", *ENDS, "deltas"]].explode("deltas")
-    drawn = drawn.assign(seed=100 * drawn["deltas"].astype(float)).drop(columns="deltas")
+    drawn = drawn.assign(seed=measure.factor * drawn["deltas"].astype(float)).drop(columns="deltas")
     base = alt.Chart().encode(y=alt.Y("group:N", title=None, sort=list(GROUPS.values())))
-    bars = base.mark_rule(strokeWidth=2, color=BLUE).encode(x=alt.X("low:Q", title="change (points)"), x2="high:Q")
+    bars = base.mark_rule(strokeWidth=2, color=BLUE).encode(
+        x=alt.X("low:Q", title=f"change{measure.unit}"), x2="high:Q"
+    )
     dots = base.mark_point(filled=True, size=80, opacity=1, color=BLUE, shape="diamond").encode(x="delta:Q")
     ticks = base.mark_tick(color=ORANGE, thickness=2, size=16).encode(x="seed:Q")
     layered = alt.layer(line_at(0), bars, ticks, dots, data=drawn).properties(width=440, height=alt.Step(26))
     facet = layered.facet(facet=alt.Facet("arm:N", title=None), columns=2)
     chart = filling(facet, min(2, drawn["arm"].nunique()))
     caption = (
-        "Change in accuracy of each seed (ticks), and the estimate over all seeds, whose interval covers the items' "
-        "error and the spread between seeds."
+        f"Change in {measure.title} of each seed (ticks), and the estimate over all seeds, whose interval covers the "
+        "items' error and the spread between seeds."
     )
     headings = {
-        "arm": "Arm", "group": "Languages", "seeds": "Seeds", "delta": "Change (points)", "low": "Low", "high": "High",
-        "seed_deviation": "Standard deviation between seeds (share)", "verdict": "Verdict",
+        "arm": "Arm", "group": "Languages", "seeds": "Seeds", "delta": f"Change{measure.unit}", "low": "Low",
+        "high": "High", "seed_deviation": "Standard deviation between seeds (share)", "verdict": "Verdict",
     }  # fmt: skip
     title = f"Each seed and their mean: {comparison.task}"
     return Figure(f"seeds-{slug(comparison.task)}", title, chart, caption, columns(rows, headings))
 
 
 def transfer_figure(runs: Sequence[tuple[str, Comparison]]) -> Figure:
-    """A row per run by what it was trained on, a column per language it was evaluated on: the change in accuracy. Grey
-    where the test finds none; framed: trained on. runs: (label, comparison), all of one task."""
+    """A row per run by what it was trained on, a column per language it was evaluated on: the change in the first run's
+    primary measure. Grey where the test of a run's own measure finds none; framed: trained on. runs: (label,
+    comparison), all of one task."""
     import altair as alt
     import pandas as pd
 
-    task = runs[0][1].task
+    task, measure = runs[0][1].task, runs[0][1].measure
     tables = [
         comparison.languages[["language", "seen", "verdict", "holm_p"]].assign(
-            run=label, change=100 * comparison.languages["accuracy_delta"]
+            run=label, change=measure.factor * comparison.languages[f"{measure.metric}_delta"]
         )
         for label, comparison in runs
     ]
     rows = with_names(pd.concat(tables, ignore_index=True))
     rows = rows.assign(
         significant=rows["verdict"].isin((Outcome.IMPROVED.value, Outcome.WORSE.value)),
-        text=rows["change"].map("{:+.0f}".format),
+        text=rows["change"].map(("{:+.0f}" if measure.of_hits else "{:+.2f}").format),
     )
     y = alt.Y("run:N", title="trained on", sort=[label for label, _ in runs], axis=alt.Axis(labelLimit=220))
     x = alt.X("name:N", title="evaluated on", sort=list(dict.fromkeys(rows["name"])), axis=alt.Axis(labelAngle=-60))
     base = alt.Chart().encode(x=x, y=y)
     scale, _ = diverging(rows["change"])
-    cells = base.mark_rect().encode(color=alt.Color("change:Q", title="change (points)", scale=scale))
+    cells = base.mark_rect().encode(color=alt.Color("change:Q", title=f"change{measure.unit}", scale=scale))
     chart = alt.layer(
         base.mark_rect(color=FADED).transform_filter("!datum.significant"),
         cells.transform_filter("datum.significant"),
@@ -293,11 +313,11 @@ def transfer_figure(runs: Sequence[tuple[str, Comparison]]) -> Figure:
         data=rows[["run", "name", "change", "significant", "seen", "text"]],
     ).properties(width=alt.Step(27), height=alt.Step(24))
     caption = (
-        f"Transfer on {task}: change in accuracy (points) by what a run was trained on and where it was evaluated. "
-        "Grey: the test finds no change (Holm over the run's languages). Framed: trained on."
+        f"Transfer on {task}: change in {measure.title}{measure.unit} by what a run was trained on and where it was "
+        "evaluated. Grey: the test finds no change (Holm over the run's languages). Framed: trained on."
     )
     headings = {
-        "run": "Trained on", "name": "Evaluated on", "change": "Change (points)", "holm_p": "Holm p",
+        "run": "Trained on", "name": "Evaluated on", "change": f"Change{measure.unit}", "holm_p": "Holm p",
         "verdict": "Verdict",
     }  # fmt: skip
     title = f"Transfer: {task}"
