@@ -65,6 +65,13 @@ def test_manifest_has_every_stage_and_what_it_was_made_from(finished):
     assert {"model", "wording", "data", "labels", "shots", "rule", "dtype"} <= set(settings)
 
 
+def test_the_primary_measure_is_declared_before_anything_is_scored(finished):
+    assert json.loads((finished.path / "run.json").read_text())["primary"] == {"primary": "auto", "fallback": None}
+    events = [json.loads(line)["event"] for line in (finished.path / "log.jsonl").read_text().splitlines()]
+    assert events[0] == "declared"
+    assert (finished.comparisons[0].primary, finished.comparisons[0].chosen) == ("auroc", "declared before scoring")
+
+
 def test_seen_languages_come_from_the_pairs(finished):
     assert finished.comparisons[0].seen == ("de",)
     assert finished.comparisons[0].languages.set_index("language")["seen"].to_dict() == {
@@ -81,7 +88,7 @@ def test_again_computes_nothing_and_changes_no_table(place, finished, monkeypatc
     monkeypatch.setattr(LocalEngine, "score", lambda *_, **__: pytest.fail("scored again"))
     again = run(config_of(place), finished.path)
     assert tables(finished.path) == before
-    assert again.comparisons[0].verdict == finished.comparisons[0].verdict
+    assert str(again.comparisons[0]) == str(finished.comparisons[0])
 
 
 def test_the_resolved_config_repeats_the_run(place, finished, tmp_path):
