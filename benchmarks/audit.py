@@ -1,7 +1,9 @@
 """`make bench-audit`: what the audit finds of faults that were planted, what it says of clean data, and what it costs.
 
-On the packaged demo data, and on the paper's imported data when --data names it. Then time and memory on grown copies
-of the demo data: every copy of an item has its own number in the text.
+On the packaged demo data, and on the paper's imported data when --data names it. Items that bring their own answers are
+made of the nli data's sentences, since the demo has few of them. Then time and memory on grown copies of the demo data:
+every copy of an item has its own number in the text. `--lengths` says what the longest answer scores in each bundled
+task and language.
 """
 
 from __future__ import annotations
@@ -16,6 +18,13 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
+from tests.stages.audit.choice_faults import (
+    CHOICE_FAULT_CHANGES_SCORES,
+    CHOICE_FOUND_BY,
+    WHOLE_CHOICE_FILE,
+    items_from_demo,
+    plant_choices,
+)
 from tests.stages.audit.faults import CHANGES_SCORES, FOUND_BY, WHOLE_FILE, Data, plant, read_data, write_data
 
 from spillover.core.config import AuditConfig
@@ -23,8 +32,9 @@ from spillover.core.files import resources
 from spillover.core.languages import reference_language
 from spillover.core.types import Finding
 from spillover.stages.audit import audit
+from spillover.stages.audit.answer_lengths import length_table
 from spillover.tasks.benchmark import open_benchmark
-from spillover.tasks.wording import bundled_tasks
+from spillover.tasks.wording import bundled_tasks, load_task
 
 RATES = (0.01, 0.02, 0.05, 0.2)
 # The identifier is timed below; planting no fault for it keeps this table to minutes.
@@ -70,6 +80,41 @@ def planted(
                 print(line, flush=True)
 
 
+def planted_choices(folder: Path, task: str, n_choices: int, trials: int, rates: Sequence[float]) -> None:
+    """The same table of items with answers of their own, for the faults that only these have."""
+    data = items_from_demo(read_data(folder / "nli" / "test"), task, n_choices)
+    clean = undamaged(data, task)
+    print(f"{'fault':<30}{'rate':>6}{'found':>9}{'rows named':>12}{'false alarms':>14}")
+    others = [code for code in data if code != reference_language()]
+    for number, fault in enumerate(CHOICE_FOUND_BY):
+        for rate in (1.0,) if fault in WHOLE_CHOICE_FILE else rates:
+            tried = []
+            for i in range(trials):
+                rng = np.random.default_rng((number, int(1000 * rate), i))
+                language = others[int(rng.integers(len(others)))]
+                rows, damaged = plant_choices(fault, data, language, reference_language(), rate, rng)
+                if damaged:
+                    found_by = CHOICE_FOUND_BY[fault]
+                    tried.append(judged(data, task, language, rows, {}, damaged, found_by, clean))
+            if tried:
+                found, recall, false = np.mean(tried, axis=0)
+                star = "*" if fault in CHOICE_FAULT_CHANGES_SCORES else " "
+                line = f"{fault + star:<30}{100 * rate:>5.0f}%{100 * found:>8.0f}%{100 * recall:>11.0f}%{false:>14.2f}"
+                print(line, flush=True)
+
+
+def longest() -> None:
+    """What the longest answer of the bundled items scores, by task and language."""
+    print("task language items chance longest [95 %] longest in bytes [95 %] shortest [95 %]")
+    for task in bundled_tasks():
+        for row in length_table(audit(task, config=CONFIG)):
+            shares = [
+                f"{100 * a:.1f} [{100 * b:.0f}, {100 * c:.0f}]"
+                for a, b, c in (row.longest, row.longest_bytes, row.shortest)
+            ]
+            print(task, row.language, row.items, f"{100 * row.chance:.0f}", *shares)
+
+
 def undamaged(data: Data, task: str) -> set[tuple[str, str, str]]:
     """The alarms on the data as it is, also printed as a line."""
     with tempfile.TemporaryDirectory() as temporary:
@@ -110,10 +155,25 @@ def trial(
     rows, training, damaged = plant(fault, data, language, reference_language(), rate, rng)
     if not damaged:
         return None
+    more = {language: training} if training else {}
+    return judged(data, task, language, rows, more, damaged, FOUND_BY[fault], clean)
+
+
+def judged(
+    data: Data,
+    task: str,
+    language: str,
+    rows: Sequence[object],
+    training: Data,
+    damaged: Sequence[str],
+    found_by: set[str],
+    clean: set[tuple[str, str, str]],
+) -> tuple[float, float, float]:
+    """What `trial` returns, of data with one language's rows damaged."""
     with tempfile.TemporaryDirectory() as temporary:
-        folder = write_data(Path(temporary), task, {**data, language: rows}, {language: training} if training else {})
+        folder = write_data(Path(temporary), task, {**data, language: rows}, training)
         new = alarms(audit(open_benchmark(task, data=str(folder)), config=CONFIG)) - clean
-    right = {item for check, code, item in new if check in FOUND_BY[fault] and code == language}
+    right = {item for check, code, item in new if check in found_by and code == language}
     touched = set(damaged)
     false = {(code, item) for _, code, item in new if not (code == language and item in touched)}
     return float(bool(right & touched)), len(right & touched) / len(touched), float(len(false))
@@ -154,21 +214,33 @@ def main() -> None:
     parser.add_argument("--language", action="append", help="to damage, in turn; drawn from all by default")
     parser.add_argument("--trials", type=int, default=3)
     parser.add_argument("--large", action="store_true", help="time 100,000 items a language and a million rows too")
-    parser.add_argument("--only", choices=("planted", "time"))
+    parser.add_argument("--only", choices=("planted", "choices", "time"))
+    parser.add_argument("--lengths", action="store_true", help="only what the longest answer scores")
     parser.add_argument("--one", help=argparse.SUPPRESS)
     chosen = parser.parse_args()
     if chosen.one:
         one(chosen.one)
         return
+    if chosen.lengths:
+        longest()
+        return
     if chosen.only != "time":
-        for folder in [resources() / "demo", *([Path(chosen.data)] if chosen.data else [])]:
-            for task in chosen.task or bundled_tasks():
-                faults, rates = chosen.fault or list(FOUND_BY), chosen.rate or RATES
-                planted(folder, task, chosen.trials, faults, rates, chosen.language or ())
-    if chosen.only != "planted":
+        _planted_in_all(chosen)
+    if chosen.only in (None, "time"):
         large = ((100_000, 20), (1_000_000, 1)) if chosen.large else ()
         for items, languages in ((600, 20), (6000, 20), *large):
             grown(items, languages)
+
+
+def _planted_in_all(chosen: argparse.Namespace) -> None:
+    """The tables of planted faults, in the demo's data and in the folder that was named."""
+    rates = chosen.rate or RATES
+    for folder in [resources() / "demo", *([Path(chosen.data)] if chosen.data else [])]:
+        for task, n_choices in () if chosen.task else (("copa", 2), ("reading", 4)):
+            planted_choices(folder, task, n_choices, chosen.trials, rates)
+        with_labels = [name for name in bundled_tasks() if load_task(name).kind == "labels"]
+        for task in () if chosen.only == "choices" else chosen.task or with_labels:
+            planted(folder, task, chosen.trials, chosen.fault or list(FOUND_BY), rates, chosen.language or ())
 
 
 if __name__ == "__main__":

@@ -49,3 +49,12 @@ def test_the_audit_uses_the_tokenizer_of_the_named_model(workspace, tmp_path, ca
     code, output, error = call("audit", "--lang", "en,hi", "--model", workspace / "model", "--out", tmp_path / "run")
     assert code == 0, error
     assert "token-cost" in output
+
+
+def test_what_the_longest_answer_scores_is_a_table(tmp_path, call):
+    code, output, _ = call("audit", "--task", "copa", "--lang", "en,de", "--out", tmp_path / "run")
+    assert code == 0
+    lines = output.splitlines()
+    table = lines[lines.index(next(line for line in lines if "right by length alone" in line)) :]
+    assert {line.split()[1] for line in table if line.startswith("copa")} == {"en", "de"}
+    assert "longest in bytes, %" in table[1]

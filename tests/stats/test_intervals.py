@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import norm, ttest_1samp
+from scipy.stats import binomtest, norm, ttest_1samp
 
+from spillover.stats.clusters import cluster_contributions
 from spillover.stats.contributions import LARGEST_CHANGE, METRICS, estimate
-from spillover.stats.intervals import Estimate, adjusted_wald, skewness_adjusted, two_way, within
+from spillover.stats.intervals import Estimate, adjusted_wald, proportion_interval, skewness_adjusted, two_way, within
 
 
 @given(st.integers(0, 40), st.integers(0, 40), st.integers(1, 100))
@@ -86,3 +87,24 @@ def test_no_interval_ends_beyond_what_can_be(metric, n):
     assert within(wide, 1.0) == Estimate(0.2, -1.0, 1.0, 1.0, 0.8)
     assert within(wide, 2.0) == Estimate(0.2, -2.0, 2.0, 1.0, 0.8)
     assert np.isnan(within(Estimate(0.2, math.nan, math.nan, math.nan, math.nan), 1.0).low)
+
+
+@given(st.integers(0, 60), st.integers(0, 60))
+def test_a_proportion_of_whole_hits_has_wilsons_interval(right, wrong):
+    n = right + wrong
+    low, high = proportion_interval(np.repeat([1.0, 0.0], [right, wrong]), 0.95)
+    if n == 0:
+        assert math.isnan(low)
+        assert math.isnan(high)
+        return
+    wilson = binomtest(right, n).proportion_ci(0.95, "wilson")
+    # A sample's variance has n - 1 where Wilson's has n.
+    assert (low, high) == pytest.approx((wilson.low, wilson.high), abs=0.5 / n)
+
+
+def test_a_proportion_of_clusters_is_less_certain_than_one_of_items():
+    hits = np.repeat([1.0, 0.0, 1.0, 0.0, 1.0], 20)
+    low, high = proportion_interval(hits, 0.95)
+    wide_low, wide_high = proportion_interval(cluster_contributions(hits, np.arange(100) // 20), 0.95)
+    assert wide_high - wide_low > 3 * (high - low)
+    assert 0 <= wide_low < 0.6 < wide_high <= 1

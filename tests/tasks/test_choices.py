@@ -54,6 +54,16 @@ def test_bad_rows_are_one_message_with_place_and_cure(tmp_path, task, changes, m
     assert "\n" not in error.value.message
 
 
+def test_a_question_beside_a_pair_is_not_passed_over_in_silence(tmp_path, caplog):
+    """Choices under a task of pairs would be scored without their question."""
+    row = {"id": "a", "question": "Where?", "choices": ["here", "there"], "label": 0, "n": 3}
+    examples(tmp_path, "agreement", row)
+    assert "en.jsonl: a pair is two texts alone: not read: question. " in caplog.text
+    caplog.clear()
+    examples(tmp_path / "plain", "agreement", PAIR)
+    assert not caplog.records
+
+
 def test_a_code_that_the_task_does_not_know_is_refused(tmp_path):
     row = {"id": "a", "premise": "p", "question": "why", "choices": ["yes", "no"], "label": 0}
     with pytest.raises(DataError, match=r"en.jsonl:1: question 'why' is not one of cause, effect"):
@@ -85,9 +95,9 @@ def test_numbers_of_choices_and_clusters_are_the_same_in_every_language(tmp_path
         write_rows(tmp_path / "reading" / "test" / f"{code}.jsonl", [row])
     with pytest.raises(DataError) as error:
         load_parallel(str(tmp_path), task, "test", ["en", "de"])
-    assert "de.jsonl: 1 numbers of choices differ from en.jsonl's: a" in error.value.message
+    assert "de.jsonl: 1 numbers of choices differ from en.jsonl's: a (3, not 2)" in error.value.message
     write_rows(tmp_path / "reading" / "test" / "de.jsonl", [ITEM | {"cluster": "t2"}])
-    with pytest.raises(DataError, match=r"de.jsonl: 1 clusters differ from en.jsonl's: a"):
+    with pytest.raises(DataError, match=r"de.jsonl: 1 clusters differ from en.jsonl's: a \(t2, not t1\)"):
         load_parallel(str(tmp_path), task, "test", ["en", "de"])
 
 

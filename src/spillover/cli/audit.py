@@ -139,6 +139,7 @@ def _print_findings(findings: Sequence[Finding]) -> None:
         rows.append([f"{task[:16]} {code or 'all'}", perfect, *counts, str(touched), of_language[0].check])
     print_table("", ["", "perfect, %", "errors", "warnings", "notes", "rows", "worst"], rows)
     show("perfect: what a perfect model scores with these labels")
+    _print_lengths(findings)
     for (severity, task, check), alike in _grouped(findings, lambda f: (f.severity, f.task, f.check)).items():
         show()
         show(f"{severity}: {check}, {task}")
@@ -150,6 +151,27 @@ def _print_findings(findings: Sequence[Finding]) -> None:
             show(f"  {alike[0].certainty}; suggestion: {alike[0].suggestion}")
     show()
     show(_number(len(findings), "finding"))
+
+
+def _print_lengths(findings: Sequence[Finding]) -> None:
+    """What the longest and the shortest answer score, where items bring their own."""
+    from spillover.stages.audit.answer_lengths import length_table
+
+    rows = [
+        [f"{row.task[:16]} {row.language}", str(row.items), f"{100 * row.chance:.0f}"]
+        + [_share(one) for one in (row.longest, row.longest_bytes, row.shortest)]
+        for row in length_table(findings)
+    ]
+    if rows:
+        header = ["", "items", "chance, %", "longest, %", "longest in bytes, %", "shortest, %"]
+        show()
+        print_table("right by length alone", header, rows)
+        show("the answer with most characters, UTF-8 bytes, fewest characters; 95 % intervals")
+
+
+def _share(estimate: tuple[float, float, float]) -> str:
+    accuracy, low, high = (100 * value for value in estimate)
+    return f"{accuracy:.1f} ({low:.0f} to {high:.0f})"
 
 
 def _number(n: int, what: str) -> str:

@@ -139,7 +139,9 @@ class AuditThresholds(Section):
     added_nats: Positive = 8.0
     """By how much lengths must fit the other languages' better without it, in nats."""
     exchange_odds: Positive = 100.0
-    """Least odds that two fields of a row are exchanged."""
+    """Least odds that two fields of a row are exchanged, or the answers of an item in another order."""
+    length_gain: Share = 0.1
+    """By how much more often than in the other languages the longest (or shortest) answer must be the right one."""
     balance: Share = 0.05
     """Largest difference of a class's share from its share in the other languages."""
     label_pieces: Positive = 3.0

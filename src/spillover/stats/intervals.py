@@ -93,6 +93,25 @@ def two_way(matrix: Floats, level: float, *, floor: float = 0.0) -> Estimate:
     return Estimate(mean, mean - half, mean + half, error, p)
 
 
+def proportion_interval(contributions: Floats, level: float) -> tuple[float, float]:
+    """(low, high) of a mean of shares in [0, 1], from contributions [n] as `cluster_contributions` has them: Wilson's
+    interval with as many items as would give their variance, so that clusters count as what they hold. Where nothing
+    varies that is n. NaN for none."""
+    from scipy.stats import norm
+
+    n = len(contributions)
+    if not n:
+        return math.nan, math.nan
+    share = float(np.clip(contributions.mean(), 0, 1))
+    variance = float(contributions.var(ddof=1)) if n > 1 else 0.0
+    independent = n * share * (1 - share) / variance if variance > UNVARIED and 0 < share < 1 else n
+    z = float(norm.ppf((1 + level) / 2))
+    shrink = 1 + z**2 / independent
+    centre = (share + z**2 / (2 * independent)) / shrink
+    half = z / shrink * math.sqrt(share * (1 - share) / independent + z**2 / (4 * independent**2))
+    return max(centre - half, 0.0), min(centre + half, 1.0)
+
+
 def within(estimate: Estimate, largest: float) -> Estimate:
     """The estimate with an interval that ends at ±`largest`, the largest change that can be (or at the estimate)."""
     bound = max(largest, abs(estimate.delta))

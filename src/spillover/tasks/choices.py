@@ -34,6 +34,12 @@ def cluster_of(place: str, row: Mapping[str, object]) -> str | None:
     return str(value)
 
 
+def unread_columns(row: Mapping[str, object]) -> list[str]:
+    """The columns of a pair's row that hold text and are not read."""
+    read = {"id", "label", "cluster", "choices", *(f"choice{i}" for i in range(MOST_CHOICES))}
+    return [key for key, value in row.items() if key not in read and isinstance(value, str) and value]
+
+
 def check_kind(place: str, task: Task, choices: Sequence[str], label: str | None) -> None:
     """DataError where a row has choices and its task labels, or the reverse. A bare question has neither."""
     if choices and task.kind == "labels":

@@ -30,7 +30,7 @@ from spillover.core.files import (
 )
 from spillover.core.languages import code_of, in_order, language
 from spillover.core.types import Example, Task
-from spillover.tasks.choices import check_choices, check_kind, choices_of, cluster_of
+from spillover.tasks.choices import check_choices, check_kind, choices_of, cluster_of, unread_columns
 from spillover.tasks.labels import composed_label
 
 SUFFIXES = (".jsonl", ".json", ".csv", ".tsv")
@@ -154,6 +154,11 @@ def _examples(path: Path, task: Task, language: str) -> Iterator[tuple[int, Exam
         place = f"{path}:{line}"
         choices = () if "choices" in task.fields else choices_of(place, row)
         check_kind(place, task, choices, gold)
+        if task.kind == "pairs" and (unread := unread_columns(row)):
+            _warn_once(
+                f"{path}: a pair is two texts alone: not read: {', '.join(unread)}. Where the texts answer a question: "
+                "`kind: choices` in task.yaml, with these as fields"
+            )
         cluster = None if "cluster" in task.fields else cluster_of(place, row)
         yield line, Example(example_id, language, fields, gold, choices, cluster)
 
@@ -335,10 +340,10 @@ def _check_same(
     problems = []
     for code, rows in by_id.items():
         if differing := [example_id for example_id in ids if value(rows[example_id]) != value(first[example_id])]:
-            listed = ", ".join(differing[:5])
+            listed = ", ".join(f"{i} ({value(rows[i])}, not {value(first[i])})" for i in differing[:5])
             problems.append(f"{files[code]}: {len(differing)} {what} differ from {files[first_code].name}'s: {listed}")
     if problems:
-        raise DataError(problems, hint="the same id is the same item in every language: repair the rows")
+        raise DataError(problems, hint="the same id is the same item in every language: `spillover audit` lists them")
 
 
 def draw_ids(ids: Sequence[str], rows: Mapping[str, Example], limit: int, rng: np.random.Generator) -> list[str]:

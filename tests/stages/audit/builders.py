@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+from functools import cache
 
 from spillover.core.config import AuditConfig, AuditThresholds
+from spillover.core.files import resources
 from spillover.core.types import Example
 from spillover.stages.audit import audit
 from spillover.stages.audit.inputs import LanguageRows, WordingInput
 from spillover.tasks.benchmark import open_benchmark
 from spillover.tasks.wording import load_task
 from tests.builders import write_rows
+from tests.stages.audit.choice_faults import items_from_demo
+from tests.stages.audit.faults import read_data, write_data
 
 WITHOUT_IDENTIFIER = AuditConfig(skip=["wrong-language"])
 
@@ -41,3 +45,16 @@ def language_rows(language, texts, reference=(), **more):
 def wording_input(task, languages):
     """The wording of some languages of a task."""
     return WordingInput(task, languages, (), "en", AuditThresholds())
+
+
+@cache
+def choice_items(task, n_choices):
+    """Clean items with answers of their own in all languages, 24 of each."""
+    return items_from_demo(read_data(resources() / "demo" / "nli" / "test"), task, n_choices)
+
+
+def choice_folder(folder, task, n_choices, edits, languages=("en", "de", "es", "fr", "ru", "th", "zh")):
+    """A data folder of such items in some languages. edits: by language, rows to rows."""
+    items = choice_items(task, n_choices)
+    data = {code: edits[code](items[code]) if code in edits else items[code] for code in languages}
+    return write_data(folder, task, data, {})

@@ -21,7 +21,13 @@ from spillover.stages.audit.repaired_copy import write_repaired_copy
 from spillover.stages.audit.row_repairs import RestoreText
 from spillover.tasks.benchmark import open_benchmark
 from tests.builders import make_tokenizer, small_data
-from tests.stages.audit.builders import WITHOUT_IDENTIFIER, audit_folder
+from tests.stages.audit.builders import WITHOUT_IDENTIFIER, audit_folder, choice_folder, choice_items
+from tests.stages.audit.choice_faults import (
+    CHOICE_FAULT_CHANGES_SCORES,
+    CHOICE_FOUND_BY,
+    WHOLE_CHOICE_FILE,
+    plant_choices,
+)
 from tests.stages.audit.faults import ADDED, CHANGES_SCORES, FOUND_BY, WHOLE_FILE, plant, read_data, write_data
 
 # Of 24 rows; 0.1 where nothing is said.
@@ -57,7 +63,8 @@ def checks_run(monkeypatch):
 
 
 def test_a_check_that_is_listed_is_run(tmp_path, checks_run):
-    audit_everything(small_data(tmp_path))
+    audit_everything(small_data(tmp_path / "labels"))
+    audit_folder(choice_folder(tmp_path / "choices", "copa", 2, {}, languages=["en", "de"]), "copa")
     listed = {line.splitlines()[0] for line in describe_checks()}
     assert listed == {check.id for check in CHECKS}
     assert set(checks_run) == {(check.id, check.scope) for check in CHECKS}
@@ -66,7 +73,8 @@ def test_a_check_that_is_listed_is_run(tmp_path, checks_run):
 def test_a_check_that_is_skipped_is_not_computed(tmp_path, checks_run):
     skipped = ["mojibake", "wrong-language", "shifted-items", "missing-wording", "leaked-question", "oracle-ceiling"]
     audit_everything(small_data(tmp_path), skip=skipped)
-    assert {check.id for check in CHECKS} - {check_id for check_id, _ in checks_run} == set(skipped)
+    of_labels = {check.id for check in CHECKS if "labels" in check.kinds}
+    assert of_labels - {check_id for check_id, _ in checks_run} == set(skipped)
 
 
 def test_nothing_is_computed_when_all_is_skipped(tmp_path, checks_run):
@@ -146,6 +154,31 @@ def test_a_planted_fault_is_found_where_it_is(fault, language, nli, tmp_path):
         assert errors
         assert fault == "off-by-one lines" or any(f.ceiling is not None and f.ceiling < 1 for f in errors)
     write_findings(tmp_path / "findings.json", findings)  # evidence is plain JSON
+
+
+@pytest.mark.parametrize("fault", CHOICE_FOUND_BY)
+@pytest.mark.parametrize("language", ["ru", "de"])
+def test_a_fault_planted_in_answers_is_found_where_it_is(fault, language, tmp_path):
+    """Of reading, which has four answers, numbers in every third item and clusters."""
+    rate = 1.0 if fault in WHOLE_CHOICE_FILE else 0.2 if fault == "single wrong answers" else 0.5
+    clean = choice_items("reading", 4)
+    rows, damaged = plant_choices(fault, clean, language, "en", rate, np.random.default_rng(3))
+    folder = choice_folder(tmp_path, "reading", 4, {language: lambda _: rows}, languages=list(clean))
+    findings = [f for f in audit_folder(folder, "reading", config=WITHOUT_IDENTIFIER) if f.severity != "note"]
+    named = {i for f in findings if f.check in CHOICE_FOUND_BY[fault] and f.language == language for i in f.example_ids}
+    # An answer that was the longest before, or whose number was not there, is damaged and not to be seen.
+    least = 0.5 if fault in WHOLE_CHOICE_FILE else 0.8
+    assert len(named & set(damaged)) >= least * len(damaged)
+    assert [f for f in findings if f.language != language and f.check not in SUMS] == []
+    assert fault not in CHOICE_FAULT_CHANGES_SCORES or any(f.ceiling is not None and f.ceiling < 1 for f in findings)
+    write_findings(tmp_path / "findings.json", findings)
+
+
+@pytest.mark.parametrize(("task", "n_choices"), [("copa", 2), ("reading", 4)])
+def test_no_warning_on_undamaged_answers(task, n_choices, tmp_path):
+    clean = choice_items(task, n_choices)
+    findings = audit_folder(choice_folder(tmp_path, task, n_choices, {}, languages=list(clean)), task)
+    assert [f for f in findings if f.severity != "note"] == []
 
 
 def test_planting_is_seeded_and_leaves_its_input_alone(nli):

@@ -3,33 +3,13 @@ from __future__ import annotations
 import time
 
 import numpy as np
-from hypothesis import given
-from hypothesis import strategies as st
 
 from spillover.core.config import AuditThresholds
-from spillover.stages.audit.label_checks import NO_CONSENSUS, consensus, unknown_labels
+from spillover.stages.audit.label_checks import unknown_labels
 from spillover.stages.audit.profile import LanguageProfiles, Profile
 from spillover.tasks.wording import load_task
 from tests.builders import small_data
 from tests.stages.audit.builders import audit_folder, change, findings_by_check
-
-
-def test_consensus_leaves_the_language_itself_out():
-    given_labels = np.array([[0, 1], [0, 0], [0, 0], [0, 0]], dtype=np.int32)
-    settled, unanimous = consensus(given_labels, 2, 0.75)
-    assert settled[0].tolist() == [0, 0]
-    assert settled[1].tolist() == [0, NO_CONSENSUS], "two against one is not three quarters"
-    assert unanimous[0].tolist() == [True, True]
-
-
-@given(st.lists(st.lists(st.integers(-1, 3), min_size=4, max_size=4), min_size=1, max_size=6), st.floats(0.5, 0.99))
-def test_consensus_is_one_of_the_labels_that_the_others_gave(rows, share):
-    votes = np.array(rows, dtype=np.int32)
-    settled, _ = consensus(votes, 3, share)
-    for number in range(len(votes)):
-        others = np.delete(votes, number, axis=0)
-        for item, label in enumerate(settled[number]):
-            assert label == NO_CONSENSUS or label in others[:, item]
 
 
 def test_with_two_languages_the_reference_is_believed(tmp_path):

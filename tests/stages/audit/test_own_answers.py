@@ -10,6 +10,7 @@ import pytest
 
 from spillover.core.config import AuditConfig
 from spillover.stages.audit.own_answers import as_audited
+from spillover.stages.audit.repaired_copy import write_repaired_copy
 from spillover.stages.audit.stage import audit
 from spillover.tasks.benchmark import open_benchmark
 from spillover.tasks.examples import read_rows
@@ -101,3 +102,48 @@ def test_languages_with_items_of_their_own_are_not_compared(tmp_path):
     assert not [finding for finding in findings if finding.severity == "error"]
     assert any("each has items of its own" in finding.message for finding in findings)
     assert "missing-item" in findings_of("agreement", data)
+
+
+def test_answers_that_translation_made_equal_are_named(tmp_path):
+    changes = {0: {"choices": ["hinter der Mühle", "Hinter der Mühle!", "am Meer"], "label": 0}}
+    finding = findings_of("reading", changed_data(tmp_path, "reading", "de", changes))["equal-choices"]
+    assert (finding.language, finding.severity, finding.example_ids) == ("de", "warning", ("reading-1",))
+    assert "1 x the right one and another" in finding.message
+
+
+def test_another_number_of_answers_is_named(tmp_path):
+    data = changed_data(tmp_path, "reading", "de", {0: {"choices": ["hinter der Mühle", "am Meer"]}})
+    finding = findings_of("reading", data)["choice-count"]
+    assert (finding.language, finding.example_ids) == ("de", ("reading-1",))
+    assert "reading-1 has 2, not 3" in finding.message
+
+
+@pytest.mark.parametrize(
+    ("cluster", "message"),
+    [("", "1 item has no cluster; the others have one"), ("text-9", "1 item has another cluster than in the other")],
+)
+def test_clusters_that_do_not_fit_are_named(cluster, message, tmp_path):
+    finding = findings_of("reading", changed_data(tmp_path, "reading", "de", {1: {"cluster": cluster}}))[
+        "cluster-mismatch"
+    ]
+    assert (finding.language, finding.severity, finding.example_ids) == ("de", "error", ("reading-2",))
+    assert message in finding.message
+
+
+def test_an_empty_text_of_a_pair_is_named(tmp_path):
+    findings = findings_of(
+        "agreement", changed_data(tmp_path, "agreement", "de", {1: {"choices": ["Sie sind da.", ""]}})
+    )
+    assert findings["unusable-choices"].example_ids == ("agreement-2",)
+    assert "choice 1 is empty" in findings["unusable-choices"].message
+
+
+def test_mojibake_in_answers_is_repaired(tmp_path):
+    for task, choices in (("reading", ["hinter der MÃ¼hle", "am Meer", "auf dem Dach"]), ("agreement", None)):
+        choices = choices or ["Die SchlÃ¼ssel sind da.", "Die SchlÃ¼ssel ist da."]
+        data = changed_data(tmp_path / task, task, "de", {0: {"choices": choices}})
+        benchmark = open_benchmark(kind_task(task), data=str(data))
+        repairs = write_repaired_copy(audit(benchmark), [benchmark], tmp_path / task / "fixed")
+        assert {(repair.check, repair.language) for repair in repairs} == {("mojibake", "de")}
+        assert repairs[0].after == choices[0].replace("Ã¼", "ü")
+        assert repairs[0].field == "choice 0"

@@ -1,7 +1,14 @@
 from __future__ import annotations
 
 from spillover.core.types import Example
-from spillover.stages.audit.row_repairs import DropCopies, ExchangeFields, RenameLabels, RestoreText, SetLabels
+from spillover.stages.audit.row_repairs import (
+    DropCopies,
+    ExchangeFields,
+    RenameLabels,
+    ReorderChoices,
+    RestoreText,
+    SetLabels,
+)
 
 
 def rows(*labels):
@@ -34,3 +41,11 @@ def test_fields_are_exchanged_in_the_named_rows_alone():
     first, second = ExchangeFields({"i0"}, "premise", "hypothesis").apply(pairs)
     assert list(first.fields.items()) == [("premise", "b"), ("hypothesis", "a"), ("source", "c")]
     assert second == pairs[1]
+
+
+def test_choices_are_reordered_and_the_label_goes_with_its_own_or_stays():
+    given = [Example(f"i{i}", "de", {}, "0", ("b", "c", "a")) for i in range(3)]
+    first, second, third = ReorderChoices({"i0": [2, 0, 1], "i1": [2, 0, 1]}, {"i0"}).apply(given)
+    assert (first.choices, first.label) == (("a", "b", "c"), "1")
+    assert (second.choices, second.label) == (("a", "b", "c"), "0")
+    assert third == given[2]

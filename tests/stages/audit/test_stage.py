@@ -18,8 +18,9 @@ from tests.stages.audit.builders import audit_folder, change, findings_by_check
 
 @pytest.mark.parametrize("task", bundled_tasks())
 def test_the_demo_data_is_clean(task):
-    """Notes say what does not apply to items with answers of their own."""
-    assert [finding for finding in audit(task) if finding.check != UNCHECKED] == []
+    """Notes say what does not apply to items with answers of their own, and how often the longest is right."""
+    findings = [finding for finding in audit(task) if finding.check != UNCHECKED]
+    assert [finding for finding in findings if (finding.check, finding.severity) != ("answer-length", "note")] == []
 
 
 def test_exchanged_labels_are_found_from_the_other_languages(tmp_path):

@@ -45,3 +45,27 @@ def test_hostile_text_is_only_text(run):
     assert "<script>alert" not in text
     assert "<img" not in re.sub(r"<script>.*?</script>", "", text, flags=re.DOTALL), "Vega itself draws images"
     assert "&lt;script&gt;" in text
+
+
+def test_the_page_shows_what_the_longest_answer_scores(run):
+    report(run.path)
+    assert "Right by length alone" not in (run.path / "report.html").read_text(encoding="utf-8")
+    rules = [
+        {
+            "language": "th",
+            "rule": rule,
+            "unit": unit,
+            "items": 24,
+            "accuracy": 0.625,
+            "low": 0.42,
+            "high": 0.79,
+            "chance": 0.5,
+        }
+        for rule in ("longest", "shortest")
+        for unit in ("characters", "bytes")
+    ]
+    finding = {"check": "answer-length", "severity": "note", "task": "copa", "language": "", "message": "x"}
+    write_json(run.path / "audit" / "findings.json", [finding | {"example_ids": [], "evidence": {"rules": rules}}])
+    text = report(run.path).read_text(encoding="utf-8")
+    assert "Right by length alone" in text
+    assert "62.5 (42.0 to 79.0)" in text

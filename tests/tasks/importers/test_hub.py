@@ -489,6 +489,16 @@ def test_rows_whose_choices_do_not_fit_are_named(row, choices, message, cure, tm
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(
+    ("change", "column"), [({"cluster": "cluster: [page]"}, "page"), ({"label": "label: key"}, "key")]
+)
+def test_a_column_that_the_table_does_not_have_is_named(change, column, tmp_path):
+    with pytest.raises(DataError) as error:
+        import_dataset(own_source(tmp_path / "in", [ROW], **change), tmp_path / "out")
+    assert f"own.jsonl:1: no '{column}'" in error.value.message
+    assert error.value.hint == "it has text, ask, a, b, answer, list"
+
+
 def test_answers_counted_from_one_are_mapped_and_dropped(tmp_path):
     source = own_source(tmp_path / "in", [ROW, ROW | {"answer": 2}, ROW | {"answer": -1}])
     source = source.model_copy(update={"labels": {1: 0, 2: 1, -1: "drop"}})

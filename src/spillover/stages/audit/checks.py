@@ -17,8 +17,12 @@ from spillover.core.config import AuditConfig, AuditThresholds
 from spillover.core.errors import ConfigError
 from spillover.core.types import Finding, Kind, RowRepair, Severity
 from spillover.stages.audit import (
+    answer_indices,
+    answer_lengths,
     boilerplate,
     ceiling_check,
+    choice_numbers,
+    choice_order,
     content_checks,
     duplicates,
     exchanged_fields,
@@ -35,7 +39,14 @@ from spillover.stages.audit.ceiling_check import AuditSummary
 from spillover.stages.audit.inputs import Fault, LanguageRows, WordingInput
 from spillover.stages.audit.leakage import OtherSplit
 from spillover.stages.audit.profile import LanguageProfiles
-from spillover.stages.audit.row_repairs import DropCopies, ExchangeFields, RenameLabels, RestoreText, SetLabels
+from spillover.stages.audit.row_repairs import (
+    DropCopies,
+    ExchangeFields,
+    RenameLabels,
+    ReorderChoices,
+    RestoreText,
+    SetLabels,
+)
 
 
 class Scope(str, Enum):
@@ -70,7 +81,8 @@ class Need(str, Enum):
 class Check:
     """One row of the table. severity: of its findings, where the function gives none. thresholds: the keys of
     `audit.thresholds` that it reads. repair: what `--fix` does where it is certain. kinds: the kinds of task for which
-    it is defined."""
+    it is defined. by_item: of all languages side by side, whether it compares items by their ids: left out where each
+    language has items of its own."""
 
     id: str
     scope: Scope
@@ -80,13 +92,23 @@ class Check:
     repair: type[RowRepair] | None = None
     need: Need | None = None
     kinds: tuple[Kind, ...] = get_args(Kind)
+    by_item: bool = True
 
 
+OWN_ANSWERS: tuple[Kind, ...] = ("choices", "pairs")
 LABELS: tuple[Kind, ...] = ("labels",)
 
-# Repairs are made in this order: exchanged classes before single labels.
+# Repairs are made in this order: what shifts or moves all labels before exchanged classes, these before single labels.
 CHECKS: tuple[Check, ...] = (
     Check("oracle-ceiling", Scope.FINDINGS, "error", ceiling_check.oracle_ceiling, ("ceiling",)),
+    Check(
+        "shifted-answers", Scope.LANGUAGES, "error", answer_indices.shifted_answers, ("consensus",), RenameLabels,
+        kinds=OWN_ANSWERS, by_item=False,
+    ),
+    Check(
+        "choice-order", Scope.LANGUAGES, "warning", choice_order.choice_order, ("exchange_odds", "consensus"),
+        ReorderChoices, kinds=OWN_ANSWERS,
+    ),
     Check(
         "label-permutation", Scope.LANGUAGES, "error", label_checks.exchanged_labels, ("label_gain", "consensus"),
         RenameLabels,
@@ -136,7 +158,18 @@ CHECKS: tuple[Check, ...] = (
     Check("identical-sides", Scope.LANGUAGE, "warning", duplicates.identical_sides),
     Check("differing-sides", Scope.LANGUAGE, "note", duplicates.differing_sides),
     Check("label-in-text", Scope.LANGUAGE, "warning", duplicates.labels_in_text, kinds=LABELS),
-    Check("unusable-choices", Scope.LANGUAGE, "error", own_answers.unusable_choices),
+    Check("unusable-choices", Scope.LANGUAGE, "error", own_answers.unusable_choices, kinds=OWN_ANSWERS),
+    Check("equal-choices", Scope.LANGUAGE, "warning", own_answers.equal_choices, kinds=("choices",)),
+    Check("choice-count", Scope.LANGUAGES, "error", own_answers.choice_counts, kinds=("choices",)),
+    Check("cluster-mismatch", Scope.LANGUAGES, "error", own_answers.cluster_mismatches, by_item=False),
+    Check(
+        "choice-numbers", Scope.LANGUAGES, "warning", choice_numbers.choice_numbers, ("number_digits", "consensus"),
+        kinds=OWN_ANSWERS,
+    ),
+    Check(
+        "answer-length", Scope.LANGUAGES, "warning", answer_lengths.answer_length, ("length_gain",), kinds=OWN_ANSWERS,
+        by_item=False,
+    ),
     Check("shot-in-test", Scope.LANGUAGE, "error", leakage.shots_in_test),
     Check("shot-near-test", Scope.LANGUAGE, "warning", leakage.shots_near_test, ("near_duplicate",)),
     Check("leaked-question", Scope.SPLITS, "error", leakage.leaked_questions),

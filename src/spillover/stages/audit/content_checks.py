@@ -22,6 +22,7 @@ UNPAIRED_TAGS = ("br", "hr", "img", "p", "li")
 LOST = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufffd]|\?{4,}")
 LEAST_SPREAD = 0.08  # of log lengths: below it every ratio would stand out
 NEARLY_EMPTY = 0.2  # share left of a text
+ANSWER_LENGTH = 60  # weighted characters in most languages, below which an answer is terse, not cut
 HABIT = 0.95  # share of a language's texts with final punctuation, from which one without it is suspicious
 MAD_TO_SD = 1.4826  # median absolute deviation → standard deviation of a normal distribution
 
@@ -48,14 +49,14 @@ def truncated_texts(languages: LanguageProfiles) -> Iterator[Fault]:
 
     Sees a translation that stops half way: `length_ratio` of the expected length and `length_spread` robust standard
     deviations, or `cut_ratio` and `cut_spread` where the final punctuation is missing too that the other languages
-    have. Passes over rows that `exchanged-fields` explains. Cannot see one that lost a few words, nor a text that was
-    filled up again; in a language without final punctuation (Thai), or of terse texts, it passes over some that kept
-    nearly half.
+    have. Passes over rows that `exchanged-fields` explains, and over answers of an item that are no longer than a short
+    sentence. Cannot see one that lost a few words, nor a text that was filled up again; in a language without final
+    punctuation (Thai), or of terse texts, it passes over some that kept nearly half.
     """
     ids, letters, limits = languages.item_ids(), languages.letters(), languages.thresholds
-    exchanged = exchanged_item_numbers(languages)
+    exchanged, judged = exchanged_item_numbers(languages), _long_enough(languages)
     for code, log_share, cut in _lengths_left(languages):
-        has_letters = letters[languages.codes.index(code)] > 0
+        has_letters = (letters[languages.codes.index(code)] > 0) & judged
         short = has_letters & _too_short(log_share, limits.length_ratio, limits.length_spread)
         short |= has_letters & cut & _too_short(log_share, limits.cut_ratio, limits.cut_spread)
         short[list(exchanged.get(code, ()))] = False
@@ -74,6 +75,13 @@ def truncated_texts(languages: LanguageProfiles) -> Iterator[Fault]:
                 certainty="likely",
                 suggestion="translate them again",
             )
+
+
+def _long_enough(languages: LanguageProfiles) -> NDArray[np.bool_]:
+    """[items, fields] whether a text is long enough to be cut: every field, and answers of at least `ANSWER_LENGTH`."""
+    long_enough = median(languages.shapes()[..., 0].astype(np.float64), 0) >= np.log1p(ANSWER_LENGTH)
+    long_enough[:, : len(languages.task.fields)] = True
+    return np.asarray(long_enough)
 
 
 def _lengths_left(languages: LanguageProfiles) -> Iterator[tuple[str, NDArray[np.float64], NDArray[np.bool_]]]:
@@ -219,12 +227,13 @@ def _is_unbalanced(text: str) -> bool:
 
 
 def _ids_with_fault(rows: LanguageRows, has_fault: Callable[[str], bool]) -> list[str]:
-    """Ids of rows with the fault in a field whose counterpart in the reference does not have it."""
+    """Ids of rows with the fault in a text whose counterpart in the reference does not have it."""
     ids = []
     for row in rows.rows:
         counterpart = rows.reference.get(row.id)
-        for name, text in row.fields.items():
-            if has_fault(text) and not (counterpart and has_fault(counterpart.fields[name])):
+        others = rows.texts(counterpart) if counterpart else {}
+        for name, text in rows.texts(row).items():
+            if has_fault(text) and not has_fault(others.get(name, "")):
                 ids.append(row.id)
                 break
     return ids

@@ -65,12 +65,13 @@ def _repeated_texts(rows: LanguageRows) -> RepeatedTexts:
 
 
 def _equal_texts(rows: LanguageRows) -> list[list[Example]]:
-    """Rows with one text, for each text that stands more than once."""
+    """Rows with one text, and the same answers where they bring their own, for each text that stands more than once."""
     hashes, counts = np.unique(rows.hashes, return_counts=True)
-    groups: dict[int, list[Example]] = {}
+    groups: dict[tuple[str, ...], list[Example]] = {}
     for i in np.flatnonzero(np.isin(rows.hashes, hashes[counts > 1])).tolist():
-        groups.setdefault(int(rows.hashes[i]), []).append(rows.rows[i])
-    return list(groups.values())
+        key = (str(rows.hashes[i]), *map(normalise, rows.rows[i].choices))
+        groups.setdefault(key, []).append(rows.rows[i])
+    return [group for group in groups.values() if len(group) > 1]
 
 
 def repeated_items(rows: LanguageRows) -> Iterator[Fault]:

@@ -93,6 +93,10 @@ class LanguageRows:
         """[n] hash of each row's normalised fields: rows with one hash are one text."""
         return np.fromiter(map(item_hash, self.rows), dtype=np.uint64, count=len(self.rows))
 
+    def texts(self, row: Example) -> Mapping[str, str]:
+        """All texts of one of its rows by name: the fields, and answers of its own where these are no fields."""
+        return texts_of(self.task, row)
+
     def with_counterparts(self) -> Iterator[tuple[Example, Example]]:
         """(row, the reference's row of the same id) wherever there is one."""
         for row in self.rows:
@@ -136,6 +140,13 @@ def computed_once(compute: Callable[[Input], Result]) -> Callable[[Input], Resul
         return result
 
     return cached
+
+
+def texts_of(task: Task, row: Example) -> Mapping[str, str]:
+    """A row's texts by name, fields first. The texts of a pair are its fields (`own_answers.as_audited`)."""
+    if task.kind != "choices":
+        return row.fields
+    return {**row.fields, **{f"choice {i}": text for i, text in enumerate(row.choices)}}
 
 
 def item_hash(example: Example) -> int:

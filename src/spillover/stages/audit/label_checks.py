@@ -15,37 +15,21 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
+from spillover.stages.audit.choice_order import answer_labels, order_odds
 from spillover.stages.audit.inputs import Fault, computed_once
+from spillover.stages.audit.label_consensus import NO_CONSENSUS, Labels, consensus
 from spillover.stages.audit.messages import counted, preview
 from spillover.stages.audit.parallelism import shifted_item_numbers
 from spillover.stages.audit.profile import LanguageProfiles
 from spillover.stages.audit.row_repairs import RenameLabels, SetLabels
 
-NO_CONSENSUS = -1
-Labels = NDArray[np.int32]
 # Of an unknown word's rows, the share that must have one consensus, and how many rows, for its meaning to be certain.
 LEAST_AGREEMENT, LEAST_ROWS = 0.95, 5
-LEAST_UNANIMOUS = 3  # other languages that must agree, and none differ, for a label to be certain
-
-
-def consensus(labels: Labels, n_labels: int, share: float) -> tuple[Labels, NDArray[np.bool_]]:
-    """For each language the label that the others agree on: [languages, items] label numbers, `NO_CONSENSUS` where less
-    than `share` of them agree; and whether at least three others have it and none another."""
-    votes = np.stack([(labels == label).sum(axis=0) for label in range(n_labels)])
-    agreed_labels = np.full(labels.shape, NO_CONSENSUS, dtype=np.int32)
-    unanimous = np.zeros(labels.shape, dtype=np.bool_)
-    for number, language_labels in enumerate(labels):
-        others = votes - (np.arange(n_labels)[:, None] == language_labels)
-        top, total = others.max(axis=0), others.sum(axis=0)
-        agreed = (total > 0) & (top >= share * total)
-        agreed_labels[number] = np.where(agreed, others.argmax(axis=0), NO_CONSENSUS)
-        unanimous[number] = agreed & (top == total) & (total >= LEAST_UNANIMOUS)
-    return agreed_labels, unanimous
 
 
 @computed_once
 def _consensus_of_given_labels(languages: LanguageProfiles) -> Labels:
-    return consensus(languages.labels(), len(languages.task.labels), languages.thresholds.consensus)[0]
+    return consensus(answer_labels(languages), len(languages.task.labels), languages.thresholds.consensus)[0]
 
 
 def unknown_labels(languages: LanguageProfiles) -> Iterator[Fault]:
@@ -55,7 +39,7 @@ def unknown_labels(languages: LanguageProfiles) -> Iterator[Fault]:
     class: that is `label-permutation`.
     """
     ids, words = languages.item_ids(), list(languages.words)
-    labels, n = languages.labels(), len(languages.task.labels)
+    labels, n = answer_labels(languages), len(languages.task.labels)
     agreed, present = _consensus_of_given_labels(languages), languages.present()
     for number, code in enumerate(languages.profiles):
         unknown = np.flatnonzero(labels[number] >= n)
@@ -125,13 +109,15 @@ class Permutation:
 def exchanged_labels(languages: LanguageProfiles) -> Iterator[Fault]:
     """Classes that are exchanged in one language, from the assignment that agrees best with the other languages.
 
-    Sees any permutation that gains at least `label_gain` of the items. Cannot see one that half of the languages share,
+    Sees any permutation that gains at least `label_gain` of the items. Passes over what `shifted-answers` and
+    `choice-order` explain. Cannot see one that half of the languages share,
     or with one language alone; with two, the reference language is believed.
     """
-    ids = languages.item_ids()
+    ids, odds = languages.item_ids(), order_odds(languages)
     for permutation in _permutations(languages):
         listed = ", ".join(f"{given} is {meant}" for given, meant in permutation.meanings.items())
-        certain = permutation.after >= LEAST_AGREEMENT
+        reordered = float((odds[languages.codes.index(permutation.language), permutation.wrong] > 0).mean())
+        certain = permutation.after >= LEAST_AGREEMENT and reordered <= 1 - LEAST_AGREEMENT
         before, after = f"{100 * permutation.before:.1f} %", f"{100 * permutation.after:.1f} %"
         yield Fault(
             f"classes are exchanged ({listed}): {before} of the labels agree with the other languages, {after} when "
@@ -153,7 +139,7 @@ def exchanged_labels(languages: LanguageProfiles) -> Iterator[Fault]:
 @computed_once
 def _permutations(languages: LanguageProfiles) -> list[Permutation]:
     """The languages in which another assignment of the labels fits better."""
-    labels, n, words = languages.labels(), len(languages.task.labels), languages.task.labels
+    labels, n, words = answer_labels(languages), len(languages.task.labels), languages.task.labels
     agreed = _consensus_of_given_labels(languages)
     permutations = []
     for number, code in enumerate(languages.profiles):
@@ -165,7 +151,7 @@ def _permutations(languages: LanguageProfiles) -> list[Permutation]:
         assigned = linear_sum_assignment(counts, maximize=True)[1]
         before, after = np.trace(counts) / counts.sum(), counts[np.arange(n), assigned].sum() / counts.sum()
         if after - before >= languages.thresholds.label_gain:
-            meanings = {words[i]: words[j] for i, j in enumerate(assigned) if i != j}
+            meanings = {words[i]: words[j] for i, j in enumerate(assigned) if i != j and counts[i].any()}
             wrong = np.flatnonzero(judged & (labels[number] != agreed[number]))
             permutations.append(Permutation(code, meanings, float(before), float(after), wrong))
     return permutations
@@ -175,9 +161,11 @@ def disagreeing_labels(languages: LanguageProfiles) -> Iterator[Fault]:
     """Single rows whose label differs from what the other languages agree on.
 
     Sees a row wherever at least `consensus` of the other languages agree, after exchanged classes are corrected. Passes
-    over what `shifted-items` explains. Cannot see a label that is wrong in most of the languages.
+    over what `shifted-items`, `shifted-answers` and `choice-order` explain. Cannot see a label that is wrong in most of
+    the languages.
     """
     ids, words, n = languages.item_ids(), languages.task.labels, len(languages.task.labels)
+    in_order = order_odds(languages) <= -np.log(languages.thresholds.exchange_odds)
     labels, present = _corrected_labels(languages), languages.present()
     agreed, unanimous = consensus(labels, n, languages.thresholds.consensus)
     shifted = shifted_item_numbers(languages)
@@ -191,7 +179,8 @@ def disagreeing_labels(languages: LanguageProfiles) -> Iterator[Fault]:
             continue
         ceiling = 1 - len(wrong) / int(present[number].sum())
         right = {ids[i]: words[meant[i]] for i in wrong}
-        certain = {ids[i]: words[meant[i]] for i in wrong if unanimous[number, i]}
+        surely_wrong = unanimous[number] & in_order[number]
+        certain = {ids[i]: words[meant[i]] for i in wrong if surely_wrong[i]}
         kinds = Counter(f"{words[given[i]]} for {words[meant[i]]}" for i in wrong)
         yield Fault(
             f"{counted(len(wrong), 'differ', 'label')} from the other languages' "
@@ -209,7 +198,7 @@ def disagreeing_labels(languages: LanguageProfiles) -> Iterator[Fault]:
 
 def _corrected_labels(languages: LanguageProfiles) -> Labels:
     """[languages, items] labels with exchanged classes corrected."""
-    given, words = languages.labels(), languages.task.labels
+    given, words = answer_labels(languages), languages.task.labels
     corrected = given.copy()
     for permutation in _permutations(languages):
         number = languages.codes.index(permutation.language)

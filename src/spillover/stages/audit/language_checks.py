@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -105,8 +105,9 @@ def _translated_fields(rows: LanguageRows) -> Iterator[tuple[Example, str, str]]
     """(row, field, text) of every text that is not the reference's own."""
     for row in rows.rows:
         counterpart = rows.reference.get(row.id)
-        for name, text in row.fields.items():
-            if counterpart is None or text != counterpart.fields[name]:
+        others = rows.texts(counterpart) if counterpart else {}
+        for name, text in rows.texts(row).items():
+            if text != others.get(name):
                 yield row, name, text
 
 
@@ -158,7 +159,8 @@ def mixed_language(rows: LanguageRows) -> Iterator[Fault]:
 
     Sees sentences of at least 20 letters. Cannot see a sentence that was left in the reference language but reworded.
     """
-    mixed = [row.id for row, counterpart in rows.with_counterparts() if _shares_a_sentence(row, counterpart)]
+    pairs = rows.with_counterparts()
+    mixed = [row.id for row, other in pairs if _shares_a_sentence(rows.texts(row), rows.texts(other))]
     if mixed:
         yield Fault(
             f"{counted(len(mixed), 'have')} a sentence left untranslated",
@@ -167,9 +169,9 @@ def mixed_language(rows: LanguageRows) -> Iterator[Fault]:
         )
 
 
-def _shares_a_sentence(row: Example, counterpart: Example) -> bool:
-    for name, text in row.fields.items():
-        other = counterpart.fields[name]
+def _shares_a_sentence(texts: Mapping[str, str], others: Mapping[str, str]) -> bool:
+    for name, text in texts.items():
+        other = others.get(name, "")
         if text == other or normalise(text) == normalise(other):
             continue
         shared = _sentences(text) & _sentences(other)

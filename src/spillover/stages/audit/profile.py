@@ -19,8 +19,10 @@ from spillover.core.types import Example, Task
 from spillover.stages.audit.added_affixes import added_affixes
 from spillover.stages.audit.added_phrases import USUAL, added_phrases
 from spillover.stages.audit.anchor_columns import AnchorColumns, TiltColumns
+from spillover.stages.audit.choice_columns import ChoiceColumns, choice_columns
 from spillover.stages.audit.inputs import LanguageRows
 from spillover.stages.audit.text_features import (
+    NAME,
     SHAPE_FEATURES,
     count_tags,
     has_final_punctuation,
@@ -30,18 +32,20 @@ from spillover.stages.audit.text_features import (
     text_shape,
     weighted_length,
 )
-from spillover.tasks.overlap import text_key
+from spillover.tasks.overlap import normalise
 
 Value = TypeVar("Value", bound=np.generic)
 
 
 @dataclass(frozen=True)
 class Profile:
-    """What is kept of one language, a row for each of its items in file order.
+    """What is kept of one language, a row for each of its items in file order. Fields: where items bring their own
+    answers, these stand behind the task's fields.
 
     items: [n] number of the item's id. labels: [n] number of the label word, -1 for none. shape: [n, fields,
     SHAPE_FEATURES] log length and counts of punctuation. ends: [n, fields] the text has final punctuation. letters: [n,
-    fields]. same: [n, fields] equal to the reference's text.
+    fields]; of answers, without capitalised words, since many answers are names. same: [n, fields] equal to the
+    reference's text.
     anchors, anchor_rows: hashes of numbers and names, and the row each stands in; is_number says which are numbers.
     keys: [n] hash of the normalised item. texts: [n, fields] hash of each text. tags: [n,
     fields] number of HTML tags.
@@ -82,7 +86,9 @@ class Phrase:
 @dataclass(eq=False)
 class LanguageProfiles:
     """The profiles of all languages of one task. `ids` and `words` number item ids and label words: the task's labels
-    first, then whatever else the data has. `sizes`: rows of each (split, language). `phrases`: of each language."""
+    first, then whatever else the data has. `sizes`: rows of each (split, language). `phrases`: of each language.
+    `slots`: the most answers that an item of the first language brings, 0 where items bring none; `choices`: of each
+    language. `clusters` numbers them."""
 
     task: Task
     thresholds: AuditThresholds
@@ -92,6 +98,9 @@ class LanguageProfiles:
     profiles: dict[str, Profile] = field(default_factory=dict)
     sizes: dict[tuple[str, str], int] = field(default_factory=dict)
     phrases: dict[str, list[Phrase]] = field(default_factory=dict)
+    slots: int = 0
+    choices: dict[str, ChoiceColumns] = field(default_factory=dict)
+    clusters: dict[str, int] = field(default_factory=dict)
     cache: dict[Hashable, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -100,7 +109,10 @@ class LanguageProfiles:
 
     def add(self, rows: LanguageRows) -> None:
         """Keep what the checks across languages need of one language."""
-        self.profiles[rows.language] = profile(rows, self.ids, self.words)
+        if not self.profiles:
+            self.slots = max((len(row.choices) for row in rows.rows), default=0)
+        self.choices[rows.language] = choice_columns(rows.rows, self.slots, self.clusters)
+        self.profiles[rows.language] = profile(rows, self.ids, self.words, self.n_texts)
         if rows.reference:
             self.phrases[rows.language] = self._phrases(rows.rows, rows.reference)
         if rows.reference and self.reference not in self.phrases:
@@ -119,6 +131,16 @@ class LanguageProfiles:
                 known = text in affixes or len(items) >= USUAL * len(rows)
                 phrases.append(Phrase(number, text, weighted_length(text), items, known))
         return phrases
+
+    @property
+    def first_slot(self) -> int:
+        """The field at which an item's own answers begin: a pair's are all the fields that it has."""
+        return len(self.task.fields) if self.task.kind == "choices" else 0
+
+    @property
+    def n_texts(self) -> int:
+        """Length of the axis of fields: an item's fields, and the answers that it brings."""
+        return max(len(self.task.fields), self.first_slot + self.slots)
 
     @property
     def codes(self) -> list[str]:
@@ -165,6 +187,35 @@ class LanguageProfiles:
         """[languages, items, fields] number of HTML tags."""
         return self._by_item(lambda profile: profile.tags, 0)
 
+    def n_choices(self) -> NDArray[np.int32]:
+        """[languages, items] number of answers that an item brings."""
+        return self._by_choice(lambda columns: columns.counts)
+
+    def choice_shapes(self) -> NDArray[np.float64]:
+        """[languages, items, slots, SHAPE_FEATURES] as `shapes`, of the answers; NaN where there is none."""
+        shapes = self.shapes()[:, :, self.first_slot : self.first_slot + self.slots].astype(np.float64)
+        shapes[np.arange(self.slots) >= self.n_choices()[..., None]] = np.nan
+        return shapes
+
+    def cluster_numbers(self) -> NDArray[np.int32]:
+        """[languages, items] number of each item's cluster, -1 where it has none or the language lacks it."""
+        return self._by_choice(lambda columns: columns.clusters, -1)
+
+    def choice_digits(self) -> NDArray[np.uint32]:
+        """[languages, items, slots] hash of all digits of each answer, 0 for none."""
+        return self._by_choice(lambda columns: columns.digits)
+
+    def choice_lengths(self) -> dict[str, NDArray[np.int32]]:
+        """Unit of length → [languages, items, slots] length of each answer, 0 where there is none."""
+        return {
+            "characters": self._by_choice(lambda columns: columns.characters),
+            "bytes": self._by_choice(lambda columns: columns.utf8),
+        }
+
+    def _by_choice(self, values: Callable[[ChoiceColumns], NDArray[Value]], empty: int = 0) -> NDArray[Value]:
+        kept = zip(self.profiles.values(), self.choices.values(), strict=True)
+        return np.stack([self._of_language(profile.items, values(columns), empty) for profile, columns in kept])
+
     def _by_item(self, values: Callable[[Profile], NDArray[Value]], empty: object) -> NDArray[Value]:
         """[languages, items, ...] of values that the profiles hold row by row."""
         return np.stack([self._of_language(kept.items, values(kept), empty) for kept in self.profiles.values()])
@@ -175,9 +226,9 @@ class LanguageProfiles:
         return by_item
 
 
-def profile(rows: LanguageRows, ids: dict[str, int], words: dict[str, int]) -> Profile:
-    """The profile of one language; new ids and label words are numbered."""
-    n, fields = len(rows.rows), len(rows.task.fields)
+def profile(rows: LanguageRows, ids: dict[str, int], words: dict[str, int], fields: int) -> Profile:
+    """The profile of one language; new ids and label words are numbered. fields: length of the axis of texts."""
+    n = len(rows.rows)
     shape = np.zeros((n, fields, SHAPE_FEATURES), dtype=np.float32)
     ends = np.zeros((n, fields), dtype=np.bool_)
     letters = np.zeros((n, fields), dtype=np.int32)
@@ -189,21 +240,27 @@ def profile(rows: LanguageRows, ids: dict[str, int], words: dict[str, int]) -> P
     for i, row in enumerate(rows.rows):
         items[i] = ids.setdefault(row.id, len(ids))
         labels[i] = -1 if row.label is None else words.setdefault(row.label, len(words))
-        texts = list(row.fields.values())
+        texts = list(rows.texts(row).values())[:fields]
         counterpart = rows.reference.get(row.id)
         for j, text in enumerate(texts):
             shape[i, j] = text_shape(text)
             ends[i, j] = has_final_punctuation(text)
-            letters[i, j] = sum(map(str.isalpha, text))
+            letters[i, j] = sum(map(str.isalpha, text if j < len(row.fields) else NAME.sub(" ", text)))
             text_hashes[i, j] = zlib.crc32(text.encode())
             tags[i, j] = min(count_tags(text), 255)
         if counterpart is not None:
-            same[i] = [ours == theirs for ours, theirs in zip(text_key(row), text_key(counterpart), strict=True)]
+            same[i] = _equal_texts(texts, list(rows.texts(counterpart).values()), fields)
         numbers, names = [number_places(text) for text in texts], [name_places(text) for text in texts]
         anchors.add(i, set().union(*numbers), {name_hash(name) for places in names for name in places})
-        if fields == 2:
+        if len(row.fields) == fields == 2:
             tilts.add(i, texts, numbers, names)
     return Profile(
         rows.language, items, labels, shape, ends, letters, same, *anchors.arrays(), rows.hashes,
         text_hashes, tags, *tilts.arrays(),
     )  # fmt: skip
+
+
+def _equal_texts(texts: Sequence[str], others: Sequence[str], fields: int) -> list[bool]:
+    """For each field whether two texts are one after normalisation; where both rows have none, they are."""
+    ours, theirs = ([normalise(text) for text in (*row, *[""] * fields)[:fields]] for row in (texts, others))
+    return [own == other for own, other in zip(ours, theirs, strict=True)]

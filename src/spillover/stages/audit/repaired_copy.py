@@ -96,3 +96,6 @@ def _differences(before: Example, after: Example | None) -> Iterator[tuple[str, 
     for name, text in before.fields.items():
         if text != after.fields[name]:
             yield name, text, after.fields[name]
+    for i, (text, repaired) in enumerate(zip(before.choices, after.choices, strict=True)):
+        if text != repaired:
+            yield f"choice {i}", text, repaired

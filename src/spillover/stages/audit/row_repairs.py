@@ -43,7 +43,8 @@ class RestoreText:
 
 
 def _restored(row: Example) -> Example:
-    return replace(row, fields={name: repair_text(text) for name, text in row.fields.items()})
+    fields = {name: repair_text(text) for name, text in row.fields.items()}
+    return replace(row, fields=fields, choices=tuple(map(repair_text, row.choices)))
 
 
 @dataclass(frozen=True)
@@ -77,3 +78,23 @@ class ExchangeFields:
     def _exchanged(self, row: Example) -> Example:
         first, second = row.fields[self.first], row.fields[self.second]
         return replace(row, fields={**row.fields, self.first: second, self.second: first})
+
+
+@dataclass(frozen=True)
+class ReorderChoices:
+    """Choices put into the order of the other languages. orders: by example id, for each place the place from which its
+    choice is taken. with_label: ids of the rows whose label goes with its choice; the others keep theirs."""
+
+    orders: Mapping[str, Sequence[int]]
+    with_label: Collection[str]
+
+    def apply(self, rows: Sequence[Example]) -> list[Example]:
+        """The rows with their choices reordered."""
+        return [self._reordered(row) if row.id in self.orders else row for row in rows]
+
+    def _reordered(self, row: Example) -> Example:
+        order = self.orders[row.id]
+        label = row.label
+        if label is not None and row.id in self.with_label:
+            label = str(list(order).index(int(label)))
+        return replace(row, choices=tuple(row.choices[i] for i in order), label=label)

@@ -23,7 +23,7 @@ from spillover.core.languages import reference_language
 from spillover.core.runs import Run
 from spillover.core.types import Encode, Example, Finding, Progress, no_progress
 from spillover.stages.audit.ceiling_check import AuditSummary
-from spillover.stages.audit.checks import Check, Need, Scope, run_check, select_checks
+from spillover.stages.audit.checks import LABELS, Check, Need, Scope, run_check, select_checks
 from spillover.stages.audit.findings import by_severity, write_findings
 from spillover.stages.audit.inputs import Identify, LanguageRows, LanguageTokens, PromptTokenizer, WordingInput
 from spillover.stages.audit.language_checks import identifiers
@@ -101,7 +101,8 @@ class _Audit:
         self.checks = [
             check
             for check in selected
-            if self.task.kind in check.kinds and (self.task.parallel or check.scope != Scope.LANGUAGES)
+            if self.task.kind in check.kinds
+            and (self.task.parallel or check.scope != Scope.LANGUAGES or not check.by_item)
         ]
         self.profiles = LanguageProfiles(self.task, config.thresholds, reference_language())
         self.codes = sorted(benchmark.languages, key=lambda code: code != self.profiles.reference)
@@ -144,7 +145,7 @@ class _Audit:
         if not self.task.parallel:
             message = "languages were not compared: each has items of its own (parallel: false)"
             yield Finding(UNCHECKED, "note", self.task.name, "", message)
-        undefined = [check.id for check in select_checks(self.config, ()) if self.task.kind not in check.kinds]
+        undefined = [check.id for check in select_checks(self.config, ()) if check.kinds == LABELS]
         if self.task.kind != "labels" and undefined:
             message = f"not defined for {self.task.kind}, which have no label words: {', '.join(undefined)}"
             yield Finding(UNCHECKED, "note", self.task.name, "", message)

@@ -12,6 +12,7 @@ from spillover.core.languages import language
 from spillover.core.runs import Run
 from spillover.core.tables import csv_text, records
 from spillover.core.types import Evaluation, Finding
+from spillover.stages.audit.answer_lengths import LengthRow, length_table
 from spillover.stages.audit.findings import read_findings
 from spillover.stages.compare.all_tasks import rows_of_all_tasks
 from spillover.stages.compare.comparison_files import FOLDER as COMPARE
@@ -62,6 +63,7 @@ def page_content(runs: Sequence[Run]) -> dict[str, Any]:
         "all_tasks": _all_tasks(comparisons),
         "evaluations": summary_tables(evaluations, by_folder),
         "findings": findings,
+        "answer_lengths": _answer_lengths(run, findings or ()),
         "training": _training(run),
         "inside": [figure_block(figure) for figure in probe_figures(run)],
         "last_layer": _last_layer(run),
@@ -105,6 +107,12 @@ def _findings(run: Run) -> list[Finding] | None:
         return None
     with as_data_error(path):
         return list(read_findings(path))
+
+
+def _answer_lengths(run: Run, findings: Sequence[Finding]) -> list[LengthRow]:
+    """What the length of answers gives away, as the audit found it."""
+    with as_data_error(run.path / "audit" / "findings.json"):
+        return length_table(findings)
 
 
 def _used_languages(
