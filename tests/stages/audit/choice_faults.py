@@ -29,7 +29,7 @@ WHOLE_CHOICE_FILE = {"indices from 1", "long right answers"}
 
 def items_from_demo(nli: Mapping[str, list[Row]], task: str, n_choices: int) -> dict[str, list[Row]]:
     """An item for each premise of the nli data: which of some hypotheses, its own and other rows', goes with it? A
-    number stands in every third item's answers; two items in turn are a cluster."""
+    number stands in every third item's answers; each item of `reading` is a cluster of its own."""
     data = {}
     for code, rows in nli.items():
         data[code] = []
@@ -43,7 +43,7 @@ def items_from_demo(nli: Mapping[str, list[Row]], task: str, n_choices: int) -> 
             fields = {"premise": row["premise"], "question": "cause"}
             if task == "reading":
                 fields = {"passage": row["premise"], "question": f"{row['premise']} ({i})"}
-            item = {"id": f"item-{i}", **fields, "choices": choices, "label": gold, "cluster": f"pair-{i // 2}"}
+            item = {"id": f"item-{i}", **fields, "choices": choices, "label": gold, "cluster": f"text-{i}"}
             data[code].append(item if task == "reading" else {k: v for k, v in item.items() if k != "cluster"})
     return data
 

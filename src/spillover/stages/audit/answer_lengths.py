@@ -79,7 +79,7 @@ def _rule(
     given_away = compared & (hits > HALF) & (others < HALF)
     return LengthRule(
         code, rule, unit, int(known.sum()), float(hits[known].mean()), low, high, float((1 / counts[known]).mean()),
-        difference, [ids[i] for i in np.flatnonzero(given_away)],
+        difference, [ids[i] for i in np.flatnonzero(given_away).tolist()],
     )  # fmt: skip
 
 

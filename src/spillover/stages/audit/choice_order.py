@@ -179,7 +179,7 @@ def _shared_nats(languages: LanguageProfiles) -> Iterator[Floats]:
             at = np.minimum(np.searchsorted(known, wanted), len(known) - 1)
             n_here = np.where(known[at] == wanted, counts[at], 0) - np.isin(wanted, own_keys)
             share = n_here / np.maximum(present[items] - 1, 1)
-            np.add.at(shared, (items, own_slots, place), nats * share)
+            np.add.at(shared[:, :, place], (items, own_slots), nats * share)
         yield shared
 
 

@@ -143,7 +143,7 @@ def _most_frequent(languages: LanguageProfiles, values: NDArray[np.int32]) -> ND
     present = languages.present()
     if languages.believed(languages.reference):
         reference = languages.codes.index(languages.reference)
-        return np.where(present[reference], values[reference], values.max(axis=0))
+        return np.asarray(np.where(present[reference], values[reference], values.max(axis=0)))
     votes = np.stack(
         [((values == own) & present & there).sum(axis=0) for own, there in zip(values, present, strict=True)]
     )
