@@ -5,6 +5,7 @@ import pytest
 
 from spillover.stages.audit.answer_lengths import length_table
 from spillover.stages.audit.findings import read_findings, write_findings
+from tests.builders import small_data
 from tests.stages.audit.builders import audit_folder, choice_folder, choice_items
 from tests.stages.audit.choice_faults import plant_choices
 
@@ -50,7 +51,5 @@ def test_bytes_and_characters_are_told_apart(tmp_path):
     assert (row.longest[0], row.longest_bytes[0]) == (0, 1)
 
 
-def test_tasks_of_label_words_have_no_table():
-    from spillover.stages.audit import audit
-
-    assert length_table(audit("nli")) == []
+def test_tasks_of_label_words_have_no_table(tmp_path):
+    assert length_table(audit_folder(small_data(tmp_path))) == []

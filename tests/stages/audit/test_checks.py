@@ -163,12 +163,10 @@ def test_a_fault_planted_in_answers_is_found_where_it_is(fault, language, tmp_pa
     rate = 1.0 if fault in WHOLE_CHOICE_FILE else 0.2 if fault == "single wrong answers" else 0.5
     clean = choice_items("reading", 4)
     rows, damaged = plant_choices(fault, clean, language, "en", rate, np.random.default_rng(3))
-    folder = choice_folder(tmp_path, "reading", 4, {language: lambda _: rows}, languages=list(clean))
+    folder = choice_folder(tmp_path, "reading", 4, {language: lambda _: rows})
     findings = [f for f in audit_folder(folder, "reading", config=WITHOUT_IDENTIFIER) if f.severity != "note"]
     named = {i for f in findings if f.check in CHOICE_FOUND_BY[fault] and f.language == language for i in f.example_ids}
-    # An answer that was the longest before, or whose number was not there, is damaged and not to be seen.
-    least = 0.5 if fault in WHOLE_CHOICE_FILE else 0.8
-    assert len(named & set(damaged)) >= least * len(damaged)
+    assert len(named & set(damaged)) >= 0.5 * len(damaged)
     assert [f for f in findings if f.language != language and f.check not in SUMS] == []
     assert fault not in CHOICE_FAULT_CHANGES_SCORES or any(f.ceiling is not None and f.ceiling < 1 for f in findings)
     write_findings(tmp_path / "findings.json", findings)

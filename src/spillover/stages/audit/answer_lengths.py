@@ -7,7 +7,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from spillover.core.types import Finding
 from spillover.stages.audit.answer_indices import NO_INDEX, indices_from_zero
-from spillover.stages.audit.inputs import Fault, computed_once
+from spillover.stages.audit.inputs import Fault
 from spillover.stages.audit.profile import LanguageProfiles
 from spillover.stats.clusters import cluster_contributions, cluster_numbers
 from spillover.stats.intervals import Estimate, proportion_interval, skewness_adjusted, untested, within
@@ -47,13 +47,14 @@ class LengthRule:
     given_away: Sequence[str]
 
 
-@computed_once
-def length_rules(languages: LanguageProfiles) -> list[LengthRule]:
-    """Every rule, unit and language; empty where items bring no answers, or none has a right one."""
+def length_rules(languages: LanguageProfiles, left_out: Collection[str] = ()) -> list[LengthRule]:
+    """Every rule, unit and language; empty where items bring no answers, or none has a right one. left_out: languages
+    that the others are not compared with, and of which there are no rules."""
     if languages.slots < 2:
         return []
     counts, gold, ids = languages.n_choices(), indices_from_zero(languages), languages.item_ids()
     usable = (gold != NO_INDEX) & (counts > 1) & (counts <= languages.slots)
+    usable[[languages.codes.index(code) for code in left_out]] = False
     clusters = _clusters(languages)
     rules = []
     for unit, lengths in languages.choice_lengths().items():
@@ -140,25 +141,38 @@ def answer_length(languages: LanguageProfiles) -> Iterator[Fault]:
         severity="note",
         suggestion="read a model's accuracy beside it; a model that prefers long answers scores this without reading",
     )
-    p_values = corrected(np.array([one.difference.p for one in rules]), "holm")
-    for code in languages.profiles:
-        found = [
+    for most in _found(languages, rules):
+        yield Fault(
+            f"the {most.rule} answer (by {most.unit}) is the right one in {_percent(most.accuracy)} of the items, "
+            f"{100 * most.difference.delta:+.1f} ({100 * most.difference.low:+.1f} to "
+            f"{100 * most.difference.high:+.1f}) against the other languages: length gives it away",
+            most.given_away,
+            most.language,
+            evidence={"difference": round(most.difference.delta, 4), "rule": most.rule, "unit": most.unit},
+            certainty="likely",
+            suggestion="translate these answers again, as short as the reference's",
+        )
+
+
+def _found(languages: LanguageProfiles, rules: Sequence[LengthRule]) -> Iterator[LengthRule]:
+    """The languages that differ from the others, each by its strongest rule, the most different first: it is left out
+    of the others then, since what stands out in one language is no fault of the rest."""
+    found: list[str] = []
+    while True:
+        p_values = corrected(np.array([one.difference.p for one in rules]), "holm")
+        different = [
             one
             for one, p in zip(rules, p_values, strict=True)
-            if one.language == code and p <= 1 - LEVEL and one.difference.delta >= languages.thresholds.length_gain
+            if p <= 1 - LEVEL
+            and one.difference.delta >= languages.thresholds.length_gain
+            and not languages.believed(one.language)
         ]
-        if found and not languages.believed(code):
-            most = max(found, key=lambda one: one.difference.delta)
-            yield Fault(
-                f"the {most.rule} answer (by {most.unit}) is the right one in {_percent(most.accuracy)} of the items, "
-                f"{100 * most.difference.delta:+.1f} ({100 * most.difference.low:+.1f} to "
-                f"{100 * most.difference.high:+.1f}) against the other languages: length gives it away",
-                most.given_away,
-                code,
-                evidence={"difference": round(most.difference.delta, 4), "rule": most.rule, "unit": most.unit},
-                certainty="likely",
-                suggestion="translate these answers again, as short as the reference's",
-            )
+        if not different:
+            return
+        most = max(different, key=lambda one: one.difference.delta)
+        yield most
+        found.append(most.language)
+        rules = length_rules(languages, found)
 
 
 def _evidence(rule: LengthRule) -> dict[str, object]:
