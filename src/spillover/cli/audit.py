@@ -163,10 +163,10 @@ def _print_lengths(findings: Sequence[Finding]) -> None:
         for row in length_table(findings)
     ]
     if rows:
-        header = ["", "items", "chance, %", "longest, %", "longest in bytes, %", "shortest, %"]
+        header = ["", "items", "chance", "longest", "in bytes", "shortest"]
         show()
-        print_table("right by length alone", header, rows)
-        show("the answer with most characters, UTF-8 bytes, fewest characters; 95 % intervals")
+        print_table("right by length alone, %", header, rows)
+        show("longest: the answer with most characters, or UTF-8 bytes; 95 % intervals")
 
 
 def _share(estimate: tuple[float, float, float]) -> str:
