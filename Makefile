@@ -29,8 +29,8 @@ demo: install  ## the whole chain on the packaged model; LIMIT=4 for a quick loo
 test: install
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal -m "not packaged and not slow"
 
-test-slow: install  ## simulations: coverage, false alarms, planted effects
-	$(BIN)/pytest -m slow -s
+test-slow: install  ## simulations: coverage, false alarms, planted effects; `pytest -m slow -s` prints their figures
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal -m slow
 
 # Each processor has kernels of its own, and their sums differ in the last digit. No result may hang on it: the numeric
 # tests, once with each setting of OpenBLAS, ATen, oneDNN, NumPy and the number of threads. SETTINGS="..." for a few.
