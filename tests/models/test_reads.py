@@ -14,7 +14,7 @@ from spillover.models.reads import MAX_TOKENS, Read, answer_logprobs, is_whole, 
 
 def plan_of(*labels, context=(5, 6), text="asked"):
     prompt = Prompt("i", "en", "", text, tuple(map(str, labels)))
-    return make_plan([prompt], [TokenizedPrompt(context, labels, False)], 100, shared=True)
+    return make_plan([prompt], [TokenizedPrompt(context, labels, False, 0)], 100, shared=True)
 
 
 def test_one_read_for_each_inner_node():
