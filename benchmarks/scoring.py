@@ -4,7 +4,9 @@
 2. Start one process per engine; only one of them works at a time, in an order that turns with every repeat.
 3. Each scores each cell; medians over the repeats, ratios, tokens, share of the matrix-product rate, memory.
 4. A few items of each cell are also scored whole in float32: what the shared prefix and 16 bits change.
-5. One model after the other, a table for each; at the end the ratios of all, a column per model.
+5. Items with answers of their own (a cell of choices, with shots, and one of pairs) are also scored by lm-eval in
+   float32: its log-likelihoods must be ours, to 1e-4 a token. The paper's way does not know them.
+6. One model after the other, a table for each; at the end the ratios of all, a column per model.
 
 The baselines share nothing between items, so their time grows with the text: with --baseline-items they score that many
 of them, and the seconds are scaled up by length. The table says so.
@@ -19,16 +21,21 @@ import os
 import statistics
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
+from spillover.core.types import Example, Prompt
 from spillover.models.packaged_model import local_path
-from spillover.tasks.examples import load_parallel
+from spillover.tasks.examples import DEMO, data_folder, language_files, load_parallel
 from spillover.tasks.prompts import render
 from spillover.tasks.wording import load_task
 
 HERE = Path(__file__).parent
-CELLS = [f"{task}/{code}" for task in ("sentiment", "nli", "paraphrase") for code in ("en", "de", "zh", "th")]
+LABEL_CELLS = [f"{task}/{code}" for task in ("sentiment", "nli", "paraphrase") for code in ("en", "de", "zh", "th")]
+CELLS = [*LABEL_CELLS, "copa/en", "blimp/all"]
 BASELINES = ("paper", "lm-eval")
+EQUAL = 1e-4
+"""How far a token's mean log-probability may be from lm-eval's, in float32."""
 
 
 class Worker:
@@ -48,10 +55,33 @@ class Worker:
 
 
 def cell_prompts(data: str, cell: str, items: int) -> list[dict]:
+    """The prompts of a cell, from the demo data where the folder has no such task. Pairs have no wording, so that those
+    of all languages may stand together."""
     name, code = cell.split("/")
     task = load_task(name)
-    prompts = render(task, load_parallel(data, task, "test", [code], limit=items)[code], label_set="english")
-    return [{"prefix": p.prefix, "body": p.body, "answers": p.answers, "id": p.example_id} for p in prompts]
+    data = data if (data_folder(data) / name).is_dir() else DEMO
+    codes = list(language_files(data, task, "test")) if code == "all" else [code]
+    by_language = load_parallel(data, task, "test", codes, limit=items)
+    rows = [row for rows in zip(*by_language.values(), strict=True) for row in rows]
+    if task.kind == "choices":
+        rows = crossed(rows, items)
+    prompts = [prompt for row in rows[:items] for prompt in render(task, [row], label_set="english")]
+    return [as_dict(prompt, task.kind) for prompt in prompts]
+
+
+def crossed(rows: list[Example], items: int) -> list[Example]:
+    """Up to `items` of them: the rows, then each question with the answers of another, as there are few demo items."""
+    n = len(rows)
+    return [
+        replace(row, id=f"{row.id}-{step}", choices=rows[(i + step) % n].choices)
+        for step in range(n)
+        for i, row in enumerate(rows)
+    ][:items]
+
+
+def as_dict(prompt: Prompt, kind: str) -> dict:
+    where = f"{prompt.language}-{prompt.example_id}"
+    return {"prefix": prompt.prefix, "body": prompt.body, "answers": prompt.answers, "id": where, "kind": kind}
 
 
 def largest_difference(first: list[list[float]], second: list[list[float]]) -> float:
@@ -66,19 +96,21 @@ def flips(first: list[list[float]], second: list[list[float]]) -> int:
 
 
 def characters(prompts: list[dict]) -> int:
-    """The length of all prompts, by which the baselines' seconds are scaled: a few items may be shorter than most."""
-    return sum(len(prompt["prefix"]) + len(prompt["body"]) for prompt in prompts)
+    """The length of all prompts with all their answers, by which the baselines' seconds are scaled: a few items may be
+    shorter than most."""
+    return sum(len(prompt["prefix"] + prompt["body"] + answer) for prompt in prompts for answer in prompt["answers"])
 
 
 def measure(workers: dict[str, Worker], prompts: list[dict], baseline_items: int | None, repeats: int) -> dict:
     """Median seconds for all items, and tokens, by engine; for ours also the share of the products' rate and memory."""
-    names = list(workers)
+    kind = prompts[0]["kind"]
+    names = [name for name in workers if name != "paper" or kind == "labels"]
     few = prompts[:baseline_items] if baseline_items else prompts
     answers: dict[str, list[dict]] = {name: [] for name in names}
     for turn in range(repeats):
         for name in names[turn % len(names) :] + names[: turn % len(names)]:
             answers[name].append(workers[name].ask(few if name in BASELINES else prompts))
-    row: dict = {"items": len(prompts)}
+    row: dict = {"items": len(prompts), "kind": kind}
     for name, own in answers.items():
         scale = characters(prompts) / characters(few) if name in BASELINES else 1.0
         row[f"{name}_seconds"] = scale * statistics.median(answer["seconds"] for answer in own)
@@ -89,12 +121,17 @@ def measure(workers: dict[str, Worker], prompts: list[dict], baseline_items: int
     return row
 
 
-def check(exact: Worker, row: dict, prompts: list[dict], items: int) -> dict:
-    """Ours in float32 and as it was timed against whole prompts in float32."""
-    few = prompts[:items]
-    whole, shared = exact.ask(few, prefix_cache=False)["logprobs"], exact.ask(few)["logprobs"]
-    rounded = row.pop("logprobs")[:items]
-    return {
+def check(exact: Worker, harness: Worker | None, row: dict, prompts: list[dict], items: int) -> dict:
+    """Ours in float32 and as it was timed against whole prompts in float32; of items with answers of their own, all of
+    them against lm-eval's too."""
+    few = prompts[:items] if row["kind"] == "labels" else prompts
+    answer = exact.ask(few)
+    whole, shared = exact.ask(few, prefix_cache=False)["logprobs"], answer["logprobs"]
+    rounded = row.pop("logprobs")[: len(few)]
+    apart = {}
+    if harness is not None and row["kind"] != "labels":
+        apart = {"harness_difference": harness_difference(shared, answer["label_tokens"], harness.ask(few)["logprobs"])}
+    return apart | {
         "float32_difference": largest_difference(whole, shared),
         "rounded_difference": largest_difference(whole, rounded),
         "flips": flips(whole, rounded),
@@ -102,8 +139,28 @@ def check(exact: Worker, row: dict, prompts: list[dict], items: int) -> dict:
     }
 
 
+def harness_difference(ours: list[list[float]], tokens: list[list[int]], theirs: list[list[float]]) -> float:
+    """The largest difference a token. Ends the bench where it is more than rounding: then the texts are not the same,
+    and no speed may be compared."""
+    largest = max(
+        abs(a - b) / n
+        for rows in zip(ours, tokens, theirs, strict=True)
+        for a, n, b in zip(*rows, strict=True)
+    )  # fmt: skip
+    if largest > EQUAL:
+        raise SystemExit(f"lm-eval's log-likelihoods are {largest:.2g} a token from ours, more than {EQUAL:g}")
+    return largest
+
+
+def ratio(row: dict | None, name: str) -> str:
+    """How many times as long a baseline takes; nothing where it cannot score such items."""
+    return f"{row[f'{name}_seconds'] / row['ours_seconds']:.1f}" if row and f"{name}_seconds" in row else ""
+
+
 def geometric_mean(rows: list[dict], name: str) -> float:
-    return math.exp(statistics.fmean(math.log(row[f"{name}_seconds"] / row["ours_seconds"]) for row in rows))
+    """Over the cells with labels."""
+    ratios = [row[f"{name}_seconds"] / row["ours_seconds"] for row in rows if row["kind"] == "labels"]
+    return math.exp(statistics.fmean(map(math.log, ratios))) if ratios else math.nan
 
 
 def ratios_by_model(rows: list[dict], baselines: list[str]) -> str:
@@ -115,10 +172,10 @@ def ratios_by_model(rows: list[dict], baselines: list[str]) -> str:
     of_cell = {(row["model"], row["cell"]): row for row in rows}
     for cell in dict.fromkeys(row["cell"] for row in rows):
         found = [(of_cell.get((model, cell)), name) for model, name in columns]
-        ratios = [f"{row[f'{name}_seconds'] / row['ours_seconds']:.1f}" if row else "" for row, name in found]
+        ratios = [ratio(row, name) for row, name in found]
         lines.append(f"| {cell} | " + " | ".join(ratios) + " |")
     means = [geometric_mean([row for row in rows if row["model"] == model], name) for model, name in columns]
-    return "\n".join([*lines, "| geometric mean | " + " | ".join(f"{mean:.1f}" for mean in means) + " |"])
+    return "\n".join([*lines, "| geometric mean, labels | " + " | ".join(f"{mean:.1f}" for mean in means) + " |"])
 
 
 def table(rows: list[dict], baselines: list[str]) -> str:
@@ -128,23 +185,28 @@ def table(rows: list[dict], baselines: list[str]) -> str:
         "share",
         "extra MiB",
         "fp32 apart",
+        "lm-eval apart",
         "as run apart",
         "flips",
     ]
     lines = ["| " + " | ".join(header) + " |", "|" + "---|" * len(header)]
     for row in rows:
         cells = [row["cell"], str(row["items"])]
-        cells += [f"{row[f'{name}_seconds']:.1f}" for name in (*baselines, "ours")]
-        cells += [f"{row[f'{name}_seconds'] / row['ours_seconds']:.1f}" for name in baselines]
+        known = [name for name in (*baselines, "ours") if f"{name}_seconds" in row]
+        cells += [f"{row[f'{name}_seconds']:.1f}" if name in known else "" for name in (*baselines, "ours")]
+        cells += [ratio(row, name) for name in baselines]
         cells += [
-            ", ".join(f"{row[f'{name}_tokens']:,}" for name in (*baselines, "ours")),
+            ", ".join(f"{row[f'{name}_tokens']:,}" for name in known),
             f"{100 * row['share']:.0f} %",
         ]
-        cells += [f"{row['extra_mib']:.0f}", f"{row['float32_difference']:.1g}", f"{row['rounded_difference']:.2g}"]
+        cells += [f"{row['extra_mib']:.0f}", f"{row['float32_difference']:.1g}"]
+        cells += [f"{row['harness_difference']:.1g} a token" if "harness_difference" in row else ""]
+        cells += [f"{row['rounded_difference']:.2g}"]
         cells += [f"{row['flips']} of {row['checked']}"]
         lines.append("| " + " | ".join(cells) + " |")
     for name in baselines:
-        lines.append(f"\nGeometric mean against {name}: {geometric_mean(rows, name):.1f} x.")
+        if not math.isnan(mean := geometric_mean(rows, name)):
+            lines.append(f"\nGeometric mean of the cells with labels against {name}: {mean:.1f} x.")
     return "\n".join(lines)
 
 
@@ -155,16 +217,17 @@ def bench_model(model: str, options: argparse.Namespace, before: list[dict]) -> 
     if options.lm_eval_python:
         workers["lm-eval"] = Worker(options.lm_eval_python, "lm-eval", folder, dtype)
     exact = Worker(sys.executable, "ours", folder, "float32")
+    harness = Worker(options.lm_eval_python, "lm-eval", folder, "float32") if options.lm_eval_python else None
     rows: list[dict] = []
     for cell in options.cells:
         prompts = cell_prompts(options.data, cell, options.items)
         row = {"model": model, "cell": cell} | measure(workers, prompts, options.baseline_items, options.repeats)
-        rows.append(row | check(exact, row, prompts, options.check_items))
+        rows.append(row | check(exact, harness, row, prompts, options.check_items))
         rows[-1].pop("logprobs", None)
         print(f"{model} {cell}: done", file=sys.stderr)
         options.out.parent.mkdir(parents=True, exist_ok=True)
         options.out.write_text(json.dumps(before + rows, indent=2) + "\n", encoding="utf-8")
-    for worker in (*workers.values(), exact):
+    for worker in filter(None, (*workers.values(), exact, harness)):
         worker.process.stdin.close()
         worker.process.wait()
     return rows

@@ -62,11 +62,13 @@ def ours(name: str, dtype: str) -> Callable[[dict], dict]:
         batches = list(engine.score(plan))
         seconds = clock() - started
         rows = {i: row for batch in batches for i, row in zip(batch.index, batch.logprobs.tolist(), strict=True)}
+        counts = {i: row for batch in batches for i, row in zip(batch.index, batch.label_tokens.tolist(), strict=True)}
         operations = 2 * parameters * plan.computed
         return {
             "seconds": seconds,
             "tokens": plan.computed,
             "logprobs": [rows[i] for i in range(len(prompts))],
+            "label_tokens": [counts[i] for i in range(len(prompts))],
             "share": operations / seconds / product_rate(model.dtype),
             "extra_mib": memory_mib("VmHWM") - weights,
         }
@@ -107,9 +109,13 @@ def lm_eval(name: str, dtype: str) -> Callable[[dict], dict]:
             for i, answer in enumerate(prompt["answers"])
         ]
         started = clock()
-        model.loglikelihood(asked, disable_tqdm=True)
+        found = iter(model.loglikelihood(asked, disable_tqdm=True))
         seconds = clock() - started
-        return {"seconds": seconds, "tokens": sum(len(model.tok_encode("".join(one.args))) for one in asked)}
+        return {
+            "seconds": seconds,
+            "tokens": sum(len(model.tok_encode("".join(one.args))) for one in asked),
+            "logprobs": [[next(found)[0] for _ in prompt["answers"]] for prompt in request["prompts"]],
+        }
 
     return answer
 
