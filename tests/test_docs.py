@@ -107,8 +107,6 @@ def test_the_tasks_of_the_page_are_what_it_says(tmp_path):
     write_files_of((ROOT / "docs" / "tasks.md").read_text(encoding="utf-8"), tmp_path)
     tasks = tmp_path / "my-tasks"
     assert len((tasks / "where" / "task.yaml").read_text(encoding="utf-8").splitlines()) <= 10
-    words = "language: en\nprovenance: written\nwords: {answer_word: Answer}\nlabels: {A: A, B: B}\n"
-    (tasks / "letters" / "en.yaml").write_text(words, encoding="utf-8")
     kinds = {folder.name: load_task(str(folder)).kind for folder in sorted(tasks.iterdir())}
     assert kinds == {"grammar": "pairs", "letters": "labels", "where": "choices"}
 

@@ -127,11 +127,12 @@ def _reuse_base_scores(config: RunConfig, folder: Run, earlier: Path) -> None:
 
 def open_benchmarks(config: RunConfig) -> tuple[Benchmark, ...]:
     """The benchmark of each task of the config. The mistakes that need no model are found here, before anything is
-    written: tasks, languages, label sets."""
+    written: tasks, languages, label sets, the scoring rule."""
     benchmarks = tuple(benchmark_of(config, task) for task in config.tasks)
     for benchmark in benchmarks:
         benchmark.check_labels(config.evaluate.labels)
         benchmark.resolved_shots(config.evaluate.shots)
+        benchmark.check_rule(config.evaluate.rule)
     return benchmarks
 
 

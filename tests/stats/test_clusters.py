@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.stats import t
 
 from spillover.stats.clusters import cluster_contributions, cluster_numbers, cluster_sums
+from spillover.stats.contributions import estimate
 from spillover.stats.intervals import adjusted_wald
+from spillover.stats.power import minimum_detectable_mean
 from spillover.stats.resampling import item_weights
-from spillover.stats.significance import sign_flip_test
+from spillover.stats.significance import noninferiority_test, sign_flip_test, tango_test
 
 
 def test_clusters_are_numbered_by_their_first_items():
@@ -34,6 +37,20 @@ def test_clusters_of_one_item_change_nothing():
     np.testing.assert_array_equal(cluster_sums(values, np.arange(20)), values)
 
 
+def test_a_cluster_that_pulls_the_mean_towards_itself_counts_for_more():
+    numbers = np.repeat(np.arange(4), (30, 2, 2, 2))
+    values = np.repeat([1.0, 0.0, 0.0, 0.0], (30, 2, 2, 2))
+    of_clusters = cluster_contributions(values, numbers)
+    plain = cluster_sums(values - values.mean(), numbers) * 4 / 36
+    assert of_clusters.mean() == pytest.approx(values.mean())
+    assert of_clusters.std() > 1.3 * plain.std()
+
+
+def test_clusters_that_do_not_vary_have_the_error_of_one_that_flips():
+    found = estimate(np.zeros(12), "accuracy", 0.95, clustered=True)
+    assert found.high == -found.low == pytest.approx(t.ppf(0.975, 11) / 12)
+
+
 def test_the_error_is_that_of_a_bootstrap_over_whole_clusters():
     rng = np.random.default_rng(2)
     numbers = rng.integers(0, 60, 400)
@@ -55,10 +72,41 @@ def test_intervals_of_clustered_items_cover_the_true_value():
         shift = rng.normal(0, 0.5, 60)[numbers]
         values = np.sign(shift) * (rng.random(len(numbers)) < np.abs(shift))
         for name, own in (("items", values), ("clusters", cluster_contributions(values, numbers))):
-            estimate = adjusted_wald(own, 0.95)
-            covered[name] += estimate.low <= 0 <= estimate.high
+            change = adjusted_wald(own, 0.95)
+            covered[name] += change.low <= 0 <= change.high
     assert covered["items"] < 340
     assert covered["clusters"] >= 370
+
+
+@pytest.mark.parametrize("metric", ["accuracy", "auroc"])
+def test_p_and_interval_of_clusters_agree_and_have_the_quantiles_of_t(metric):
+    rng = np.random.default_rng(5)
+    parts = rng.normal(0.12, 0.2, 12)
+    normal, few = (estimate(parts, metric, 0.95, clustered=clustered) for clustered in (False, True))
+    assert few.delta == normal.delta
+    assert few.high - few.low > 1.1 * (normal.high - normal.low)
+    assert few.p > normal.p
+    # At the level 1 - p the interval ends at zero.
+    edge = estimate(parts, metric, 1 - few.p, clustered=True)
+    assert min(abs(edge.low), abs(edge.high)) == pytest.approx(0, abs=1e-9)
+    if metric == "accuracy":
+        assert few.high - few.delta == few.delta - few.low == pytest.approx(t.ppf(0.975, 11) * few.error)
+        assert few.error >= parts.std(ddof=1) / np.sqrt(12)
+
+
+def test_non_inferiority_and_power_of_clusters_have_the_quantiles_of_t():
+    parts = np.random.default_rng(6).normal(-0.01, 0.05, 12)
+    (_, high, p), (_, high_few, p_few) = (
+        noninferiority_test(parts, 0.02, 0.025, clustered=clustered) for clustered in (False, True)
+    )
+    assert high_few > high
+    assert abs(p_few - 0.5) < abs(p - 0.5)
+    low, high, p = tango_test(parts, 0.02, 0.95)
+    low_few, high_few, p_few = tango_test(parts, 0.02, 0.95, clustered=True)
+    assert low_few < low < high < high_few
+    assert abs(p_few - 0.5) < abs(p - 0.5)
+    assert minimum_detectable_mean(0.01, clusters=12) > 1.05 * minimum_detectable_mean(0.01)
+    assert minimum_detectable_mean(0.01, clusters=10**6) == pytest.approx(minimum_detectable_mean(0.01), rel=1e-4)
 
 
 def test_a_sign_flip_test_over_clusters_exchanges_whole_clusters():

@@ -27,7 +27,7 @@ SHOWN = 3
 Row = TypeVar("Row")
 
 
-@config_options("data", "languages")
+@config_options("data", "languages", "evaluate.wording")
 def audit(
     config: RunConfig,
     task: Annotated[
@@ -75,7 +75,12 @@ def audit(
     with _folder(config.data, from_paper, source) as folder, progress_bars() as progress:
         if fix:
             check_target(folder, fix)
-        benchmarks = [open_benchmark(name, data=folder, languages=config.languages, where="--lang") for name in tasks]
+        benchmarks = [
+            open_benchmark(
+                name, data=folder, languages=config.languages, where="--lang", wording=config.evaluate.wording
+            )
+            for name in tasks
+        ]
         findings = audit_run(
             open_run(out), benchmarks, config=config.audit, progress=progress, **_models(model, encoder)
         )

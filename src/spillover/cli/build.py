@@ -14,7 +14,7 @@ from spillover.core.config import RunConfig
 
 @config_options(
     "build.task", "data", "build.sources", "build.target", "build.pairs", "build.arm", "build.overlap", "build.mix",
-    "build.replay", "build.files", "model.name", "seed",
+    "build.replay", "build.files", "evaluate.wording", "model.name", "seed",
 )  # fmt: skip
 def build(
     out: Out,

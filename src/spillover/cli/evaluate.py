@@ -22,7 +22,7 @@ LENGTHS = {"sum": "summed log-probability", "token": "mean per token", "byte": "
 
 @config_options(
     *MODEL, "model.server", "model.tokenizer", "model.in_flight",
-    "tasks", "data", "languages", "evaluate.labels", "evaluate.shots", "evaluate.chat",
+    "tasks", "data", "languages", "evaluate.labels", "evaluate.shots", "evaluate.wording", "evaluate.chat",
     "evaluate.system_prompt", "evaluate.rule", "limit", "evaluate.budget_minutes", "evaluate.missing_items",
     "compare.primary", "compare.fallback", "compare.calibration", "compare.length", "seed",
 )  # fmt: skip
@@ -58,6 +58,7 @@ def evaluate(
     benchmark = benchmark_of(config)
     benchmark.check_labels(config.evaluate.labels)
     benchmark.resolved_shots(config.evaluate.shots)
+    benchmark.check_rule(config.evaluate.rule)
 
     with open_run(out).locked(), progress_bars() as progress:
         loaded = load_model(**config.model.model_dump(), progress=progress)
@@ -72,6 +73,7 @@ def evaluate(
 
 
 def _show(evaluation: Evaluation, rules: Mapping[str, Any], as_json: bool) -> None:
+    from spillover.stats.clusters import FEW_CLUSTERS
     from spillover.stats.summary import summarise
 
     summaries = summarise(evaluation, **rules)
@@ -79,6 +81,13 @@ def _show(evaluation: Evaluation, rules: Mapping[str, Any], as_json: bool) -> No
         print_json([vars(summary) for summary in summaries])
     else:
         _print_summaries(summaries, rules)
+        few = {row.language: "few" if row.clusters < min(row.n, FEW_CLUSTERS) else "" for row in summaries}
+        print_list(
+            f"{codes}: fewer than {FEW_CLUSTERS} clusters: ? and intervals are not to be trusted"
+            for codes in by_reason(few).values()
+        )
+        borrowed = by_reason({row.language: row.borrowed_wording for row in summaries})
+        print_list(f"{codes}: the items' own text in the wording of {lent}" for lent, codes in borrowed.items())
 
 
 def _print_summaries(summaries: Sequence[Any], rules: Mapping[str, str]) -> None:

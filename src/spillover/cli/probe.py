@@ -18,7 +18,7 @@ app = typer.Typer(**PLAIN, invoke_without_command=True)
 @app.callback()
 @config_options(
     *MODEL, "languages", "probe.items", "probe.layers", "probe.rule", "probe.pairs", "probe.random_weights",
-    "evaluate.chat", "evaluate.system_prompt", "seed",
+    "evaluate.wording", "evaluate.chat", "evaluate.system_prompt", "seed",
 )  # fmt: skip
 def probe(
     context: typer.Context,
@@ -45,8 +45,10 @@ def probe(
         raise ConfigError("--out is missing", hint="spillover probe --out RUN, or spillover probe lens --text TEXT")
     name = name or name_in_run(config.model.adapter, config.model.steer)
     run = open_run(out)
-    task, data = task_and_data(run, name, task, data)
-    benchmark = open_benchmark(task, data=data, languages=config.languages, seed=config.seed, where="--lang")
+    task, data, wording = task_and_data(run, name, task, data, config.evaluate.wording)
+    benchmark = open_benchmark(
+        task, data=data, languages=config.languages, seed=config.seed, where="--lang", wording=wording
+    )
     benchmark.check_labels(config.evaluate.labels)
     from spillover.models.load import load_model
     from spillover.stages.probe.stage import probe as probe_model

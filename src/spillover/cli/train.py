@@ -14,8 +14,8 @@ from spillover.core.config import RunConfig
 
 
 @config_options(
-    *(key for key in MODEL if not key.startswith(("model.adapter", "model.steer"))), "evaluate.chat",
-    "evaluate.system_prompt", "train.eval_every",
+    *(key for key in MODEL if not key.startswith(("model.adapter", "model.steer"))), "evaluate.wording",
+    "evaluate.chat", "evaluate.system_prompt", "train.eval_every",
     "tasks", "data", "seed",
 )  # fmt: skip
 def train(

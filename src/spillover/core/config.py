@@ -299,6 +299,9 @@ class EvaluateConfig(Section):
     """Languages of the few-shot examples: own (the item's), a code for all, mixed (each in another, in turn by the
     seed; mixed:zh,de,... chooses among which), or CODE+unrelated, its placebo: each behind an unrelated sentence of
     another language (docs/shots.md)."""
+    wording: str | None = None
+    """Language whose wording (template, label words, shots) languages without their own get; null: they are left out,
+    or refused where they are named."""
     chat: Literal["auto", "off", "single", "turns"] = "auto"
     """Chat template: off; single, the shots and the item in one user turn; turns, each shot a user and an assistant
     turn. auto: turns for a model tuned for chat, else off. Training follows it."""

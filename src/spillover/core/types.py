@@ -41,7 +41,8 @@ class Language:
 class Wording:
     """One task in one language: template words, label words and shots, by name, label id and shot id. `romanised`: the
     label words in Latin letters, empty where they are written so, or where nobody wrote them down. `values`: by field
-    what stands in the prompt for each value of a field that is a code, not text."""
+    what stands in the prompt for each value of a field that is a code, not text. `borrowed`: the parts (words, labels,
+    shots, values) that are another language's, since this one has none of its own; `lender`: that language."""
 
     language: str
     provenance: Provenance
@@ -50,6 +51,13 @@ class Wording:
     shots: Mapping[str, Mapping[str, str]]
     romanised: Mapping[str, str] = field(default_factory=dict)
     values: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    borrowed: tuple[str, ...] = ()
+    lender: str = ""
+
+    @property
+    def borrowing(self) -> str:
+        """What is borrowed from which language, as in "en (words, shots)"; "" where all is its own."""
+        return f"{self.lender} ({', '.join(self.borrowed)})" if self.borrowed else ""
 
 
 @dataclass(frozen=True)
@@ -64,6 +72,7 @@ class Task:
     `shots` maps shot ids to their gold label id ("" where items bring their own answers), in the order in which they
     stand in the prompt.
     `values`: the codes that a field may hold, by field; each wording says them in its language.
+    `partial_wordings`: those whose files say that they lack parts; they are used where another language's may fill in.
     `fingerprint` is a hash of every file the task was read from.
     """
 
@@ -82,6 +91,7 @@ class Task:
     length: Length = "sum"
     parallel: bool = True
     values: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    partial_wordings: Mapping[str, Wording] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +185,7 @@ class LabelScores:
     content: [n] hash of each item's text, empty where it is unknown: the same item has the same one on another side.
     answer_bytes: [n, labels] UTF-8 length of each item's own answers; None where the answers are label words.
     clusters: [n] what each item has in common with others; empty where items are independent.
+    borrowed_wording: what of the prompts is in another language's wording, as in "en (words, shots)"; "" for nothing.
     """
 
     language: str
@@ -191,6 +202,7 @@ class LabelScores:
     length: Length = "sum"
     answer_bytes: NDArray[np.int32] | None = None
     clusters: tuple[str, ...] = ()
+    borrowed_wording: str = ""
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,9 @@ import numpy as np
 
 from spillover.core.types import Floats, Indices
 
+FEW_CLUSTERS = 10
+"""With fewer, intervals and tests are not to be trusted: coverage was simulated from 10 on (EXPERIMENTS.md)."""
+
 
 def cluster_numbers(clusters: Sequence[str]) -> Indices:
     """[n]: the number of each item's cluster, from 0 in the order of their first items."""
@@ -29,9 +32,14 @@ def cluster_sums(values: Floats, numbers: Indices) -> Floats:
 def cluster_contributions(values: Floats, numbers: Indices) -> Floats:
     """[n, ...] → [clusters, ...]: values of clusters whose mean is the mean over the items, and whose variance over
     their number is the cluster-robust variance of that mean (Liang & Zeger 1986): each cluster's summed deviations from
-    the mean, scaled to the size of a mean cluster. Clusters of one size have the means of their items."""
-    if not len(values):
-        return values
+    the mean, scaled to the size of a mean cluster. A large cluster pulls the mean towards itself, so that its deviation
+    is too small: it is divided by the root of what it leaves to the others (CR2 of Bell & McCaffrey 2002), relative to
+    clusters of one size, which have the means of their items."""
+    sizes = np.bincount(numbers)
+    n, clusters = len(values), len(sizes)
+    if clusters < 2:
+        return np.asarray(values[:clusters] * 0 + values.mean(axis=0)) if n else values
     mean = values.mean(axis=0)
-    deviations = cluster_sums(values - mean, numbers)
-    return np.asarray(mean + deviations * (len(deviations) / len(values)))
+    scale = clusters / n * np.sqrt((1 - 1 / clusters) / (1 - sizes / n))
+    deviations = (cluster_sums(values - mean, numbers).T * scale).T
+    return np.asarray(mean + deviations - deviations.mean(axis=0))

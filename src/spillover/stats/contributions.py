@@ -13,7 +13,7 @@ import numpy as np
 from spillover.core.types import Floats, LabelScores
 from spillover.stats.auroc import auroc_influence
 from spillover.stats.calibration import Method, log_odds
-from spillover.stats.intervals import Estimate, adjusted_wald, skewed_mean, skewness_adjusted, within
+from spillover.stats.intervals import Estimate, adjusted_wald, clustered_mean, skewed_mean, skewness_adjusted, within
 from spillover.stats.summary import calibrated_hits, hits, measures, n_clusters, reason_undefined
 
 # The label-bias component (prior_repair) and the calibrated component add up to accuracy, see `contributions_of`.
@@ -73,7 +73,13 @@ def undefined_area(scores: LabelScores) -> str:
     return f"one item alone has the label {rare[0]}" if rare else ""
 
 
-def estimate(contributions: Floats, metric: str, level: float, *, changes: int = 1) -> Estimate:
-    """The reported interval and p of a metric's mean change, or of the difference of two `changes`."""
-    method = skewness_adjusted if metric == "auroc" else adjusted_wald
-    return within(method(contributions, level), changes * LARGEST_CHANGE[metric])
+def estimate(
+    contributions: Floats, metric: str, level: float, *, changes: int = 1, clustered: bool = False
+) -> Estimate:
+    """The reported interval and p of a metric's mean change, or of the difference of two `changes`. clustered: whether
+    the contributions are those of clusters."""
+    if metric == "auroc":
+        change = skewness_adjusted(contributions, level, clustered=clustered)
+    else:
+        change = clustered_mean(contributions, level) if clustered else adjusted_wald(contributions, level)
+    return within(change, changes * LARGEST_CHANGE[metric])

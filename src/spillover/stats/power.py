@@ -41,11 +41,15 @@ def minimum_detectable(items: int, discordance: float, *, alpha: float = 0.05, p
     return math.nan if excess(1.0) < 0 else float(brentq(excess, 1e-9, 1.0))
 
 
-def minimum_detectable_mean(error: float, *, alpha: float = 0.05, power: float = 0.8) -> float:
-    """The same for any mean of contributions, from its standard error."""
-    from scipy.stats import norm
+def minimum_detectable_mean(
+    error: float, *, alpha: float = 0.05, power: float = 0.8, clusters: int | None = None
+) -> float:
+    """The same for a mean over languages, from its standard error. clusters: how many it was estimated from; the
+    quantiles are then those of t, as in the test."""
+    from scipy.stats import norm, t
 
-    return float((norm.ppf(1 - alpha / 2) + norm.ppf(power)) * error)
+    standard = norm if clusters is None else t(clusters - 1)
+    return float((standard.ppf(1 - alpha / 2) + standard.ppf(power)) * error)
 
 
 def items_needed_mean(effect: float, deviation: float, *, alpha: float = 0.05, power: float = 0.8) -> int:

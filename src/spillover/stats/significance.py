@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 
 from spillover.core.types import Floats
-from spillover.stats.intervals import PSEUDO_OBSERVATIONS, UNVARIED, skewed_mean
+from spillover.stats.intervals import PSEUDO_OBSERVATIONS, UNVARIED, distribution, skewed_mean
 
 # Contributions are counted in sixtieths of an item, exact for ties of up to six labels.
 STEPS_PER_ITEM = 60
@@ -61,22 +61,23 @@ def sign_flip_test(contributions: Floats) -> tuple[float, float]:
     return min(1.0, 2 * (beyond + equal)), min(1.0, 2 * beyond + equal) if observed else 1.0
 
 
-def noninferiority_test(contributions: Floats, margin: float, size: float) -> tuple[float, float, float]:
+def noninferiority_test(
+    contributions: Floats, margin: float, size: float, *, clustered: bool = False
+) -> tuple[float, float, float]:
     """(change, high, p) of "it fell by more than `margin`", one-sided, for contributions and the interval of
     `intervals.skewness_adjusted`.
 
     size: the significance level. high: the upper bound of the change, which covers the true one in a share 1 - size of
     cases. p: of a fall as large as this where the true one is the margin. Where nothing varies there is no error, and
-    the change itself decides: p is 0 or 1. NaN for fewer than two items."""
-    from scipy.stats import norm
-
+    the change itself decides: p is 0 or 1. clustered: whether the contributions are those of clusters. NaN for fewer
+    than two items."""
     if len(contributions) < 2 or np.isnan(contributions).any():
         return float(contributions.mean()) if len(contributions) else math.nan, math.nan, math.nan
-    mean = skewed_mean(contributions, PSEUDO_OBSERVATIONS)
+    mean = skewed_mean(contributions, PSEUDO_OBSERVATIONS, clustered=clustered)
     if mean is None:
         change = float(contributions.mean())
         return change, change, float(change >= -margin - UNVARIED)
-    return mean.estimate, min(mean.interval(1 - 2 * size)[1], 1.0), float(norm.cdf(mean.statistic(-margin)))
+    return mean.estimate, min(mean.interval(1 - 2 * size)[1], 1.0), float(mean.standard.cdf(mean.statistic(-margin)))
 
 
 def tango_statistic(gained: float, lost: float, n: float, change: float) -> float:
@@ -89,6 +90,26 @@ def tango_statistic(gained: float, lost: float, n: float, change: float) -> floa
     variance = n * (2 * share_lost + change * (1 - change))
     residual = gained - lost - n * change
     return residual / math.sqrt(variance) if variance > 0 else math.copysign(math.inf, residual) if residual else 0.0
+
+
+def tango_test(
+    contributions: Floats, margin: float, level: float, *, clustered: bool = False
+) -> tuple[float, float, float]:
+    """(low, high, p): Tango's interval of a mean of differences of hits, and the one-sided p of "it fell by `margin` or
+    more". A tie flips a fraction of an item: flips are counted in items of that size, so that the standard error is
+    theirs. clustered: whether the contributions are those of clusters; the score statistic then has t's quantiles.
+    NaN for fewer than two items."""
+    from scipy.stats import norm
+
+    if len(contributions) < 2:
+        return math.nan, math.nan, math.nan
+    size = float((contributions**2).sum() / np.abs(contributions).sum()) if contributions.any() else 1.0
+    gained = float(contributions[contributions > 0].sum()) / size
+    lost = float(-contributions[contributions < 0].sum()) / size
+    n, standard = len(contributions) / size, distribution(len(contributions), clustered=clustered)
+    # The level at which the normal quantile is the one that is wanted.
+    level = 2 * float(norm.cdf(standard.ppf((1 + level) / 2))) - 1
+    return *tango_interval(gained, lost, n, level), float(standard.sf(tango_statistic(gained, lost, n, -margin)))
 
 
 def tango_interval(gained: float, lost: float, n: float, level: float) -> tuple[float, float]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import get_args
 
 import numpy as np
@@ -18,7 +18,7 @@ from spillover.core.types import Evaluation, LabelScores, Length
 from spillover.stats.auroc import auroc_influence
 from spillover.stats.calibration import Method, calibrated, log_odds, normalised, rescaled
 from spillover.stats.clusters import cluster_contributions, cluster_numbers
-from spillover.stats.intervals import Estimate, adjusted_wald, skewed_mean
+from spillover.stats.intervals import Estimate, SkewedMean, adjusted_wald, skewed_mean
 
 CHANCE = 0.5
 LEVEL = 0.95
@@ -38,6 +38,7 @@ class Summary:
     95 % interval covers `chance`, that of a guess.
     length: the length rule of every number but those of accuracy_by_length, which has accuracy under each rule; NaN
     where lengths are unknown. clusters: how many there are; n where items are independent.
+    borrowed_wording: what of the prompts is in another language's wording, "" for nothing.
     reason: why a number is NaN, or "".
     """
 
@@ -60,6 +61,7 @@ class Summary:
     accuracy_by_length: Mapping[str, float] = field(default_factory=dict)
     chance: float = math.nan
     clusters: int = 0
+    borrowed_wording: str = ""
 
 
 def summarise(evaluation: Evaluation, *, calibration: Method = "batch", length: Length | None = None) -> list[Summary]:
@@ -70,6 +72,10 @@ def summarise(evaluation: Evaluation, *, calibration: Method = "batch", length: 
 
 def summarise_language(scores: LabelScores, *, calibration: Method = "batch", length: Length | None = None) -> Summary:
     """The summary of one language's scores."""
+    return replace(_measured(scores, calibration, length), borrowed_wording=scores.borrowed_wording)
+
+
+def _measured(scores: LabelScores, calibration: Method, length: Length | None) -> Summary:
     n, length = len(scores.gold), length or scores.length
     if scores.outcome is not None:
         return _outcome_summary(scores)
@@ -119,7 +125,8 @@ def _own_answers_summary(scores: LabelScores, length: Length, by_length: Mapping
 
 def _excess(scores: LabelScores) -> Estimate:
     """By how much accuracy exceeds that of guesses, by cluster where items have some."""
-    return adjusted_wald(per_cluster(hits(scores) - chance_of_items(scores), scores), LEVEL)
+    above = per_cluster(hits(scores) - chance_of_items(scores), scores)
+    return adjusted_wald(above, LEVEL, clustered=clustered(scores))
 
 
 def accuracy_interval(scores: LabelScores) -> tuple[float, float]:
@@ -158,6 +165,11 @@ def chance(scores: LabelScores) -> float:
 def n_clusters(scores: LabelScores) -> int:
     """How many clusters there are: how many items where these are independent."""
     return len(set(scores.clusters)) if scores.clusters else len(scores.gold)
+
+
+def clustered(scores: LabelScores) -> bool:
+    """Whether some items have a cluster in common."""
+    return n_clusters(scores) < len(scores.gold)
 
 
 def per_cluster(values: NDArray[np.float64], scores: LabelScores) -> NDArray[np.float64]:
@@ -254,23 +266,22 @@ def auroc_interval(scores: LabelScores, level: float = LEVEL) -> tuple[float, fl
     counts = np.bincount(scores.gold)
     if (counts < 2).any():
         return area, math.nan, math.nan
-    mean = skewed_mean(per_cluster(area + influence, scores))
+    mean = skewed_mean(per_cluster(area + influence, scores), clustered=clustered(scores))
     if mean is None:
         bound = ((1 - level) / 2) ** (1 / float(counts.min()))
         return area, bound if area >= 1 else area, 1 - bound if area <= 0 else area
     further = max if area >= CHANCE else min
-    ends = zip(mean.interval(level), _logit_interval(area, mean.error, level), strict=True)
+    ends = zip(mean.interval(level), _logit_interval(area, mean, level), strict=True)
     low, high = (further(hall, logit) for hall, logit in ends)
     return area, max(low, 0.0), min(high, 1.0)
 
 
-def _logit_interval(area: float, error: float, level: float) -> tuple[float, float]:
+def _logit_interval(area: float, mean: SkewedMean, level: float) -> tuple[float, float]:
     """The normal interval of the area's logit, as an area; (area, area) at 0 and at 1, where it is undefined."""
-    from scipy.stats import norm
-
     if not 0 < area < 1:
         return area, area
-    centre, half = math.log(area / (1 - area)), float(norm.ppf((1 + level) / 2)) * error / (area * (1 - area))
+    bound = float(mean.standard.ppf((1 + level) / 2))
+    centre, half = math.log(area / (1 - area)), bound * mean.error / (area * (1 - area))
     return 1 / (1 + math.exp(half - centre)), 1 / (1 + math.exp(-half - centre))
 
 

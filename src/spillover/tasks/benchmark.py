@@ -3,7 +3,7 @@
 1. `open_benchmark` reads the task, finds its files and decides the languages.
 2. "all" is every language that has both data and wording; "seen" and "unseen" split it by what was trained on.
    A language that has data and no wording is left out of "all", and one line of the log names it. Named by itself it is
-   a mistake.
+   a mistake. With `wording`, it borrows that language's wording, and the log says so.
 3. `examples` and `prompts` give the same items in every language, in the same order.
 """
 
@@ -12,19 +12,19 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Final, Literal
 
 from spillover.core.config import RunConfig
 from spillover.core.errors import ConfigError, DataError
 from spillover.core.files import hash_files
-from spillover.core.languages import select_languages
+from spillover.core.languages import reference_language, select_languages
 from spillover.core.types import Example, Prompt, Task
 from spillover.tasks.examples import DEMO, language_files, load_parallel, splits
 from spillover.tasks.prompts import answers, render
 from spillover.tasks.shots import resolve_shots
-from spillover.tasks.wording import load_task
+from spillover.tasks.wording import load_task, with_borrowed_wording
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +40,7 @@ class Benchmark:
     `files`; asked: in the words they were asked for. files: the test file of each language that has wording.
     without_wording: languages that have a test file and no wording. limit: items per language, None for all, drawn with
     `seed`.
+    wording: the language that lends its wording to those without; None where none does.
     missing_items, disagreeing_labels: what becomes of items that a language lacks or labels otherwise. left_out: ids of
     items that are not scored, as something was chosen on them.
     """
@@ -56,13 +57,35 @@ class Benchmark:
     missing_items: Literal["refuse", "intersection"] = "refuse"
     disagreeing_labels: Literal["refuse", "keep"] = "refuse"
     left_out: frozenset[str] = frozenset()
+    wording: str | None = None
+
+    def borrowed_wording(self, languages: Iterable[str] | None = None) -> dict[str, str]:
+        """What each language borrows from which, as in "en (words, shots)", of those that borrow anything. languages:
+        all of the benchmark unless given."""
+        codes = self.languages if languages is None else languages
+        own = {code: self.task.wordings[code].borrowing for code in codes if code in self.task.wordings}
+        return {code: text for code, text in own.items() if text}
+
+    def wording_settings(self, languages: Iterable[str] | None = None) -> dict[str, dict[str, str]]:
+        """What a stage's settings record of it; nothing where nothing is borrowed: settings of before it hold."""
+        borrowed = self.borrowed_wording(languages)
+        return {"borrowed_wording": borrowed} if borrowed else {}
+
+    def check_wording(self, wording: str | None) -> None:
+        """ConfigError when `wording`, as `evaluate.wording` has it, is not what the benchmark was opened with."""
+        if wording not in (None, self.wording):
+            raise ConfigError(
+                f"evaluate.wording: {wording}: the benchmark was opened with {self.wording}",
+                hint=f"open_benchmark(..., wording={wording!r})",
+            )
 
     def select(self, wanted: str | Sequence[str], *, seen: Iterable[str] = (), where: str = "") -> tuple[str, ...]:
         """Codes of `wanted` ("all", "seen", "unseen", "zh,de" or a list) among this benchmark's languages.
 
         seen: the languages that were trained on. where: the option that holds `wanted`, for the message.
         ConfigError names a code that is not among them."""
-        return _select(wanted, self.languages, self.without_wording, seen, where or f"languages of {self.data}")
+        where = where or f"languages of {self.data}"
+        return _select(self.task, wanted, self.languages, self.without_wording, seen, where)
 
     def restricted(self, languages: str | Sequence[str], *, where: str = "") -> Benchmark:
         """The same benchmark in fewer languages."""
@@ -72,7 +95,7 @@ class Benchmark:
         """The same benchmark where only `languages` were evaluated: "all" is then all of these, and a language that was
         asked for by its code and is not among them is a ConfigError."""
         available = [code for code in self.files if code in languages]
-        return replace(self, languages=_select(self.asked, available, (), (), where))
+        return replace(self, languages=_select(self.task, self.asked, available, (), (), where))
 
     def examples(
         self,
@@ -123,6 +146,15 @@ class Benchmark:
         for code in self.languages:
             answers(self.task, labels, code)
 
+    def check_rule(self, rule: str) -> None:
+        """ConfigError when items of this kind cannot be scored by `rule`, as `evaluate.rule` has it."""
+        if rule == "paper" and self.task.kind != "labels":
+            raise ConfigError(
+                f"evaluate.rule: paper is not defined for {self.task.kind} ({self.task.name}): it looks at the first "
+                "token of label words, and these items bring their own answers",
+                hint="--rule exact, which scores whole answers",
+            )
+
     def hashes(self, languages: Iterable[str] | None = None) -> dict[str, str]:
         """A hash of the test file of each language, of all unless given."""
         return {code: self._hashes[code] for code in (self.languages if languages is None else languages)}
@@ -149,7 +181,8 @@ class Benchmark:
         worded = [code for code in self.training_files if code in self.task.wordings]
         unworded = [code for code in self.training_files if code not in worded]
         chosen = [code for code in worded if code != without] if wanted == "all" else wanted
-        return _select(chosen, worded, unworded, (), f"{where}: training questions of {self.task.name} in {self.data}")
+        where = f"{where}: training questions of {self.task.name} in {self.data}"
+        return _select(self.task, chosen, worded, unworded, (), where)
 
     @cached_property
     def splits(self) -> tuple[str, ...]:
@@ -168,27 +201,44 @@ def open_benchmark(
     disagreeing_labels: Literal["refuse", "keep"] = "refuse",
     where: str = "",
     required_split: Literal["test", "train"] | None = TEST,
+    wording: str | None = None,
 ) -> Benchmark:
     """The benchmark of a task. task: bundled name or folder. data: "demo" or a folder. languages: "all", codes or
     "zh,de". where: the option that holds the languages, for the message of a ConfigError. required_split: DataError
-    when the data has no files of it; without test files, the benchmark has no languages."""
-    wording = load_task(task)
-    files = language_files(data, wording, TEST)
-    if required_split and not (files if required_split == TEST else language_files(data, wording, required_split)):
+    when the data has no files of it; without test files, the benchmark has no languages. wording: the language whose
+    wording stands around the text of languages without their own (`evaluate.wording`)."""
+    opened = load_task(task)
+    files = language_files(data, opened, TEST)
+    if required_split and not (files if required_split == TEST else language_files(data, opened, required_split)):
         raise DataError(
-            f"{data}: no {wording.name}/{required_split}/<language>.jsonl here",
+            f"{data}: no {opened.name}/{required_split}/<language>.jsonl here",
             hint="`--data demo`, or another --task",
         )
+    if wording is not None:
+        codes = [*files, *language_files(data, opened, TRAIN)]
+        opened = with_borrowed_wording(opened, wording, codes, where="evaluate.wording")
     if not files:
-        return Benchmark(task, wording, data, (), languages, {})
-    worded = {code: path for code, path in files.items() if wording.kind == "pairs" or code in wording.wordings}
+        return Benchmark(task, opened, data, (), languages, {}, wording=wording)
+    worded = {code: path for code, path in files.items() if opened.kind == "pairs" or code in opened.wordings}
     without = tuple(code for code in files if code not in worded)
-    if without and (languages == "all" or "all" in languages):
-        log.info("%s: left out, as the task has no wording for them: %s", wording.name, ", ".join(without))
-    chosen = _select(languages, worded, without, (), where or f"languages of {data}")
-    return Benchmark(
-        task, wording, data, chosen, languages, worded, without, limit, seed, missing_items, disagreeing_labels
+    if without and worded and (languages == "all" or "all" in languages):
+        log.info("%s: left out, as the task has no wording for them: %s", opened.name, ", ".join(without))
+    chosen = _select(opened, languages, worded, without, (), where or f"languages of {data}")
+    benchmark = Benchmark(
+        task, opened, data, chosen, languages, worded, without, limit, seed, missing_items, disagreeing_labels,
+        wording=wording,
     )  # fmt: skip
+    borrowed = benchmark.borrowed_wording()
+    for lent in dict.fromkeys(borrowed.values()):
+        borrowers = ", ".join(code for code in borrowed if borrowed[code] == lent)
+        _log_once(f"{opened.name}: wording of {lent} around the text of {borrowers}")
+    return benchmark
+
+
+@cache
+def _log_once(message: str) -> None:
+    # A run opens a task for its evaluation and for its training questions.
+    log.info("%s", message)
 
 
 def benchmark_of(config: RunConfig, task: str | None = None) -> Benchmark:
@@ -208,6 +258,7 @@ def benchmark_of(config: RunConfig, task: str | None = None) -> Benchmark:
         seed=config.seed,
         missing_items=config.evaluate.missing_items,
         disagreeing_labels=config.evaluate.disagreeing_labels,
+        wording=config.evaluate.wording,
     )
 
 
@@ -215,10 +266,13 @@ def training_benchmark(config: RunConfig) -> Benchmark:
     """The benchmark whose training questions become pairs, that of `config.build.task`. Where ready-made pairs are read
     (`config.build.files`), it needs no questions."""
     split: Literal["train"] | None = None if config.build.files else TRAIN
-    return open_benchmark(config.build.task, data=config.data, required_split=split)
+    return open_benchmark(
+        config.build.task, data=config.data, required_split=split, wording=config.evaluate.wording
+    )  # fmt: skip
 
 
 def _select(
+    task: Task,
     wanted: str | Sequence[str],
     available: Iterable[str],
     without_wording: Sequence[str],
@@ -226,10 +280,12 @@ def _select(
     where: str,
 ) -> tuple[str, ...]:
     words = wanted.replace(",", " ").split() if isinstance(wanted, str) else list(wanted)
-    unworded = [code for code in words if code in without_wording]
-    if unworded:
+    available = list(available)
+    if unworded := [code for code in words if code in without_wording] if available else list(without_wording):
+        lender = reference_language() if reference_language() in task.wordings else next(iter(task.wordings))
         raise ConfigError(
             f"{where}: the task has no wording for {', '.join(unworded)}",
-            hint=f"write {unworded[0]}.yaml beside the task's other wordings, or leave the language out",
+            hint=f"--wording {lender} (evaluate.wording) puts that language's wording around their text; or write "
+            f"{unworded[0]}.yaml beside the task's other wordings, or leave them out",
         )
     return select_languages(words, available, seen=seen, where=where)

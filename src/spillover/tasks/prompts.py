@@ -114,6 +114,11 @@ def _solved_shots(
     words = {} if task.kind == "choices" else dict(zip(task.labels, answers(task, label_set, language), strict=True))
     for (shot, gold), place in zip(task.shots.items(), shot_plan(task, shots, language), strict=True):
         wording = wording_of(task, place.language)
+        if shots != OWN_SHOTS and "shots" in wording.borrowed:
+            raise ConfigError(
+                f"evaluate.shots: {shots}: {task.name} has no shots in {place.language}, only those it would borrow",
+                hint=f"--shots {wording.lender}, or --shots {OWN_SHOTS}",
+            )
         fields = wording.shots[shot]
         sentence = f"{place.sentence}\n\n" if place.sentence else ""
         yield sentence, wording, fields, before + (words[gold] if words else fields[CHOICE]) + after

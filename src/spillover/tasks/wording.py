@@ -3,12 +3,14 @@
 1. Find the folder: a bundled task by its name, or the user's own by its path.
 2. Read task.yaml and every language file with pydantic; unknown keys are mistakes.
 3. Check them against each other, and report everything that is wrong at once, each with its file.
+4. Where it is asked for, a language without wording borrows another's (`with_borrowed_wording`).
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any
@@ -59,8 +61,13 @@ class TaskFile(BaseModel):
     values: dict[str, list[str]] = {}
 
 
+PARTS = ("words", "labels", "shots", "values")
+"""What a language says in its own words."""
+
+
 class WordingFile(BaseModel):
-    """<language>.yaml."""
+    """<language>.yaml. `partial`: whether parts may be missing as a whole, to be borrowed from another language where
+    that is asked for."""
 
     model_config = ConfigDict(extra="forbid")
     language: str
@@ -70,6 +77,7 @@ class WordingFile(BaseModel):
     romanised: dict[LabelId, str] = {}
     shots: dict[str, dict[str, str]] = {}
     values: dict[str, dict[str, str]] = {}
+    partial: bool = False
 
 
 def bundled_tasks() -> tuple[str, ...]:
@@ -113,18 +121,47 @@ def _task(task_file: TaskFile, files: Mapping[str, WordingFile], fingerprint: st
         template=task_file.template,
         label_sets=label_sets,
         shots=task_file.shots if isinstance(task_file.shots, dict) else dict.fromkeys(task_file.shots, ""),
-        wordings={
-            code: Wording(code, file.provenance, file.words, file.labels, file.shots, file.romanised, file.values)
-            for code in in_order(files)
-            for file in [files[code]]
-        },
+        wordings={code: _wording(files[code]) for code in in_order(files) if not files[code].partial},
         fingerprint=fingerprint,
         kind=task_file.kind,
         choices=_n_choices(task_file),
         length=task_file.length,
         parallel=task_file.parallel,
         values={name: tuple(codes) for name, codes in task_file.values.items()},
+        partial_wordings={code: _wording(file) for code, file in files.items() if file.partial},
     )
+
+
+def _wording(file: WordingFile) -> Wording:
+    return Wording(
+        file.language, file.provenance, file.words, file.labels, file.shots, file.romanised, file.values
+    )  # fmt: skip
+
+
+def with_borrowed_wording(task: Task, lender: str, languages: Iterable[str], *, where: str) -> Task:
+    """The task where each of `languages` that has no wording has that of `lender` around its own text; parts that its
+    partial wording has are its own. where: the option that says so. ConfigError where `lender` has no wording itself.
+
+    A task of pairs has no wording, and comes back as it is."""
+    if task.kind == "pairs":
+        return task
+    if lender not in task.wordings:
+        raise ConfigError(
+            f"{where}: task {task.name} has no wording in {lender!r} to lend", hint=f"it has {', '.join(task.wordings)}"
+        )
+    lent = task.wordings[lender]
+    borrowing = {
+        code: _completed(task.partial_wordings.get(code), code, lent) for code in languages if code not in task.wordings
+    }
+    wordings = {**task.wordings, **borrowing}
+    return replace(task, wordings={code: wordings[code] for code in in_order(wordings)})
+
+
+def _completed(own: Wording | None, code: str, lent: Wording) -> Wording:
+    """`own` with the parts that it lacks from `lent`; all of them where there is no own."""
+    borrowed = {part: getattr(lent, part) for part in PARTS if not (own and getattr(own, part)) and getattr(lent, part)}
+    base = own or replace(lent, romanised={})
+    return replace(base, **borrowed, language=code, borrowed=tuple(borrowed), lender=lent.language if borrowed else "")
 
 
 def _n_choices(task: TaskFile) -> int | None:
@@ -172,8 +209,8 @@ def _task_problems(folder: Path, task: TaskFile, files: Mapping[str, WordingFile
         yield f"{path}: name: {task.name!r} {problem}"
     if task.kind == "pairs":
         return
-    if not files:
-        yield f"{folder}: no <language>.yaml beside {TASK_FILE}"
+    if all(file.partial for file in files.values()):
+        yield f"{folder}: no <language>.yaml beside {TASK_FILE}{' that is not partial' if files else ''}"
     if not task.fields:
         yield f"{path}: fields: none, so every item would be the same"
     for name in task.values.keys() - set(task.fields):
@@ -215,7 +252,7 @@ def _label_set_problems(path: Path, task: TaskFile, files: Mapping[str, WordingF
         if name == "native":
             yield f"{path}: label_sets: 'native' is each language's own words and cannot be set"
         elif isinstance(words, str):
-            if words not in files:
+            if words not in files or files[words].partial:
                 yield f"{path}: label_sets: {name}: no {words}.yaml to take the words from"
         else:
             yield from _label_problems(path, f"label_sets: {name}", task, words)
@@ -231,9 +268,9 @@ def _wording_problems(path: Path, code: str, task: TaskFile, file: WordingFile) 
     wanted = (
         set(PLACEHOLDER.findall(task.template)) - set(task.fields) - ({CHOICE} if task.kind == "choices" else set())
     )
-    if set(file.words) != wanted:
+    if set(file.words) != wanted and not _left_out(file, "words"):
         yield f"{path}: words: expected {', '.join(sorted(wanted))}, found {', '.join(sorted(file.words))}"
-    if task.kind == "labels":
+    if task.kind == "labels" and not _left_out(file, "labels"):
         yield from _label_problems(path, "labels", task, file.labels)
     if file.romanised:
         yield from _label_problems(path, "romanised", task, file.romanised)
@@ -247,8 +284,13 @@ def _wording_problems(path: Path, code: str, task: TaskFile, file: WordingFile) 
                 yield f"{path}: {place}: {key}: empty, or with leading or trailing whitespace: {text!r}"
 
 
+def _left_out(file: WordingFile, part: str) -> bool:
+    """Whether a file that says that it is partial lacks this part."""
+    return file.partial and not getattr(file, part)
+
+
 def _shot_problems(path: Path, task: TaskFile, file: WordingFile) -> Iterator[str]:
-    if set(file.shots) != set(task.shots):
+    if set(file.shots) != set(task.shots) and not _left_out(file, "shots"):
         yield f"{path}: shots: expected {', '.join(task.shots)}, found {', '.join(file.shots)}"
     wanted = [*task.fields, CHOICE] if task.kind == "choices" else task.fields
     for shot, fields in file.shots.items():
@@ -257,7 +299,7 @@ def _shot_problems(path: Path, task: TaskFile, file: WordingFile) -> Iterator[st
 
 
 def _value_problems(path: Path, task: TaskFile, file: WordingFile) -> Iterator[str]:
-    if set(file.values) != set(task.values):
+    if set(file.values) != set(task.values) and not _left_out(file, "values"):
         yield f"{path}: values: expected {', '.join(task.values) or 'none'}, found {', '.join(file.values) or 'none'}"
     for name in file.values.keys() & task.values.keys():
         codes, words = task.values[name], file.values[name]

@@ -50,9 +50,9 @@ def test_task_and_data_are_those_of_the_only_evaluation(tiny, tmp_path):
     data, run = str(small_data(tmp_path / "data")), open_run(tmp_path / "run")
     with pytest.raises(RunError, match="no evaluation of 'base' to take the items from"):
         task_and_data(run, "base", None, None)
-    assert task_and_data(run, "base", "sentiment", None) == ("sentiment", "demo")
+    assert task_and_data(run, "base", "sentiment", None) == ("sentiment", "demo", None)
     evaluate(tiny, open_benchmark("sentiment", data=data, limit=2), out=run.path, name="base")
-    assert task_and_data(run, "base", None, None) == ("sentiment", data)
+    assert task_and_data(run, "base", None, None) == ("sentiment", data, None)
     assert only_evaluation(run, "base").task == "sentiment"
 
 

@@ -18,8 +18,15 @@ NATIVE = "native"
 
 
 def missing_wording(wording: WordingInput) -> Iterator[Fault]:
-    """Languages with data but without template words and label words: they are left out, also of this audit. Cannot see
-    words that are there and wrong."""
+    """Languages with data but without template words and label words: they are left out, also of this audit, or borrow
+    another language's. Cannot see words that are there and wrong."""
+    for code in wording.languages:
+        if lent := wording.task.wordings[code].borrowing if code in wording.task.wordings else "":
+            yield Fault(
+                f"its own text stands in the wording of {lent}",
+                language=code,
+                suggestion=f"write {code}.yaml; CONTRIBUTING.md shows how",
+            )
     for code in wording.without_wording:
         yield Fault(
             "left out: the task has no wording in this language",
@@ -31,6 +38,8 @@ def missing_wording(wording: WordingInput) -> Iterator[Fault]:
 def _normalised_label_words(wording: WordingInput) -> Iterator[tuple[str, str, str, str, str]]:
     """(language, label, its word, another label, its word) for each pair of labels, the words normalised."""
     for code in wording.languages:
+        if "labels" in wording.task.wordings[code].borrowed:
+            continue
         words = {label: normalise(word) for label, word in wording.task.wordings[code].labels.items()}
         for first, second in combinations(wording.task.labels, 2):
             yield code, first, words[first], second, words[second]
@@ -100,8 +109,9 @@ def untranslated_shots(wording: WordingInput) -> Iterator[Fault]:
 
 
 def _shot_texts(task: Task, code: str) -> dict[str, tuple[str, ...]]:
-    """Each shot's normalised fields."""
-    shots = task.wordings[code].shots if code in task.wordings else {}
+    """Each shot's normalised fields, of the language's own shots."""
+    own = code in task.wordings and "shots" not in task.wordings[code].borrowed
+    shots = task.wordings[code].shots if own else {}
     return {shot: text_key(Example(shot, code, fields)) for shot, fields in shots.items()}
 
 

@@ -69,7 +69,12 @@ def audit_run(
     settings: dict[str, object] = config.model_dump(exclude={"stop"})
     findings: list[Finding] = []
     for benchmark in benchmarks:
-        settings[benchmark.task.name] = [benchmark.languages, benchmark.task.fingerprint, benchmark.hashes()]
+        settings[benchmark.task.name] = [
+            benchmark.languages,
+            benchmark.task.fingerprint,
+            benchmark.hashes(),
+            *benchmark.wording_settings().values(),
+        ]
         findings += audit(benchmark, config=config, tokenizer=tokenizer, encode=encode, progress=progress)
     findings = by_severity(findings)
     with run.stage("audit", settings, replace=True) as stage:

@@ -80,6 +80,8 @@ def build_run(run: Run, benchmark: Benchmark, config: BuildConfig, *, seed: int 
         write_pairs(path, pairs)
         stage.facts |= {"pairs": len(pairs), "languages": trained_languages(pairs)}
         stage.facts |= {"arm": config.arm, "bytes": sum(map(size, pairs))}
+        if not config.files:
+            stage.facts |= benchmark.wording_settings(used_languages(benchmark, config))
         stage.facts["by_direction"] = dict(sorted(Counter(f"{pair.source}-{pair.target}" for pair in pairs).items()))
     return pairs
 
@@ -92,13 +94,21 @@ def _settings(benchmark: Benchmark, config: BuildConfig, seed: int) -> dict[str,
     else:
         settings["data"] = hash_files(benchmark.training_files.values())
         settings["wording"] = benchmark.task.fingerprint
+        settings |= benchmark.wording_settings(used_languages(benchmark, config))
     if config.off_domain:
         other = _off_domain(benchmark, config)
         settings["off_domain_wording"] = other.task.fingerprint
         settings["off_domain_data"] = hash_files(other.training_files.values())
+        if borrowed := other.borrowed_wording(other.training_files):
+            settings["off_domain_borrowed_wording"] = borrowed
     if config.replay_text:
         settings["replay_texts"] = hash_of(read_text(Path(config.replay_text)))
     return settings
+
+
+def used_languages(benchmark: Benchmark, config: BuildConfig) -> tuple[str, ...]:
+    """The source languages and the target."""
+    return (*source_languages(benchmark, config), config.target or reference_language())
 
 
 def source_languages(benchmark: Benchmark, config: BuildConfig) -> tuple[str, ...]:
@@ -169,7 +179,9 @@ def _arm_from_questions(
 
 
 def _off_domain(benchmark: Benchmark, config: BuildConfig) -> Benchmark:
-    return open_benchmark(config.off_domain or "", data=benchmark.data, required_split=TRAIN)
+    return open_benchmark(
+        config.off_domain or "", data=benchmark.data, required_split=TRAIN, wording=benchmark.wording
+    )  # fmt: skip
 
 
 def _check_arm(benchmark: Benchmark, config: BuildConfig) -> None:

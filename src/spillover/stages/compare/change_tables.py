@@ -146,7 +146,8 @@ def language_table(
         for metric, values in before_after_values(before, after, config.calibration).items():
             row |= {f"{metric}_before": values[0], f"{metric}_after": values[1]}
         for metric in METRICS:
-            columns = _estimate_columns(changes.of_language(metric, code), draws[metric][:, i], metric, config.level)
+            parts = changes.of_language(metric, code)
+            columns = _estimate_columns(parts, draws[metric][:, i], metric, config.level, clustered=changes.clustered)
             row |= {f"{metric}_{name}": value for name, value in columns.items()}
         contributions = changes.items_of_language("accuracy", code)
         row |= {"gained": int((contributions > 0).sum()), "lost": int((contributions < 0).sum())}
@@ -189,7 +190,8 @@ def group_table(
             row |= {"codes": " ".join(group.languages), "before": before, "after": after}
             row |= {"n": changes.n_items(group.languages), "clusters": changes.n_clusters(group.languages)}
             matrix = changes.contribution_matrix(metric, group.languages)
-            rows.append(row | _group_columns(matrix, draws[metric][:, columns], metric, config, rng))
+            of_group = draws[metric][:, columns]
+            rows.append(row | _group_columns(matrix, of_group, metric, config, rng, clustered=changes.clustered))
     table = pd.DataFrame(rows)
     table["holm_p"] = table["p"]
     # Seen and unseen are questions asked before the run; scripts, families and the user's groups are a search.
@@ -210,15 +212,23 @@ def outcomes(deltas: pd.Series, p: pd.Series, detectable: pd.Series, config: Com
     return [outcome_of(*row, config).value for row in zip(deltas, p, detectable, strict=True)]
 
 
-def _estimate_columns(contributions: Floats, draws: Floats, metric: str, level: float) -> dict[str, float]:
-    change = estimate(contributions, metric, level)
+def _estimate_columns(
+    contributions: Floats, draws: Floats, metric: str, level: float, *, clustered: bool
+) -> dict[str, float]:
+    change = estimate(contributions, metric, level, clustered=clustered)
     low, high = percentile_interval(draws, level) if len(contributions) > 1 else (math.nan, math.nan)
     columns = {"delta": change.delta, "low": change.low, "high": change.high}
     return columns | {"boot_low": float(low), "boot_high": float(high), "p": change.p}
 
 
 def _group_columns(
-    matrix: Floats, draws: Floats, metric: str, config: CompareConfig, rng: np.random.Generator
+    matrix: Floats,
+    draws: Floats,
+    metric: str,
+    config: CompareConfig,
+    rng: np.random.Generator,
+    *,
+    clustered: bool,
 ) -> dict[str, float]:
     """matrix: contributions, [items or clusters, languages]. draws: [draws, languages]."""
     error = estimate(matrix.mean(axis=1), metric, config.level).error
@@ -228,12 +238,15 @@ def _group_columns(
     low = high = math.nan
     if k > 1:
         low, high = percentile_interval((draws * weights).sum(axis=1), config.level)
-    columns = _estimate_columns(matrix.mean(axis=1), draws.mean(axis=1), metric, config.level)
+    columns = _estimate_columns(
+        matrix.mean(axis=1), draws.mean(axis=1), metric, config.level, clustered=clustered
+    )  # fmt: skip
+    clusters = len(matrix) if clustered else None
     return columns | {
         "languages_low": general.low,
         "languages_high": general.high,
         "languages_p": general.p,
         "languages_boot_low": float(low),
         "languages_boot_high": float(high),
-        "detectable": minimum_detectable_mean(error, alpha=1 - config.level, power=config.power),
+        "detectable": minimum_detectable_mean(error, alpha=1 - config.level, power=config.power, clusters=clusters),
     }

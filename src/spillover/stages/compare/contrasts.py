@@ -198,7 +198,8 @@ def contrast_table(
                 row: dict[str, object] = {"against": name, "group": group.name, "kind": group.kind, "metric": metric}
                 row |= {"role": role(metric, primary)}
                 row |= {"languages": len(group.languages), "n": real[0].n_items(group.languages)}
-                rows.append(row | _estimate_columns(contrast(*sides, metric, config.level), config))
+                change = contrast(*sides, metric, config.level, clustered=real[0].clustered)
+                rows.append(row | _estimate_columns(change, config))
     table = pd.DataFrame(rows)
     table["holm_p"] = np.nan
     for kind, part in table.groupby("kind"):
@@ -214,8 +215,8 @@ def _estimate_columns(change: Estimate, config: CompareConfig) -> dict[str, floa
     return {"delta": change.delta, "low": change.low, "high": change.high, "p": change.p, "detectable": detectable}
 
 
-def contrast(real: Floats, other: Floats, metric: str, level: float) -> Estimate:
-    """Mean of `real` minus mean of `other`, each [items, seeds], paired by item.
+def contrast(real: Floats, other: Floats, metric: str, level: float, *, clustered: bool = False) -> Estimate:
+    """Mean of `real` minus mean of `other`, each [items or clusters, seeds], paired by item.
 
     With several seeds on a side, the variance between seeds (pooled over both sides) is added to that of the items, and
     t has Satterthwaite's degrees of freedom. It is conservative, as the items' noise is in both.
@@ -223,7 +224,7 @@ def contrast(real: Floats, other: Floats, metric: str, level: float) -> Estimate
     from scipy.stats import t
 
     contributions = real.mean(axis=1) - other.mean(axis=1)
-    change = estimate(contributions, metric, level, changes=2)
+    change = estimate(contributions, metric, level, changes=2, clustered=clustered)
     counts = (real.shape[1], other.shape[1])
     freedom = sum(counts) - 2
     if freedom == 0 or math.isnan(change.error):

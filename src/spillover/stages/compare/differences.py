@@ -14,6 +14,7 @@ import numpy as np
 from spillover.core.types import Evaluation, Experiment
 from spillover.stages.compare.pairing import Changes, Pairs, left_out
 from spillover.stages.compare.result import Sentence, Topic
+from spillover.stats.clusters import FEW_CLUSTERS
 
 NAMES = {
     "wording": "the task's files (words, label words or shots)",
@@ -28,9 +29,6 @@ NAMES = {
     "engine": "what computed the scores",
 }
 """What a reader calls each field of `Experiment`."""
-# Below this, the 95 % interval may cover the true value in fewer than 92 % of cases: with gains of 10 or 30 points that
-# come by whole clusters of 1 to 8 items, simulated coverage was 79 to 95 % with 5 to 20 clusters, 91 to 93 % with 40.
-FEW_CLUSTERS = 40
 HASHED = ("wording", "template", "vocabulary")
 
 
@@ -43,7 +41,12 @@ def differences(before: Evaluation, after: Evaluation) -> list[str]:
         return []
     values = {entry.name: (getattr(first, entry.name), getattr(second, entry.name)) for entry in fields(Experiment)}
     names = [name for name, (old, new) in values.items() if old and new and old != new]
-    return [_difference(name, getattr(first, name), getattr(second, name)) for name in NAMES if name in names]
+    named = [_difference(name, getattr(first, name), getattr(second, name)) for name in NAMES if name in names]
+    for code, scores in before.scores.items():
+        sides = [side.borrowed_wording or "its own" for side in (scores, after.scores.get(code, scores))]
+        if sides[0] != sides[1]:
+            named.append(f"the wording around the text of {code} ({' → '.join(sides)})")
+    return named
 
 
 def difference_sentences(before: Evaluation, after: Evaluation, pairs: Pairs) -> list[Sentence]:
@@ -91,14 +94,32 @@ def _notes(side: Evaluation) -> tuple[str, ...]:
     return (*side.notes, *([f"the adapter is kept in layers {layers} alone"] if layers else []))
 
 
+def borrowed_wording_sentences(pairs: Pairs) -> list[Sentence]:
+    """Which languages are asked in the wording of another, on either side."""
+    codes_of: dict[str, list[str]] = {}
+    for code, sides in pairs.items():
+        if any(side.borrowed_wording for side in sides):
+            text = " → ".join(dict.fromkeys(side.borrowed_wording or "its own" for side in sides))
+            codes_of.setdefault(text, []).append(code)
+    return [
+        Sentence(
+            Topic.NOTE,
+            f"In {', '.join(codes)} the items' own text stands in the wording of another language: {text}.",
+            {"borrowed_wording": text, "languages": codes},
+        )
+        for text, codes in codes_of.items()
+    ]
+
+
 def cluster_sentences(changes: Changes) -> list[Sentence]:
-    """That intervals and tests resample clusters, where items have some."""
+    """That intervals and tests resample clusters, where items have some, and where these are too few to be trusted."""
     if changes.clusters is None:
         return []
     clusters, items = changes.n_clusters(changes.languages), changes.n_items(changes.languages)
     text = f"Intervals and tests resample {clusters} clusters, in which the {items} items come, not single items."
-    if clusters < FEW_CLUSTERS:
-        text += " With so few clusters they are rough: read them as too narrow."
+    if few := [code for code in changes.languages if changes.n_clusters([code]) < FEW_CLUSTERS]:
+        where = "" if len(few) == len(changes.languages) else f", as in {', '.join(few)}"
+        text += f" With fewer than {FEW_CLUSTERS}{where}, they are not to be trusted."
     return [Sentence(Topic.NOTE, text, {"clusters": clusters, "items": items})]
 
 

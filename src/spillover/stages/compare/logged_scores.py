@@ -132,4 +132,9 @@ def content_of(names: Mapping[str, object], content: Mapping[str, str]) -> tuple
 def as_outcomes(scores: LabelScores) -> LabelScores:
     """The scores with their outcomes alone, to compare them with a side of which no more is known."""
     outcomes = dict(zip(scores.example_ids, hits(scores).tolist(), strict=True))
-    return replace(outcome_scores(scores.language, outcomes, {}), content=scores.content, clusters=scores.clusters)
+    return replace(
+        outcome_scores(scores.language, outcomes, {}),
+        content=scores.content,
+        clusters=scores.clusters,
+        borrowed_wording=scores.borrowed_wording,
+    )

@@ -89,15 +89,17 @@ class Measure:
     def minimum_detectable(self, changes: Changes, language: str, *, alpha: float, power: float) -> float:
         """The minimum detectable change of one language: from the share of flipped items where they are independent,
         else from the standard error."""
-        if self.of_hits and changes.clusters is None:
+        if self.of_hits and not changes.clustered:
             contributions = changes.items_of_language(self.metric, language)
             flipped = float((contributions**2).mean())
             return minimum_detectable(len(contributions), flipped, alpha=alpha, power=power)
-        return minimum_detectable_mean(self.error(changes, language), alpha=alpha, power=power)
+        clusters = changes.n_clusters([language]) if changes.clustered else None
+        return minimum_detectable_mean(self.error(changes, language), alpha=alpha, power=power, clusters=clusters)
 
     def error(self, changes: Changes, language: str) -> float:
         """The standard error of one language's change. NaN where it has no test."""
-        return estimate(changes.of_language(self.metric, language), self.metric, LEVEL).error
+        parts = changes.of_language(self.metric, language)
+        return estimate(parts, self.metric, LEVEL, clustered=changes.clustered).error
 
 
 ACCURACY = Measure("accuracy", "accuracy", "accuracy", True, True, "mcnemar_mid_p")

@@ -41,6 +41,11 @@ class Changes:
     reasons: Mapping[str, str]
     clusters: Indices | None = None
 
+    @property
+    def clustered(self) -> bool:
+        """Whether some items have a cluster in common."""
+        return self.clusters is not None
+
     def items_of_language(self, metric: str, language: str) -> Floats:
         """[items of the language]: its contributions; all NaN where the metric is undefined."""
         return np.asarray(self.contributions[metric][self._has_item([language])[:, 0], self.languages.index(language)])
@@ -111,13 +116,14 @@ def changes_of(pairs: Pairs, calibration: Method = "batch") -> Changes:
 
 
 def _cluster_numbers(pairs: Pairs, ids: Sequence[str]) -> Indices | None:
-    """[items]; an item whose cluster is unknown is one by itself. None where no item has one."""
+    """[items]; an item whose cluster is unknown is one by itself. None where no item shares one with another."""
     names: dict[str, str] = {}
     for before, after in pairs.values():
         names |= dict(zip(before.example_ids, before.clusters or after.clusters, strict=False))
     if not names:
         return None
-    return cluster_numbers([f"cluster {names[name]}" if name in names else f"item {name}" for name in ids])
+    numbers = cluster_numbers([f"cluster {names[name]}" if name in names else f"item {name}" for name in ids])
+    return numbers if numbers.max() + 1 < len(ids) else None
 
 
 def join(before: Evaluation, after: Evaluation, config: CompareConfig | None = None) -> Pairs:

@@ -28,6 +28,7 @@ from spillover.stages.compare.change_tables import group_table, language_table
 from spillover.stages.compare.comparison_files import FOLDER, write_comparisons
 from spillover.stages.compare.contrasts import TrainedRun, changes_by_arm, contrast_table, seed_table
 from spillover.stages.compare.differences import (
+    borrowed_wording_sentences,
     cluster_sentences,
     difference_sentences,
     note_sentences,
@@ -85,7 +86,7 @@ def compare(
         chosen=primary.chosen,
     )
     notes = [*primary.notes, *difference_sentences(before, after, pairs), *note_sentences(before, after, pairs)]
-    notes += [*cluster_sentences(changes), *length_sentences(before, after, config)]
+    notes += [*borrowed_wording_sentences(pairs), *cluster_sentences(changes), *length_sentences(before, after, config)]
     return with_headline(replace(comparison, verdict=(*notes, *verdict(comparison))))
 
 

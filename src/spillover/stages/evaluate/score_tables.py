@@ -24,8 +24,8 @@ def write_scores(path: Path, scores: LabelScores, facts: Mapping[str, Any], text
     """Columns: example_id, gold (label id), logprob_<label>, tokens, tokens_<label>, and with `texts` also text, what
     was asked after the shots, so that a run folder shows its items by itself. Where items bring their own answers, the
     labels are these answers' numbers and there is bytes_<label> too; an answer that an item does not have has -inf, 0
-    and 0. cluster: where items have one. `facts` goes into the metadata, and so do the few numbers that calibration
-    needs: the table and they are written as one."""
+    and 0. cluster: where items have one. `facts` goes into the metadata, and so do what of the wording is
+    borrowed and the few numbers that calibration needs: the table and they are written as one."""
     columns: dict[str, Any] = {
         "example_id": list(scores.example_ids),
         "gold": [scores.labels[i] for i in scores.gold],
@@ -49,6 +49,7 @@ def write_scores(path: Path, scores: LabelScores, facts: Mapping[str, Any], text
             "length": scores.length,
             "calibration": _plain(scores.calibration),
         }
+        | ({"borrowed_wording": scores.borrowed_wording} if scores.borrowed_wording else {})
         | dict(facts),
         ensure_ascii=False,
     )
@@ -80,6 +81,7 @@ def read_scores(path: Path) -> tuple[LabelScores, dict[str, Any]]:
             if f"bytes_{labels[0]}" in table.column_names
             else None,
             clusters=_texts(table, "cluster"),
+            borrowed_wording=facts.pop("borrowed_wording", ""),
         )
     except (pa.ArrowInvalid, OSError, KeyError, TypeError, ValueError):
         raise DataError(

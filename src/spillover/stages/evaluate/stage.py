@@ -20,7 +20,6 @@ import numpy as np
 
 from spillover.core.config import CompareConfig, EvaluateConfig
 from spillover.core.declared_measure import declare_measure
-from spillover.core.errors import ConfigError
 from spillover.core.file_names import check_file_name
 from spillover.core.files import append_line, hash_of
 from spillover.core.model_names import name_in_run
@@ -48,6 +47,9 @@ from spillover.tasks.shots import sentences_hash
 
 log = logging.getLogger(__name__)
 
+OF_THE_BENCHMARK = {"missing_items", "disagreeing_labels", "wording"}
+"""Keys that have done their work when the benchmark is open."""
+
 
 def evaluate(
     model: Model | ServedModel,
@@ -71,14 +73,13 @@ def evaluate(
     name = check_file_name(name or name_in_run(model.ref.adapter, model.ref.steer), "name of the evaluation")
     if isinstance(benchmark, str):
         benchmark = open_benchmark(
-            benchmark, missing_items=config.missing_items, disagreeing_labels=config.disagreeing_labels
+            benchmark,
+            missing_items=config.missing_items,
+            disagreeing_labels=config.disagreeing_labels,
+            wording=config.wording,
         )
-    if config.rule == "paper" and benchmark.task.kind != "labels":
-        raise ConfigError(
-            f"evaluate.rule: paper is not defined for {benchmark.task.kind} ({benchmark.task.name}): it looks at the "
-            "first token of label words",
-            hint="--rule exact",
-        )
+    benchmark.check_wording(config.wording)
+    benchmark.check_rule(config.rule)
     benchmark = _without_held_out(model, benchmark)
     run = open_run(out) if out is not None else None
     if run is not None:
@@ -113,8 +114,8 @@ def evaluate(
         "seed": benchmark.seed if benchmark.limit else None,
         "missing_items": benchmark.missing_items,
         "disagreeing_labels": benchmark.disagreeing_labels,
-    } | config.model_dump(exclude={"batch_tokens", "missing_items", "disagreeing_labels", "chat", "system_prompt"})
-    settings |= {"shots": shots} | sentences_hash(shots) | chat_settings(chat)
+    } | config.model_dump(exclude=OF_THE_BENCHMARK | {"batch_tokens", "chat", "system_prompt"})
+    settings |= {"shots": shots} | sentences_hash(shots) | chat_settings(chat) | benchmark.wording_settings()
     evaluation = Evaluation(model.ref, task.name, label_set, hash_of(settings), {}, experiment)
     n_content_free = len(experiment.content_free)
     if run is None:
@@ -126,7 +127,8 @@ def evaluate(
         folder = run.path / stage_name
         evaluation = _score_all(engine, task, plans, n_content_free, folder, evaluation, name, progress)
         stage.facts |= _counts(evaluation, plans) | {"task": benchmark.source, "data": benchmark.data}
-        stage.facts |= {"chat": experiment.chat} if chat else {}
+        stage.facts |= ({"chat": experiment.chat} if chat else {}) | benchmark.wording_settings()
+        stage.facts |= {"lender": benchmark.wording} if benchmark.wording else {}
         stage.facts |= engine.facts
     return evaluation
 

@@ -105,7 +105,7 @@ def target_sets(task: Task, code: str, label_set: str) -> tuple[dict[str, tuple[
     asked_words = answers(task, label_set, code)
     candidates = {
         "reference": task.wordings[reference_language()].labels if reference_language() in task.wordings else {},
-        "native": wording.labels,
+        "native": {} if "labels" in wording.borrowed else wording.labels,
         "romanised": wording.romanised,
         "asked": dict(zip(task.labels, asked_words, strict=True)),
     }

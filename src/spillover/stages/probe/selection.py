@@ -54,15 +54,19 @@ def only_evaluation(run: Run, name: str) -> EvaluationFolder:
     return _finished(run, evaluations[0])
 
 
-def task_and_data(run: Run, name: str, task: str | None, data: str | None) -> tuple[str, str]:
-    """(task, data): as given, else those of the run's evaluation of `name`; demo data for a task that is given without
-    data and was not evaluated. RunError where no task is given and none was evaluated."""
+def task_and_data(
+    run: Run, name: str, task: str | None, data: str | None, wording: str | None = None
+) -> tuple[str, str, str | None]:
+    """(task, data, language that lends its wording): as given, else those of the run's evaluation of `name`; demo data
+    for a task that is given without data and was not evaluated. RunError where no task is given and none was
+    evaluated."""
     if task is None:
         evaluation: EvaluationFolder | None = only_evaluation(run, name)
     else:
         evaluation = finished_evaluation(run, name, load_task(task).name)
     facts = evaluation.record["facts"] if evaluation else {}
-    return task or facts.get("task", evaluation.task if evaluation else ""), data or facts.get("data", DEMO)
+    task = task or facts.get("task", evaluation.task if evaluation else "")
+    return task, data or facts.get("data", DEMO), wording or facts.get("lender")
 
 
 @dataclass(frozen=True)
@@ -105,7 +109,8 @@ def select_items(
             "among": None if evaluated_ids is None else hash_of(sorted(evaluated_ids)),
             "labels": label_set,
             "shots": shots,
-        },
+        }
+        | benchmark.wording_settings(),
     )
 
 
@@ -122,6 +127,10 @@ def _asked_as(run: Run, name: str, settings: Mapping[str, Any], evaluate: Evalua
     return evaluate.model_copy(update=evaluated)
 
 
+def _said(borrowed: Mapping[str, str]) -> str:
+    return ", ".join(f"{code} from {lent}" for code, lent in borrowed.items()) or "no language"
+
+
 def _check_settings(run: Run, name: str, settings: Mapping[str, Any], benchmark: Benchmark, fingerprint: str) -> None:
     if settings["model"] != fingerprint:
         raise RunError(
@@ -132,6 +141,12 @@ def _check_settings(run: Run, name: str, settings: Mapping[str, Any], benchmark:
         raise RunError(
             f"{run.path}: the wording of {benchmark.task.name} has changed since evaluate/{name}",
             hint="another --out",
+        )
+    evaluated, opened = settings.get("borrowed_wording", {}), benchmark.borrowed_wording(settings["data"])
+    if evaluated != opened:
+        raise RunError(
+            f"{run.path}: evaluate/{name} borrowed wording for {_said(evaluated)}, this would for {_said(opened)}",
+            hint="give the --wording that was evaluated, or another --name",
         )
     changed = [code for code, fingerprint in benchmark.hashes().items() if settings["data"][code] != fingerprint]
     if changed:

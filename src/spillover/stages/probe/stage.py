@@ -64,7 +64,7 @@ def probe(
         refuse_server("probe")
     check_file_name(name, "name of the probe")
     config, evaluate = config or ProbeConfig(), evaluate or EvaluateConfig()
-    benchmark = open_benchmark(benchmark) if isinstance(benchmark, str) else benchmark
+    benchmark = open_benchmark(benchmark, wording=evaluate.wording) if isinstance(benchmark, str) else benchmark
     task, seed = benchmark.task, benchmark.seed
     if reason := undefined_reason(task):
         raise ConfigError(f"probe: {reason}", hint="probe a task with labels: --task")

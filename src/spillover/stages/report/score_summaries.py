@@ -27,10 +27,17 @@ def summary_tables(
             "task": evaluation.task,
             "name": evaluation.model.title,
             "fingerprint": evaluation.model.fingerprint,
+            "borrowed_wording": _borrowed_wording(by_folder[folder]),
             "rows": [_summary_row(evaluation, summary) for summary in by_folder[folder]],
         }
         for folder, evaluation in evaluations.items()
     ]
+
+
+def _borrowed_wording(rows: Sequence[Summary]) -> dict[str, str]:
+    """What is borrowed from which language → the codes of the languages that do."""
+    texts = dict.fromkeys(row.borrowed_wording for row in rows if row.borrowed_wording)
+    return {text: ", ".join(row.language for row in rows if row.borrowed_wording == text) for text in texts}
 
 
 def _summary_row(evaluation: Evaluation, summary: Summary) -> dict[str, Any]:

@@ -39,7 +39,7 @@ from spillover.stages.train.adapters import save_adapter
 from spillover.stats.contributions import contributions_of
 from spillover.stats.significance import noninferiority_test
 from spillover.stats.similarity import mexa
-from spillover.stats.summary import auroc, measures, per_cluster
+from spillover.stats.summary import auroc, clustered, measures, per_cluster
 from spillover.tasks.benchmark import Benchmark, open_benchmark
 from spillover.tasks.examples import draw_ids
 from spillover.tasks.prompts import render
@@ -161,7 +161,7 @@ class InTrainingEvaluation:
         before, after = base.scores[code], scores[code]
         size = (1 - self.level) / evaluations
         contributions = per_cluster(contributions_of(before, after)["auroc"], after)
-        change, high, p = noninferiority_test(contributions, self.margin, size)
+        change, high, p = noninferiority_test(contributions, self.margin, size, clustered=clustered(after))
         return GuardResult(code, self.margin, auroc(before), auroc(after), change, high, p, size)
 
 
@@ -193,7 +193,7 @@ def in_training_evaluation(
     """
     config, evaluate, compare = config or TrainConfig(), evaluate or EvaluateConfig(), compare or CompareConfig()
     if isinstance(benchmark, str):
-        benchmark = open_benchmark(benchmark)
+        benchmark = open_benchmark(benchmark, wording=evaluate.wording)
     if benchmark.task.kind != "labels":
         raise ConfigError(
             f"train.eval_every: not defined for {benchmark.task.kind} ({benchmark.task.name}): guard and best "
@@ -233,7 +233,7 @@ def in_training_evaluation(
         "rule": evaluate.rule,
         "margin": compare.margin,
         "level": compare.level,
-    }
+    } | benchmark.wording_settings(codes)
     guard = config.guard is not None
     return InTrainingEvaluation(
         benchmark, prompts, tuple(seen), guard, compare.margin, compare.level, evaluate, settings
