@@ -231,7 +231,7 @@ def _group_columns(
     clustered: bool,
 ) -> dict[str, float]:
     """matrix: contributions, [items or clusters, languages]. draws: [draws, languages]."""
-    error = estimate(matrix.mean(axis=1), metric, config.level).error
+    error = estimate(matrix.mean(axis=1), metric, config.level, clustered=clustered).error
     general = within(two_way(matrix, config.level, floor=0.0 if math.isnan(error) else error), LARGEST_CHANGE[metric])
     k = draws.shape[1]
     weights = rng.multinomial(k, np.full(k, 1 / k), size=len(draws)) / k

@@ -160,7 +160,7 @@ def seed_table(
         for group in groups:
             for metric in METRICS:
                 matrix = seed_matrix(runs, group, metric)
-                items = estimate(matrix.mean(axis=1), metric, config.level)
+                items = estimate(matrix.mean(axis=1), metric, config.level, clustered=runs[0].clustered)
                 pooled = two_way(matrix, config.level, floor=0.0 if math.isnan(items.error) else items.error)
                 pooled = within(pooled, LARGEST_CHANGE[metric])
                 row = {"arm": arm, "group": group.name, "kind": group.kind, "metric": metric, "seeds": len(runs)}
