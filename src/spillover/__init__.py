@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from spillover.core.config import load_config
     from spillover.models.load import load_model
     from spillover.pipeline import run
+    from spillover.stages.alternatives import alternatives
     from spillover.stages.audit import audit
     from spillover.stages.build import build_pairs
     from spillover.stages.compare import compare
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 __version__ = version("spillover")
 
 __all__ = [
+    "alternatives",
     "audit",
     "build_pairs",
     "compare",
@@ -51,6 +53,7 @@ __all__ = [
 __getattr__ = lazy_names(
     __name__,
     {
+        "alternatives": "spillover.stages.alternatives",
         "audit": "spillover.stages.audit",
         "build_pairs": "spillover.stages.build",
         "compare": "spillover.stages.compare",

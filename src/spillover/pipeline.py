@@ -1,6 +1,6 @@
 """All stages of one RunConfig, in order, skipping what is finished.
 
-audit → build → train → merge → evaluate base and tuned → probe base and tuned → compare → report
+audit → build → train → merge → evaluate base and tuned → alternatives → probe base and tuned → compare → report
 """
 
 from __future__ import annotations
@@ -68,6 +68,10 @@ def run(
         )
     benchmarks = open_benchmarks(config)
     questions = open_training_benchmark(config)
+    if config.alternatives.rows:
+        from spillover.stages.alternatives.stage import rows_of_config
+
+        rows_of_config(config, benchmarks, Path(out), trains=True)
     with open_run(out).locked():
         return _run_stages(config, Path(out), benchmarks, questions, earlier, progress)
 
@@ -81,6 +85,7 @@ def _run_stages(
     progress: Progress,
 ) -> Result:
     from spillover.models.load import load_model
+    from spillover.stages.alternatives.stage import alternatives
     from spillover.stages.evaluate.stage import evaluate
     from spillover.stages.probe.stage import probe
 
@@ -102,6 +107,8 @@ def _run_stages(
     for name, model in models.items():
         for benchmark in benchmarks:
             evaluate(model, benchmark, config=config.evaluate, out=folder.path, name=name, progress=progress)
+    if config.alternatives.rows:
+        alternatives(base, benchmarks, out=folder.path, config=config, progress=progress)
     probed = probe_benchmark(config, benchmarks)
     for name, model in models.items():
         if probed is not None:

@@ -355,6 +355,18 @@ class CompareConfig(Section):
     """Items missing on one side; intersection leaves them out."""
 
 
+class AlternativesConfig(Section):
+    """What is free, beside a tuned model, in one table (docs/alternatives.md)."""
+
+    rows: list[str] = []
+    """Rows beside the base and the calibrated base: bound (the reference language's score), shots:FORM as in
+    evaluate.shots, steer:METHOD by the steer section, layers:LAYERS of the adapter, tuned; empty: no table."""
+    adapter: str | None = None
+    """Folder of the tuned model's adapter; null: the run's own."""
+    placebos: dict[str, str] = {}
+    """Placebo arms, name to the folder of an adapter: the nulls of tuned and of its layers."""
+
+
 class ProbeConfig(Section):
     """Logit lens, PCA, alignment and language identity, by layer, beside their nulls."""
 
@@ -412,6 +424,7 @@ class RunConfig(Section):
     steer: SteerConfig = SteerConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
     compare: CompareConfig = CompareConfig()
+    alternatives: AlternativesConfig = AlternativesConfig()
     probe: ProbeConfig = ProbeConfig()
     report: ReportConfig = ReportConfig()
 

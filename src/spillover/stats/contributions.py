@@ -22,15 +22,20 @@ METRICS = ("accuracy", "calibrated_accuracy", "prior_repair", "auroc")
 LARGEST_CHANGE = {"accuracy": 1.0, "calibrated_accuracy": 1.0, "prior_repair": 2.0, "auroc": 1.0}
 
 
-def contributions_of(before: LabelScores, after: LabelScores, calibration: Method = "batch") -> dict[str, Floats]:
+def contributions_of(
+    before: LabelScores, after: LabelScores, calibration: Method = "batch", *, calibrated_before: bool = False
+) -> dict[str, Floats]:
     """[n] for each of `METRICS`: each item's contribution to the change; their mean is the change.
 
     Accuracy is calibrated accuracy minus the cost of label bias. So a change in accuracy is, exactly, the change in
     calibrated accuracy (the calibrated component) plus the reduction of that cost (the label-bias component, named
     prior_repair): with unchanged discrimination, calibration alone would have given the second. A decomposition in the
     manner of Kitagawa (1955), on batch calibration (Zhou et al. 2023) by default.
+
+    calibrated_before: the change starts from the calibrated model, whose accuracy is its calibrated accuracy; what is
+    left of the label-bias component is then minus the cost of label bias after.
     """
-    accuracy = hits(after) - hits(before)
+    accuracy = hits(after) - (calibrated_hits(before, calibration) if calibrated_before else hits(before))
     calibrated = calibrated_hits(after, calibration) - calibrated_hits(before, calibration)
     area = np.full(len(accuracy), np.nan)
     if not reason_undefined(before):

@@ -88,7 +88,7 @@ def changes_by_arm(runs: Sequence[TrainedRun], config: CompareConfig) -> dict[st
     DataError when the runs do not have the same task, languages and items."""
     names: dict[tuple[str, str], str] = {}
     arms: dict[str, list[Changes]] = {}
-    for run, pairs in zip(runs, _on_the_same_items(runs, config), strict=True):
+    for run, pairs in zip(runs, on_the_same_items(runs, config), strict=True):
         key = (run.arm, run.recipe)
         if key not in names:
             names[key] = run.arm if run.arm not in arms else f"{run.arm} ({run.name})"
@@ -96,7 +96,7 @@ def changes_by_arm(runs: Sequence[TrainedRun], config: CompareConfig) -> dict[st
     return arms
 
 
-def _on_the_same_items(runs: Sequence[TrainedRun], config: CompareConfig) -> list[Pairs]:
+def on_the_same_items(runs: Sequence[TrainedRun], config: CompareConfig) -> list[Pairs]:
     """Every run's joined scores, with the same languages and items in the same order."""
     joined = [_joined(run, config) for run in runs]
     shared_ids = {code: before.example_ids for code, (before, _) in joined[0].items()}

@@ -99,8 +99,8 @@ def _renumbered(clusters: Indices) -> Indices:
     return np.asarray(np.unique(clusters, return_inverse=True)[1])
 
 
-def changes_of(pairs: Pairs, calibration: Method = "batch") -> Changes:
-    """The contributions of joined scores."""
+def changes_of(pairs: Pairs, calibration: Method = "batch", *, calibrated_before: bool = False) -> Changes:
+    """The contributions of joined scores. calibrated_before: see `stats.contributions.contributions_of`."""
     languages = tuple(pairs)
     ids = tuple(dict.fromkeys(example_id for before, _ in pairs.values() for example_id in before.example_ids))
     row = {example_id: i for i, example_id in enumerate(ids)}
@@ -108,7 +108,7 @@ def changes_of(pairs: Pairs, calibration: Method = "batch") -> Changes:
     reasons = {}
     for column, (code, (before, after)) in enumerate(pairs.items()):
         rows = [row[example_id] for example_id in before.example_ids]
-        of_language = contributions_of(before, after, calibration)
+        of_language = contributions_of(before, after, calibration, calibrated_before=calibrated_before)
         reasons[code] = undefined_reason(before, after, of_language)
         for metric, values in of_language.items():
             contributions[metric][rows, column] = values

@@ -6,15 +6,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from spillover.core.tables import Column
+from spillover.stages.alternatives import result_files as alternatives_files
 from spillover.stages.compare import alignment_changes, comparison_files, flip_analysis
 from spillover.stages.probe import alignment_tables, language_identity, lens_columns, neurons, pca
 
-COMPARE, PROBE = "compare", "probe/<model>"
+COMPARE, ALTERNATIVES, PROBE = "compare", "alternatives", "probe/<model>"
 WRITTEN_TABLES: Mapping[str, tuple[Column, ...]] = {
     **{f"{COMPARE}/{name}": columns for name, columns in comparison_files.TABLES.items()},
     f"{COMPARE}/items": flip_analysis.ITEM_COLUMNS + flip_analysis.LENS_COLUMNS,
     f"{COMPARE}/questions": flip_analysis.QUESTION_COLUMNS,
     f"{COMPARE}/alignment_changes": alignment_changes.CHANGE_COLUMNS,
+    **{f"{ALTERNATIVES}/{name}": columns for name, columns in alternatives_files.TABLES.items()},
     f"{PROBE}/lens": lens_columns.LENS_COLUMNS,
     f"{PROBE}/lens_layers": lens_columns.LAYER_COLUMNS,
     f"{PROBE}/lens_items": lens_columns.ITEM_COLUMNS,

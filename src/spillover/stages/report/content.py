@@ -13,6 +13,9 @@ from spillover.core.runs import Run
 from spillover.core.tables import csv_text, records
 from spillover.core.types import Evaluation, Finding
 from spillover.stages.audit.answer_lengths import LengthRow, length_table
+from spillover.stages.alternatives.result import Alternatives
+from spillover.stages.alternatives.result_files import FOLDER as ALTERNATIVES
+from spillover.stages.alternatives.result_files import read_alternatives
 from spillover.stages.audit.findings import read_findings
 from spillover.stages.compare.all_tasks import rows_of_all_tasks
 from spillover.stages.compare.comparison_files import FOLDER as COMPARE
@@ -21,6 +24,7 @@ from spillover.stages.compare.measures import ACCURACY, BY_METRIC, Measure
 from spillover.stages.compare.result import Comparison, Topic
 from spillover.stages.report.charts import Figure
 from spillover.stages.report.figures.alignment_figures import alignment_figures
+from spillover.stages.report.figures.alternatives_figures import alternatives_figure
 from spillover.stages.report.figures.change_figures import comparison_figures
 from spillover.stages.report.figures.identity_figures import language_identity_figures
 from spillover.stages.report.figures.lens_figures import lens_figures
@@ -61,6 +65,7 @@ def page_content(runs: Sequence[Run]) -> dict[str, Any]:
         "facts": run_facts(run, list(evaluations.values()), comparisons),
         "tasks": [_task_part(run, one, evaluations, by_folder, findings, wording) for one in comparisons],
         "all_tasks": _all_tasks(comparisons),
+        "alternatives": [_alternatives_part(result) for result in read_alternatives(run.path / ALTERNATIVES)],
         "evaluations": summary_tables(evaluations, by_folder),
         "findings": findings,
         "answer_lengths": _answer_lengths(run, findings or ()),
@@ -97,6 +102,7 @@ def probe_figures(run: Run) -> list[Figure]:
 def run_figures(run: Run) -> list[Figure]:
     """Every figure that the run's tables allow, in the order of the page."""
     figures = [figure for one in run_comparisons(run) for figure in task_figures(run, one).values()]
+    figures += [alternatives_figure(result) for result in read_alternatives(run.path / ALTERNATIVES)]
     return [*figures, *training_figures(run.path / "train" / "steps.jsonl"), *probe_figures(run)]
 
 
@@ -187,6 +193,13 @@ def _task_part(
 def _flips(sides: Sequence[tuple[Path, Evaluation]], codes: Sequence[str]) -> dict[str, Any]:
     before, after = sides
     return flipped_items(before, after) | {"names": {code: language(code).name for code in codes}}
+
+
+def _alternatives_part(result: Alternatives) -> dict[str, Any]:
+    """What the page shows of the alternatives on one task."""
+    rows = [row | {"group": group_title(row["group"], "all")} for row in records(result.rows)]
+    figure = figure_block(alternatives_figure(result))
+    return {"result": result, "figure": figure, "rows": rows, "level": f"{100 * result.level:g}"}
 
 
 def _training(run: Run) -> dict[str, Any] | None:
