@@ -8,8 +8,11 @@ import pytest
 
 from spillover.core.config import load_config
 from spillover.core.errors import ConfigError, DataError, RunError
+from spillover.core.runs import open_run
 from spillover.pipeline import open_benchmarks, run
+from spillover.stages.alternatives.result_files import read_alternatives
 from spillover.stages.evaluate.score_tables import read_scores
+from spillover.stages.steer import held_out
 from spillover.tasks.benchmark import benchmark_of
 from tests.builders import save_model, small_data, write_rows
 
@@ -109,6 +112,23 @@ def test_killed_at_a_stage_and_resumed_equals_uninterrupted(place, finished, tmp
             run(config_of(place), tmp_path / "run")
     run(config_of(place), tmp_path / "run")
     assert tables(tmp_path / "run") == tables(finished.path)
+
+
+def test_a_config_with_rows_makes_the_table_of_alternatives_with_the_runs_own_tuned_model(place, tmp_path, monkeypatch):
+    monkeypatch.setattr(held_out, "LEAST_ITEMS", 2)
+    config = config_of(place, alternatives__rows=["tuned", "shots:en"], probe__random_weights=False)
+    result = run(config, tmp_path / "run")
+    (free,) = read_alternatives(result.path / "alternatives")
+    assert list(free.of_group("unseen")["row"]) == ["base", "calibrated", "tuned", "shots:en", "shots:en+unrelated"]
+    evaluated = {folder.model for folder in open_run(result.path).evaluations()}
+    assert evaluated == {"base", "tuned", "shots-en", "shots-en-unrelated"}
+    assert '<section id="alternatives">' in result.page.read_text(encoding="utf-8")
+
+
+def test_a_row_that_cannot_be_is_found_before_anything_is_written(place, tmp_path):
+    with pytest.raises(ConfigError, match="6 items to score, at least 20 are needed"):
+        run(config_of(place, alternatives__rows=["tuned"]), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_another_config_does_not_touch_the_folder(place, finished):

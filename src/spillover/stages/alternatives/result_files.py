@@ -46,9 +46,7 @@ def read_alternatives(folder: Path) -> list[Alternatives]:
         return [
             Alternatives(
                 **row | {"answer": Need(row["answer"]), "notes": tuple(row["notes"])},
-                **{
-                    name: table[table["task"] == row["task"]].reset_index(drop=True) for name, table in tables.items()
-                },
+                **{name: table[table["task"] == row["task"]].reset_index(drop=True) for name, table in tables.items()},
             )
             for row in read_json(path)
         ]

@@ -22,7 +22,7 @@ from spillover.models.intervention import NULLS, Intervention, read_intervention
 from spillover.models.load import Model, attach_adapter, attach_intervention
 from spillover.stages.alternatives.result import Alternatives
 from spillover.stages.alternatives.result_files import FOLDER, write_alternatives
-from spillover.stages.alternatives.rows import BASE, CALIBRATED, TUNED, Row, RowKind, planned_rows
+from spillover.stages.alternatives.rows import BASE, TUNED, Row, RowKind, planned_rows
 from spillover.stages.alternatives.table import Cost, ScoredRow, alternatives_of, in_reference_language
 from spillover.stages.compare.stage import training_languages
 from spillover.stages.evaluate.score_tables import read_evaluation
@@ -65,8 +65,8 @@ def alternatives(
     setup = _Setup(base, run, config, progress)
     with run.locked():
         declare_measure(run, config.compare)
-        rows, interventions = _with_interventions(setup, rows, benchmarks)
-        scored = [_scored(setup, rows, benchmark, interventions) for benchmark in benchmarks]
+        all_rows, interventions = _with_interventions(setup, rows, benchmarks)
+        scored = [_scored(setup, all_rows, benchmark, interventions) for benchmark in benchmarks]
         keys = [{one.row.name: one.evaluation.key for one in own} for own in scored]
         settings = {"evaluations": keys, "compare": config.compare.model_dump()}
         with run.stage(FOLDER, settings, replace=True) as stage:
@@ -183,7 +183,8 @@ def _scored(
 
 
 def _evaluation(setup: _Setup, row: Row, benchmark: Benchmark) -> Evaluation:
-    """The row's scores: those that the run has of its own tuned model, else by `evaluate`, which computes none again."""
+    """The row's scores: those that the run has of its own tuned model, else by `evaluate`, which computes
+    none again."""
     own = setup.run.path / "evaluate" / row.evaluation / benchmark.task.name
     finished = any(folder.path == own and folder.finished for folder in setup.run.evaluations(row.evaluation))
     if row.name == TUNED and setup.config.alternatives.adapter is None and finished:
@@ -215,7 +216,9 @@ def _check_same_question(run: Run, evaluations: Mapping[str, Evaluation]) -> Non
 
 def _asked(experiment: Experiment | None) -> tuple[object, ...]:
     assert experiment is not None  # both were just evaluated
-    return experiment.wording, experiment.template, experiment.labels, experiment.shots, experiment.rule, experiment.chat
+    return (
+        experiment.wording, experiment.template, experiment.labels, experiment.shots, experiment.rule, experiment.chat
+    )  # fmt: skip
 
 
 def _cost(setup: _Setup, row: Row, benchmark: Benchmark) -> Cost:

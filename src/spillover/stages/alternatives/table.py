@@ -18,7 +18,6 @@ import numpy as np
 
 from spillover.core.config import CompareConfig
 from spillover.core.declared_measure import Declaration
-from spillover.core.errors import DataError
 from spillover.core.languages import reference_language
 from spillover.core.tables import check_columns
 from spillover.core.types import Evaluation, Floats, LabelScores
@@ -28,8 +27,8 @@ from spillover.stages.alternatives.verdict import verdict
 from spillover.stages.compare.change_tables import outcomes, role
 from spillover.stages.compare.contrasts import TrainedRun, contrast, on_the_same_items, seed_matrix
 from spillover.stages.compare.language_groups import Group, groups_of
-from spillover.stages.compare.measures import MEASURES, Measure
-from spillover.stages.compare.pairing import Changes, Pairs, changes_of, join, restricted
+from spillover.stages.compare.measures import Measure
+from spillover.stages.compare.pairing import Changes, Pairs, changes_of, restricted
 from spillover.stages.compare.primary import primary_measure
 from spillover.stats.calibration import Method
 from spillover.stats.contributions import estimate
@@ -219,10 +218,10 @@ def _contrast_table(
     for first, other in _held_against([one.row for one in scored], changes):
         for group in groups:
             for metric in METRICS:
-                sides = [_contributions(changes[name], group, metric) for name in (first, other.name)]
+                own, others = (_contributions(changes[name], group, metric) for name in (first, other.name))
                 if other.name == CALIBRATED:  # all changes start from it
-                    sides[1] = np.zeros_like(sides[0])
-                change = contrast(*sides, metric, config.level)
+                    others = np.zeros_like(own)
+                change = contrast(own, others, metric, config.level)
                 kind = RowKind.NULL if other.kind is RowKind.NULL else RowKind.FREE
                 row: dict[str, object] = {"row": first, "against": other.name, "kind": kind.value}
                 row |= {"group": group.name, "metric": metric, "role": role(metric, primary)}

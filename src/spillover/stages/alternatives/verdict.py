@@ -72,7 +72,9 @@ def _of_tuning(
         text = f"{alone} what tuning gives, {_difference(line, measure)}, to within {measure.size(effect)}"
         return Need.CALIBRATION_IS_ENOUGH, text, line
     equal = [line["against"] for line in against if not (line["delta"] > 0 and line["p"] < alpha)]
-    text = f"tuning is not told apart from {listed(equal)}: {_difference(hardest, measure)} against {hardest['against']}"
+    text = (
+        f"tuning is not told apart from {listed(equal)}: {_difference(hardest, measure)} against {hardest['against']}"
+    )
     return Need.NOT_TOLD_APART, text, hardest
 
 

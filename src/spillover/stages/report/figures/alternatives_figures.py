@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from spillover.core.tables import records
 from spillover.stages.alternatives.result import Alternatives
@@ -19,6 +19,9 @@ from spillover.stages.report.charts import (
     line_at,
     slug,
 )
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 COLORS = {"free": BLUE, "trained": ORANGE, "null": GREY, "bound": PURPLE, "reference": GREEN}
 SHAPES = {"free": "circle", "trained": "diamond", "null": "cross", "bound": "triangle-right", "reference": "square"}
@@ -67,12 +70,14 @@ def alternatives_figure(result: Alternatives) -> Figure:
 def drawn_rows(result: Alternatives) -> pd.DataFrame:
     """row, kind, method (a row's own name, or that of the row whose null it is), place (0 for a row, then its nulls),
     delta, low, high as they are written, holm_p. A null of several rows stands at each of them."""
+    import pandas as pd
+
     measure = result.measure
     lines = []
     places: dict[str, int] = {}
-    for row in records(result.of_group(result.group)):
-        if row["row"] == result.reference:
-            continue
+    rows = [row for row in records(result.of_group(result.group)) if row["row"] != result.reference]
+    # A null of several rows may stand before one of them.
+    for row in sorted(rows, key=lambda row: row["kind"] == "null"):
         change = {end: measure.factor * row[f"{measure.metric}_{end}"] for end in ENDS}
         for method in row["null_of"].split() or [row["row"]]:
             place = places[method] = places.get(method, -1) + 1
