@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from spillover.core.config import load_config
-from spillover.core.errors import ConfigError, RunError
+from spillover.core.errors import ConfigError, ModelError, RunError
 from spillover.core.runs import open_run
 from spillover.models.load import attach_adapter, load_model
 from spillover.pipeline import open_benchmarks
@@ -181,6 +181,21 @@ def test_an_intervention_of_another_base_is_refused(finished, place, config):
     other = load_model(str(place / "other"), dtype="float32", device="cpu")
     with pytest.raises(RunError, match="made with other settings: model"):
         made(other, config_of(place, ["steer:language-vector"]), place / "run")
+
+
+@pytest.mark.parametrize(
+    ("row", "error", "message"), [("layers:7", ConfigError, "the model has 2 layers"), ("tuned", ModelError, "adapter")]
+)
+def test_an_adapter_or_layers_that_do_not_fit_are_found_before_anything_is_scored(
+    place, base, tmp_path, row, error, message
+):
+    shutil.copytree(place / "placebo", tmp_path / "adapter")
+    if row == "tuned":
+        (tmp_path / "adapter" / "adapter_model.safetensors").write_bytes(b"damaged")
+    config = config_of(place, ["shots:en", row], alternatives__adapter=str(tmp_path / "adapter"))
+    with pytest.raises(error, match=message):
+        made(base, config, tmp_path / "run")
+    assert not (tmp_path / "run" / "evaluate").exists()
 
 
 def test_a_language_without_parallel_text_is_said_before_anything_is_scored(place, base, tmp_path):

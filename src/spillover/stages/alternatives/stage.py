@@ -65,6 +65,9 @@ def alternatives(
     setup = _Setup(base, run, config, progress)
     with run.locked():
         declare_measure(run, config.compare)
+        for row in rows:
+            if row.adapter:  # one that does not fit is found before anything is computed
+                _model(setup, row)
         all_rows, interventions = _with_interventions(setup, rows, benchmarks)
         scored = [_scored(setup, all_rows, benchmark, interventions) for benchmark in benchmarks]
         keys = [{one.row.name: one.evaluation.key for one in own} for own in scored]
