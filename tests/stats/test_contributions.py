@@ -9,7 +9,7 @@ from spillover.core.types import Evaluation, ModelRef
 from spillover.stages.compare import compare
 from spillover.stats.contributions import contributions_of
 from spillover.stats.resampling import weighted_measures
-from spillover.stats.summary import auroc
+from spillover.stats.summary import auroc, calibrated_hits, hits
 from tests.builders import (
     table,
 )
@@ -39,3 +39,14 @@ def test_near_certainty_the_change_in_auroc_has_no_ties_made_by_rounding():
     assert (auroc(before), auroc(after)) == (0.5, 1)
     assert contributions_of(before, after)["auroc"].mean() == pytest.approx(0.5)
     assert weighted_measures(after, np.ones((1, 4)), "batch")["auroc"][0] == 1
+
+
+def test_from_the_calibrated_model_the_change_in_accuracy_starts_at_its_calibrated_accuracy():
+    rng = np.random.default_rng(3)
+    gold = np.arange(80) % 2
+    before, after = (table(rng.normal(-3, 1, (80, 2)) + [bias, 0], gold) for bias in (2, 0.5))
+    plain, calibrated = (contributions_of(before, after, calibrated_before=value) for value in (False, True))
+    assert calibrated["accuracy"].mean() == pytest.approx(hits(after).mean() - calibrated_hits(before).mean())
+    assert abs(calibrated["accuracy"].mean() - plain["accuracy"].mean()) > 0.01
+    for metric in ("calibrated_accuracy", "auroc"):
+        assert (calibrated[metric] == plain[metric]).all()
