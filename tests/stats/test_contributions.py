@@ -44,7 +44,7 @@ def test_near_certainty_the_change_in_auroc_has_no_ties_made_by_rounding():
 def test_from_the_calibrated_model_the_change_in_accuracy_starts_at_its_calibrated_accuracy():
     rng = np.random.default_rng(3)
     gold = np.arange(80) % 2
-    before, after = (table(rng.normal(-3, 1, (80, 2)) + [bias, 0], gold) for bias in (2, 0.5))
+    before, after = (table(rng.normal([bias - 3, -3], 1, (80, 2)), gold) for bias in (2, 0.5))
     plain, calibrated = (contributions_of(before, after, calibrated_before=value) for value in (False, True))
     assert calibrated["accuracy"].mean() == pytest.approx(hits(after).mean() - calibrated_hits(before).mean())
     assert abs(calibrated["accuracy"].mean() - plain["accuracy"].mean()) > 0.01
