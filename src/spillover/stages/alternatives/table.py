@@ -191,11 +191,15 @@ def _changes(
 ) -> dict[str, float]:
     columns: dict[str, float] = {}
     for metric in METRICS:
-        change = estimate(_contributions(changes, group, metric)[:, 0], metric, config.level)
+        parts = _contributions(changes, group, metric)[:, 0]
+        change = estimate(parts, metric, config.level, clustered=changes.clustered)
         columns |= {f"{metric}_delta": change.delta, f"{metric}_low": change.low, f"{metric}_high": change.high}
         if metric == primary.metric and tested:
             columns["p"] = change.p
-            columns["detectable"] = minimum_detectable_mean(change.error, alpha=1 - config.level, power=config.power)
+            clusters = len(parts) if changes.clustered else None
+            columns["detectable"] = minimum_detectable_mean(
+                change.error, alpha=1 - config.level, power=config.power, clusters=clusters
+            )
     return columns
 
 
@@ -221,7 +225,7 @@ def _contrast_table(
                 own, others = (_contributions(changes[name], group, metric) for name in (first, other.name))
                 if other.name == CALIBRATED:  # all changes start from it
                     others = np.zeros_like(own)
-                change = contrast(own, others, metric, config.level)
+                change = contrast(own, others, metric, config.level, clustered=changes[first].clustered)
                 kind = RowKind.NULL if other.kind is RowKind.NULL else RowKind.FREE
                 row: dict[str, object] = {"row": first, "against": other.name, "kind": kind.value}
                 row |= {"group": group.name, "metric": metric, "role": role(metric, primary)}

@@ -12,10 +12,10 @@ from spillover.core.languages import language
 from spillover.core.runs import Run
 from spillover.core.tables import csv_text, records
 from spillover.core.types import Evaluation, Finding
-from spillover.stages.audit.answer_lengths import LengthRow, length_table
 from spillover.stages.alternatives.result import Alternatives
 from spillover.stages.alternatives.result_files import FOLDER as ALTERNATIVES
 from spillover.stages.alternatives.result_files import read_alternatives
+from spillover.stages.audit.answer_lengths import LengthRow, length_table
 from spillover.stages.audit.findings import read_findings
 from spillover.stages.compare.all_tasks import rows_of_all_tasks
 from spillover.stages.compare.comparison_files import FOLDER as COMPARE
