@@ -191,8 +191,7 @@ def area_contributions(sides):
     return new - old + new_influence - old_influence
 
 
-@pytest.mark.parametrize("gap", [0.5, 1.6, 3.3])
-@pytest.mark.parametrize("n", [100, 500])
+@pytest.mark.parametrize(("gap", "n"), [(0.5, 100), (1.6, 100), (3.3, 100), (1.6, 500)])
 def test_false_alarms_of_auroc_with_no_change(gap, n):
     """The mean of 20 languages, a single one, and any of 20 after Holm, when AUROC did not change; nine tenths of an
     item's noise is the same in all languages."""
@@ -244,7 +243,7 @@ def test_by_auroc_a_verdict_is_false_as_rarely_as_its_level_says():
     for after in gaps:
         truth = norm.cdf(after / np.sqrt(2)) - norm.cdf(gaps[0] / np.sqrt(2))
         group, single, covered = [], [], []
-        for seed in range(1000):
+        for seed in range(200):  # two minutes; the bounds are those of so few
             found = compare(*planted(np.random.default_rng(seed), (gaps[0], after), (0.8, 0.0), n=200), config=config)
             row = found.group_change("all", "auroc")
             group.append(row.verdict in ("improved", "got worse"))
@@ -252,9 +251,9 @@ def test_by_auroc_a_verdict_is_false_as_rarely_as_its_level_says():
             covered.append(row.low <= truth <= row.high)
         shares[after] = {"group": np.mean(group), "any language": np.mean(single), "coverage": np.mean(covered)}
         report(f"verdicts by AUROC, 3 languages, gap {gaps[0]} → {after}", **shares[after])
-        assert 0.93 <= np.mean(covered) <= 0.97
-    assert 0.03 <= shares[gaps[0]]["group"] <= 0.065
-    assert shares[gaps[0]]["any language"] <= 0.065
+        assert 0.92 <= np.mean(covered) <= 0.98
+    assert 0.02 <= shares[gaps[0]]["group"] <= 0.08
+    assert shares[gaps[0]]["any language"] <= 0.08
 
 
 @pytest.mark.parametrize("n", [100, 500])
