@@ -83,7 +83,7 @@ def test_another_language_may_lend_and_one_without_wording_may_not(data):
     )
     with pytest.raises(ConfigError, match=r"evaluate.wording: task sentiment has no wording in 'yo' to lend"):
         opened(data, wording="yo")
-    with pytest.raises(ConfigError, match=r"evaluate.shots: yo: task sentiment has no shots in yo"):
+    with pytest.raises(ConfigError, match=r"evaluate.shots: yo: sentiment has no shots in yo"):
         benchmark.prompts("english", "yo")
 
 
