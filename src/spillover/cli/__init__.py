@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 INTERRUPTED = 130
 BROKEN_PIPE = 141
 TERMINATED = 143
-# What a person is told where a signal ended the verb.
+# The message where a signal ended the verb.
 RESUME = {code: f"{how}; rerun the same command to resume" for code, how in
           ((INTERRUPTED, "interrupted"), (TERMINATED, "terminated"))}  # fmt: skip
 # click's, or of newer versions typer's own: a wrong option, argument or verb.
@@ -118,7 +118,7 @@ def _ended_by_sigterm() -> Iterator[None]:
     def terminate(*_: object) -> None:
         raise SystemExit(TERMINATED)
 
-    if threading.current_thread() is not threading.main_thread():  # others cannot be told of signals
+    if threading.current_thread() is not threading.main_thread():  # other threads receive no signals
         yield
         return
     before = signal.signal(signal.SIGTERM, terminate)

@@ -161,7 +161,7 @@ def _compare(
 
 @dataclass(frozen=True)
 class _Spread:
-    """What --plan was told of how two models differ."""
+    """How two models differ, as --plan has it from the options."""
 
     accuracy: str | None
     discordance: float | None

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 
 class SpilloverError(Exception):
     """A mistake in the input, not a bug here: one problem, or all of them at once. `cli` prints a line for each and
@@ -51,6 +54,12 @@ def first_line(error: BaseException) -> str:
     """The first line of an error's text that says something, 300 characters of it; its type's name where none does."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[0][:300] if lines else type(error).__name__
+
+
+def first_problem(errors: Sequence[Mapping[str, Any]]) -> str:
+    """`key.inner: what is wrong` of the first of pydantic's errors; "the whole" in place of no key."""
+    first = errors[0]
+    return f"{'.'.join(map(str, first['loc'])) or 'the whole'}: {first['msg'].lower()}"
 
 
 EXTRAS = {

@@ -28,7 +28,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from spillover.core.errors import DataError, RunError
+from spillover.core.errors import DataError, RunError, first_problem
 from spillover.core.files import PARTIAL, append_line, hash_of, read_json, remove_partials, write_json
 from spillover.core.locks import locked
 
@@ -182,11 +182,8 @@ def _checked(path: Path, value: Any) -> dict[str, Any]:
     try:
         manifest = Manifest.model_validate(value)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "the whole"
-        raise DataError(
-            f"{path}: damaged: {where}: {first['msg'].lower()}", hint="restore it, or start again in another folder"
-        ) from None
+        problem = first_problem(error.errors())
+        raise DataError(f"{path}: damaged: {problem}", hint="restore it, or start again in another folder") from None
     return manifest.model_dump()
 
 

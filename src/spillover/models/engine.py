@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +36,14 @@ class Engine(Protocol):
 
     def score(self, plan: Plan, skip: frozenset[int] = frozenset(), *, states: bool = False) -> Iterator[ScoredBatch]:
         """Scores by batch of every item whose number is not in `skip`."""
+
+
+@overload
+def open_engine(model: Model, config: EvaluateConfig | None = None) -> LocalEngine: ...
+
+
+@overload
+def open_engine(model: Model | ServedModel, config: EvaluateConfig | None = None) -> Engine: ...
 
 
 def open_engine(model: Model | ServedModel, config: EvaluateConfig | None = None) -> Engine:

@@ -22,7 +22,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from spillover.core.config import Positions, SteeringMethod
-from spillover.core.errors import DataError, ModelError
+from spillover.core.errors import DataError, ModelError, first_problem
 from spillover.core.files import atomic_folder, hash_of, read_json, write_json
 from spillover.core.types import ModelRef
 
@@ -30,6 +30,11 @@ VECTORS, DESCRIPTION = "vectors.safetensors", "intervention.json"
 
 Null = Literal["random", "other-language", "shuffled"]
 NULLS: tuple[Null, ...] = get_args(Null)
+
+
+def null_name(name: str, null: Null) -> str:
+    """The name of an intervention's null, whose folder lies beside its own."""
+    return f"{name}-{null}"
 
 
 class _Part(BaseModel):
@@ -176,6 +181,5 @@ def _key(description: Description, tensors: Mapping[str, Mapping[int, Tensor]]) 
 
 def _reason(error: Exception) -> str:
     if isinstance(error, ValidationError):
-        first = error.errors()[0]
-        return f"{'.'.join(map(str, first['loc']))}: {first['msg'].lower()}"
+        return first_problem(error.errors())
     return f"{error} is missing" if isinstance(error, KeyError) else str(error)

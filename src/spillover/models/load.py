@@ -103,6 +103,10 @@ class Model:
         return int(self.module.config.get_text_config().hidden_size)
 
 
+BASE_ALONE = {"adapter": None, "adapter_layers": None, "steer": None}
+"""Options of `load_model` that leave the base as it is."""
+
+
 @overload
 def load_model(name: str = DEFAULT, *, server: None = None, **options: Any) -> Model: ...
 

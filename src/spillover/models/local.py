@@ -34,10 +34,10 @@ from spillover.models.fast.malloc import keep_freed_memory
 from spillover.models.fast.prefix_attention import Sharing, sharing
 from spillover.models.fast.segments import Segment, UnsupportedAttention
 from spillover.models.fast.unembedding import logits_at
-from spillover.models.fast.workers import same_weights, worker_count, worker_pool
+from spillover.models.fast.workers import worker_count, worker_pool
 from spillover.models.hidden_states import Pooling, PrefixSums, pooling, residuals
 from spillover.models.label_tokens import paper_rule_tokens, tokenize_prompts
-from spillover.models.load import Model
+from spillover.models.load import Model, share_weights
 from spillover.models.loading_checks import check_token_ids
 from spillover.models.steering import packed_positions, steered, steered_prefix, whole_positions
 
@@ -170,7 +170,7 @@ class LocalEngine:
             self._prefix_of(plan)
         while len(self._workers) < number:
             self._workers.append(copy.copy(self))
-            self._workers[-1].model = replace(self.model, module=same_weights(self.model.module))
+            self._workers[-1].model = replace(self.model, module=share_weights(self.model.module))
         for engine in self._workers:
             engine._prefix, engine._prefix_sums = self._prefix, self._prefix_sums
             engine.prefix_cache, engine.intervention = self.prefix_cache, self.intervention

@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from spillover.core.errors import DataError
+from spillover.core.errors import DataError, first_problem
 from spillover.core.files import hash_of
 from spillover.core.types import Kind, Length, Prompt, Task
 from spillover.tasks.prompts import answer_slot
@@ -88,10 +88,9 @@ def row_of_log(document: Any, place: str) -> HarnessRow | None:
     try:
         row = HarnessRow.model_validate(document)
     except ValidationError as error:
-        first = error.errors()[0]
-        reason = f"{'.'.join(map(str, first['loc']))}: {first['msg'].lower()}"
         raise DataError(
-            f"{place}: doc: damaged, or of another version: {reason}", hint="export the task again"
+            f"{place}: doc: damaged, or of another version: {first_problem(error.errors())}",
+            hint="export the task again",
         ) from None
     if not 0 <= row.target < len(row.choices) <= len(row.spillover.labels):
         raise DataError(

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
 
 from spillover.core.errors import ModelError
-from spillover.models.fast.workers import MOST_WORKERS, same_weights, worker_count, worker_pool
+from spillover.models.fast.workers import MOST_WORKERS, worker_count, worker_pool
+from spillover.models.load import share_weights
 from spillover.models.local import LocalEngine
 from tests.builders import make_model
 
@@ -48,11 +51,11 @@ def test_an_adapter_is_computed_by_every_worker(demo_prompts, cores):
     cores(3)
     base, _ = scored(model, prompts)
     torch.manual_seed(0)
-    tuned = get_peft_model(model.module, LoraConfig(target_modules=["q_proj", "v_proj"], init_lora_weights=False))
-    object.__setattr__(model, "module", tuned.eval())
-    together, _ = scored(model, prompts)
+    lora = LoraConfig(target_modules=["q_proj", "v_proj"], init_lora_weights=False)
+    tuned = replace(model, module=get_peft_model(model.module, lora).eval())
+    together, _ = scored(tuned, prompts)
     cores(1)
-    alone, _ = scored(model, prompts)
+    alone, _ = scored(tuned, prompts)
     np.testing.assert_allclose(together, alone, atol=1e-4)
     assert (np.abs(together - base) > 1e-3).any(axis=1).all()
 
@@ -76,7 +79,7 @@ def test_a_workers_error_reaches_the_caller(tiny, demo_prompts, cores, monkeypat
 
 def test_a_copy_shares_every_weight_and_no_hook():
     module = make_model().module
-    copied = same_weights(module)
+    copied = share_weights(module)
     pairs = zip(module.parameters(), copied.parameters(), strict=True)
     assert all(one is other for one, other in pairs)
     module.lm_head.register_forward_pre_hook(lambda *_: None)

@@ -158,6 +158,7 @@ def test_settings_are_chosen_on_items_that_no_row_is_scored_on(place, base, tmp_
         (["bound"], {"limit": 19}, "sentiment in en: 19 items to score, at least 20 are needed"),
         (["steer:incline"], {"steer__choose": "held-out"}, "at least 20 are needed"),
         (["bound"], {"model__adapter": "a"}, "is tuned or steered already"),
+        (["bound"], {"model__server": ["http://127.0.0.1:9"]}, "alternatives: needs the model's weights"),
     ],
 )
 def test_bad_input_is_one_line_before_a_model_is_loaded(place, tmp_path, rows, changes, message):

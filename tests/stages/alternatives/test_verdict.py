@@ -34,19 +34,19 @@ def test_calibration_is_enough_where_the_difference_is_shown_to_be_small():
     assert result.answer is Need.CALIBRATION_IS_ENOUGH
     assert "calibration alone gives what tuning gives, " in result.verdict
     assert "to within 5.0 points" in result.verdict
-    assert result_of(tuned=0.0, primary="calibrated", n=2000, effect=0.001).answer is Need.NOT_TOLD_APART
+    assert result_of(tuned=0.0, primary="calibrated", n=2000, effect=0.001).answer is Need.NOT_SHOWN_TO_BEAT_EVERY
 
 
 def test_few_items_tell_nothing_apart():
     result = result_of(shots=0.0, tuned=0.1, n=40)
-    assert result.answer is Need.NOT_TOLD_APART
-    assert "tuning is not told apart from base, calibrated, shots: " in result.verdict
+    assert result.answer is Need.NOT_SHOWN_TO_BEAT_EVERY
+    assert "tuning is not shown to beat base, calibrated, shots: " in result.verdict
 
 
 def test_beating_the_base_is_not_enough_where_a_free_row_does_as_well():
     result = result_of(shots=1.5, tuned=1.5)
-    assert result.answer is Need.NOT_TOLD_APART
-    assert "not told apart from shots: " in result.verdict
+    assert result.answer is Need.NOT_SHOWN_TO_BEAT_EVERY
+    assert "not shown to beat shots: " in result.verdict
 
 
 @pytest.mark.parametrize(("placebo", "text"), [(1.5, "not shown to beat its placebo"), (0.0, "beats its placebo")])

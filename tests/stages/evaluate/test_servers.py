@@ -16,6 +16,7 @@ from spillover.stages.compare.differences import differences
 from spillover.stages.evaluate.score_tables import read_evaluation
 from spillover.stages.evaluate.stage import evaluate
 from spillover.stages.probe.stage import probe
+from spillover.stages.steer.stage import steer
 from spillover.stages.train.stage import train
 from spillover.tasks.benchmark import open_benchmark
 from tests.builders import make_model, small_data
@@ -99,11 +100,13 @@ def test_other_weights_under_the_same_name_are_found(tiny, tokenizer_folder, tmp
             run_evaluate(opened(urls[1:], tokenizer_folder), data, tmp_path / "run")
 
 
-def test_probe_and_train_refuse_a_server(tiny, tokenizer_folder, tmp_path):
+def test_probe_train_and_steer_refuse_a_server(tiny, tokenizer_folder, tmp_path):
     with serving(FakeServer({"tiny": tiny})) as urls:
         model = open_served_model("tiny", urls, tokenizer=tokenizer_folder)
     with pytest.raises(ConfigError, match="train: needs the model's weights"):
         train(model, [], out=tmp_path / "run")
     with pytest.raises(ConfigError, match="probe: needs the model's weights"):
         probe(open_run(tmp_path / "run"), model, "sentiment", name="base")
+    with pytest.raises(ConfigError, match="steer: needs the model's weights"):
+        steer(model, "sentiment", out=tmp_path / "run")
     assert not (tmp_path / "run").exists()

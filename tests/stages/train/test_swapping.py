@@ -82,3 +82,9 @@ def test_what_cannot_be_swapped_is_one_line_and_writes_nothing(folder, config, t
     with pytest.raises(ModelError, match="none of the layers 0"):
         swap_layers(config, first, str(upper), out, layers="0")
     assert not out.exists()
+
+
+def test_adapters_of_a_served_model_are_refused(config, tmp_path):
+    served = config.model_copy(update={"server": ["http://127.0.0.1:9"]})
+    with pytest.raises(ConfigError, match="swap: needs the model's weights"):
+        swap_layers(served, "first", "second", tmp_path / "out")

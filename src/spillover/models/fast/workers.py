@@ -7,11 +7,9 @@ two cores (EXPERIMENTS.md). Threads, not processes: the weights and the shared p
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import TypeVar
 
 import torch
 
@@ -22,19 +20,12 @@ MOST_WORKERS = 4
 # A batch of fewer tokens does not fill even one core.
 LEAST_TOKENS = 256
 
-Module = TypeVar("Module", bound=torch.nn.Module)
-
 
 def worker_count(module: torch.nn.Module, device: torch.device) -> int:
     """How many batches to score at once: 1 off the processor, where layers are spread over devices, and on one core."""
     if device.type != "cpu" or is_placed(module):
         return 1
     return min(MOST_WORKERS, torch.get_num_threads())
-
-
-def same_weights(module: Module) -> Module:
-    """A copy of a model's modules over the same tensors: hooks and settings of the copy do not reach the original."""
-    return copy.deepcopy(module, {id(tensor): tensor for tensor in (*module.parameters(), *module.buffers())})
 
 
 @contextmanager

@@ -68,7 +68,7 @@ class Need(str, Enum):
     BEATS_EVERY = "tuning beats every free alternative"
     FREE_IS_BETTER = "a free alternative gives more"
     CALIBRATION_IS_ENOUGH = "calibration alone gives what tuning gives"
-    NOT_TOLD_APART = "not told apart"
+    NOT_SHOWN_TO_BEAT_EVERY = "tuning is not shown to beat every free alternative"
     UNTESTED = "it cannot be tested"
     FREE_HELPS = "a free alternative beats the calibrated base"
     NOTHING_SHOWN = "no free alternative is shown to help"

@@ -18,8 +18,10 @@ from spillover.core.declared_measure import declare_measure, declared_measure
 from spillover.core.errors import ConfigError, RunError
 from spillover.core.runs import Run, existing_run, open_run
 from spillover.core.types import Evaluation, Experiment, ModelRef, Progress, no_progress
-from spillover.models.intervention import NULLS, Intervention, read_intervention
+from spillover.models.fingerprint import ADAPTER_CONFIG
+from spillover.models.intervention import NULLS, Intervention, null_name, read_intervention
 from spillover.models.load import Model, attach_adapter, attach_intervention
+from spillover.models.served_model import refuse_server
 from spillover.stages.alternatives.result import Alternatives
 from spillover.stages.alternatives.result_files import FOLDER, write_alternatives
 from spillover.stages.alternatives.rows import BASE, TUNED, Row, RowKind, planned_rows
@@ -95,11 +97,13 @@ def rows_of_config(
 
     ConfigError for unknown rows, an adapter that is not there, or fewer than 20 items to score.
     """
+    if config.model.server:
+        refuse_server("alternatives")
     _check_base(config.model)
     rows = planned_rows(config.alternatives, benchmarks, config.evaluate.shots, str(out / OWN_ADAPTER))
     for row in rows:
         own = row.adapter == str(out / OWN_ADAPTER)
-        if row.adapter and not (own and trains) and not (Path(row.adapter) / "adapter_config.json").is_file():
+        if row.adapter and not (own and trains) and not (Path(row.adapter) / ADAPTER_CONFIG).is_file():
             raise ConfigError(
                 f"alternatives.rows: {row.name}: no adapter in {row.adapter}",
                 hint="alternatives.adapter (or placebos) names its folder; or `spillover train` first, or leave it out",
@@ -144,7 +148,7 @@ def _with_interventions(
             progress=setup.progress,
         )  # fmt: skip
         for null in (None, *NULLS):
-            name = f"{row.steer}-{null}" if null else row.steer
+            name = null_name(row.steer, null) if null else row.steer
             if null and not folder.with_name(name).is_dir():
                 continue  # a single language has no other language's vector
             interventions[name] = read_intervention(folder.with_name(name))

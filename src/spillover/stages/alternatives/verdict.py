@@ -4,9 +4,9 @@
    them, says so. A claim about all needs every test, and no correction (an intersection-union test); it is as large as
    the smallest difference.
 2. A free alternative gives more where one beats tuned, by Holm's correction over all of them.
-3. Calibration alone gives what tuning gives where the two are not told apart, and the interval of their difference lies
-   within `compare.effect` on both sides.
-4. Else they are not told apart.
+3. Calibration alone gives what tuning gives where no difference is shown, and its interval lies within
+   `compare.effect` on both sides.
+4. Else tuning is not shown to beat every free alternative.
 
 Without a tuned model: whether a free row beats the calibrated base, and each of its nulls.
 """
@@ -72,10 +72,8 @@ def _of_tuning(
         text = f"{alone} what tuning gives, {_difference(line, measure)}, to within {measure.size(effect)}"
         return Need.CALIBRATION_IS_ENOUGH, text, line
     equal = [line["against"] for line in against if not (line["delta"] > 0 and line["p"] < alpha)]
-    text = (
-        f"tuning is not told apart from {listed(equal)}: {_difference(hardest, measure)} against {hardest['against']}"
-    )
-    return Need.NOT_TOLD_APART, text, hardest
+    text = f"tuning is not shown to beat {listed(equal)}: {_difference(hardest, measure)} against {hardest['against']}"
+    return Need.NOT_SHOWN_TO_BEAT_EVERY, text, hardest
 
 
 def _of_nulls(nulls: list[dict[str, Any]], alpha: float) -> str:

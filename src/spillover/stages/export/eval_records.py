@@ -112,7 +112,7 @@ def _portable(name: str) -> str:
 
 def _model_id(evaluation: Evaluation) -> tuple[str, str]:
     """(developer, model): those of a name such as `org/model`. What has no public name has an unknown developer, and so
-    has a model with an adapter: other weights than its base's, told apart by their fingerprint."""
+    has a model with an adapter: other weights than its base's, distinguished by their fingerprint."""
     developer, _, model = public_name(evaluation.model.name).rpartition("/")
     if evaluation.model.adapter is not None:
         return UNKNOWN, f"{model}-{evaluation.model.fingerprint[:8]}"

@@ -17,8 +17,7 @@ from spillover.core.config import EvaluateConfig
 from spillover.core.errors import ConfigError, DataError
 from spillover.core.types import Progress, Task
 from spillover.models.batching import Plan
-from spillover.models.chat import open_chat
-from spillover.models.engine import label_scores
+from spillover.models.engine import label_scores, open_engine
 from spillover.models.intervention import Intervention
 from spillover.models.load import Model
 from spillover.models.local import LocalEngine
@@ -62,13 +61,7 @@ def choose(
     One engine scores a language with every candidate in turn, so that a shared prefix that none changes is computed
     once.
     """
-    engine = LocalEngine(
-        model,
-        batch_tokens=evaluate.batch_tokens,
-        prefix_cache=evaluate.prefix_cache,
-        rule=evaluate.rule,
-        chat=open_chat(model, evaluate),
-    )
+    engine = open_engine(model, evaluate)
     languages = [code for code in benchmark.languages if code in candidates[0].tensors]
     if not languages:
         raise ConfigError(

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from spillover.core.config import Positions, SteeringMethod
-from spillover.models.intervention import Base, Description, HeldOut, Intervention, Null, new_intervention
+from spillover.models.intervention import Base, Description, HeldOut, Intervention, Null, new_intervention, null_name
 from spillover.models.sentence_states import SentenceStates
 from spillover.stages.steer.methods import (
     METHODS,
@@ -63,7 +63,7 @@ class Recipe:
 
     def _null(self, real: Intervention, null: Null, arrays: Mapping[str, Arrays]) -> Intervention:
         description = real.description.model_copy(update={"null": null})
-        return new_intervention(f"{self.name}-{null}", description, arrays)
+        return new_intervention(null_name(self.name, null), description, arrays)
 
     def _arrays(self, layers: Sequence[int]) -> dict[str, Arrays]:
         return arrays_by_language(METHODS[self.method], self.states, self.reference, layers)

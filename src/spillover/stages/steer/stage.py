@@ -19,9 +19,10 @@ from spillover.core.file_names import check_file_name
 from spillover.core.files import hash_of
 from spillover.core.runs import open_run
 from spillover.core.types import Progress, no_progress
-from spillover.models.intervention import DESCRIPTION, Base, HeldOut, Intervention, write_intervention
+from spillover.models.intervention import DESCRIPTION, Base, HeldOut, Intervention, null_name, write_intervention
 from spillover.models.load import Model
 from spillover.models.sentence_states import SentenceStates, sentence_states
+from spillover.models.served_model import ServedModel, refuse_server
 from spillover.stages.steer.held_out import choose, held_out_ids
 from spillover.stages.steer.layer_rule import layers_by_rule, retrieval_by_layer
 from spillover.stages.steer.methods import METHODS
@@ -36,7 +37,7 @@ NOT_SETTINGS = {"text", "languages", "sentences", "overlap"}
 
 
 def steer(
-    base: Model,
+    base: Model | ServedModel,
     scored: Benchmark | str,
     *,
     out: Path | str,
@@ -55,8 +56,11 @@ def steer(
     parallel text, that of `config.text` in the data of `scored` unless given. evaluate: how held-out items are asked.
     name: the method's unless given.
 
-    ConfigError for layers that the model does not have. DataError for text that overlaps the scored items.
+    ConfigError for a model on a server, and for layers that it does not have. DataError for text that overlaps the
+    scored items.
     """
+    if isinstance(base, ServedModel):
+        refuse_server("steer")
     config, evaluate = config or SteerConfig(), evaluate or EvaluateConfig()
     name = check_file_name(name or config.method, "name of the intervention")
     check_settings(base, config)
@@ -88,7 +92,7 @@ def steer(
             real = _by_rule(recipe, config)
         # The intervention is written last: where it is, its nulls are.
         for null, intervention in recipe.nulls(real, seed).items():
-            write_intervention(folder.with_name(f"{name}-{null}"), intervention)
+            write_intervention(folder.with_name(null_name(name, null)), intervention)
         write_intervention(folder, real)
         description = real.description
         log.info("%s: layers %s, strength %g", name, ", ".join(map(str, description.layers)), description.strength)

@@ -25,7 +25,7 @@ from spillover.core.config import TrainConfig
 from spillover.core.errors import ConfigError, DataError
 from spillover.core.types import TrainingPair
 from spillover.models.adapter_layers import changed_layers, layers_text
-from spillover.models.blocks import blocks, final_norm
+from spillover.models.blocks import residual_modules
 from spillover.models.fast.packed_attention import packed
 from spillover.models.load import Model
 from spillover.stages.train.packing import Part, Text, into_parts
@@ -122,7 +122,7 @@ def states_at(module: Any, layer: int, **inputs: Any) -> Tensor:
         caught.append(positional[0] if positional else named["hidden_states"])
         raise _Reached
 
-    handle = [*blocks(module), final_norm(module)][layer].register_forward_pre_hook(stop, with_kwargs=True)
+    handle = residual_modules(module)[layer].register_forward_pre_hook(stop, with_kwargs=True)
     try:
         module(**inputs)
     except _Reached:

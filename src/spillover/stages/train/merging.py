@@ -20,7 +20,7 @@ from spillover.core.files import atomic_folder, hash_files, write_json
 from spillover.core.runs import Run
 from spillover.core.types import Progress, Prompt, no_progress
 from spillover.models.engine import open_engine
-from spillover.models.load import Model, attach_adapter, load_model
+from spillover.models.load import BASE_ALONE, Model, attach_adapter, load_model
 from spillover.models.served_model import refuse_server
 
 TOLERANCE = 1e-3
@@ -45,8 +45,7 @@ def merge(
     """
     if config.server:
         refuse_server("merge")
-    parts = {"adapter": None, "adapter_layers": None, "steer": None, "dtype": dtype}
-    base = load_model(**config.model_dump() | parts)
+    base = load_model(**config.model_dump() | BASE_ALONE | {"dtype": dtype})
     evaluate = evaluate or EvaluateConfig()
     base_scores = _scores(base, prompts, evaluate)
     tuned = attach_adapter(base, str(adapter))

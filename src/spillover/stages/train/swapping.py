@@ -21,7 +21,8 @@ from spillover.core.model_names import public_name
 from spillover.core.types import ModelRef
 from spillover.models.adapter_layers import changed_layers, layer_numbers, layers_text
 from spillover.models.blocks import blocks
-from spillover.models.load import Model, attach_adapter, load_model, same_logits, share_weights
+from spillover.models.load import BASE_ALONE, Model, attach_adapter, load_model, same_logits, share_weights
+from spillover.models.served_model import refuse_server
 from spillover.stages.train.adapters import save_adapter
 
 # Where two adapters may differ: what the swapped one writes for each module, and what changes no output.
@@ -35,10 +36,12 @@ def swap_layers(config: ModelConfig, outer: str, inner: str, out: Path, *, layer
     """Write to the folder `out` an adapter with the layers `layers` of the adapter `inner` and all others of `outer`.
 
     config: the base of both. layers: `middle`, `outer`, or numbers from 0 as in 0-3,10. Returns the result as it loads.
-    ConfigError for layers that leave one of the two without any. ModelError as `attach_adapter`, and where the two are
-    not LoRA adapters of one kind.
+    ConfigError for layers that leave one of the two without any, and for a server. ModelError as `attach_adapter`, and
+    where the two are not LoRA adapters of one kind.
     """
-    base = load_model(**config.model_dump() | {"adapter": None, "adapter_layers": None})
+    if config.server:
+        refuse_server("swap")
+    base = load_model(**config.model_dump() | BASE_ALONE)
     numbers = layer_numbers(layers, base.layers, "--layers")
     others = [number for number in range(base.layers) if number not in numbers]
     if not others:
