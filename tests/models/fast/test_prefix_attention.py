@@ -78,10 +78,23 @@ def test_a_kernel_is_not_asked_for_what_it_cannot_do(monkeypatch):
     assert not attention.has_kernel(replace(layer, softcap=3.0))
 
 
-def test_bfloat16_products_are_close_to_float32():
+def test_the_kernel_of_a_processor_is_taken_for_small_heads_in_bfloat16_on_tiles_alone(monkeypatch):
+    _, layer = case(dtype=torch.bfloat16)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: True)
+    assert attention.has_kernel(layer)
+    assert not attention.has_kernel(case()[1])
+    monkeypatch.setattr(attention, "CPU_KERNEL_HEAD", HEAD - 1)
+    assert not attention.has_kernel(layer)
+    monkeypatch.undo()
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
+    assert not attention.has_kernel(layer)
+
+
+@pytest.mark.parametrize("way", [by_products, by_kernel])
+def test_bfloat16_is_close_to_float32(way):
     current, layer = case(dtype=torch.bfloat16)
     expected = by_softmax(current, layer)
-    assert (by_products(current, layer).float() - expected).abs().max() < 0.05
+    assert (way(current, layer).float() - expected).abs().max() < 0.05
 
 
 def test_blocks_cover_every_token_once():
