@@ -17,7 +17,7 @@ from spillover.sweep import load_grid
 from spillover.tasks.wording import load_task
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
-CONFIGS = sorted(EXAMPLES.glob("*.yaml"))
+CONFIGS = sorted([*EXAMPLES.glob("*.yaml"), *EXAMPLES.glob("findings/*.yaml")])
 
 
 def configs_of(path: Path) -> list[RunConfig]:

@@ -38,7 +38,7 @@ log = logging.getLogger(__name__)
 BASE, TUNED = "base", "tuned"
 GATE_ITEMS = 8
 # The sections of a config that decide what an evaluation of the base is.
-EVALUATED = {"model", "data", "tasks", "languages", "limit", "seed", "evaluate"}
+EVALUATED = {"model", "data", "tasks", "languages", "limit", "fold", "seed", "evaluate"}
 # A trained token costs about as much as two and a half scored ones (EXPERIMENTS.md).
 TRAINING_COST = 2.5
 
