@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, Protocol
 
 import numpy as np
@@ -186,6 +186,7 @@ class LabelScores:
     answer_bytes: [n, labels] UTF-8 length of each item's own answers; None where the answers are label words.
     clusters: [n] what each item has in common with others; empty where items are independent.
     borrowed_wording: what of the prompts is in another language's wording, as in "en (words, shots)"; "" for nothing.
+    scored_by: [n] which of several models scored each item (cross-fitting); empty where one scored all.
     """
 
     language: str
@@ -203,6 +204,30 @@ class LabelScores:
     answer_bytes: NDArray[np.int32] | None = None
     clusters: tuple[str, ...] = ()
     borrowed_wording: str = ""
+    scored_by: tuple[str, ...] = ()
+
+    def rows_by_model(self) -> list[Indices]:
+        """The rows of each model's items, in the order of their first one; all rows where one model scored all."""
+        if not self.scored_by:
+            return [np.arange(len(self.gold))]
+        names = np.array(self.scored_by)
+        return [np.flatnonzero(names == name) for name in dict.fromkeys(self.scored_by)]
+
+    def take(self, rows: Sequence[int] | Indices) -> LabelScores:
+        """The items in these rows, in their order."""
+        return replace(
+            self,
+            example_ids=tuple(self.example_ids[i] for i in rows),
+            gold=self.gold[rows],
+            logprobs=self.logprobs[rows],
+            tokens=self.tokens[rows],
+            label_tokens=self.label_tokens[rows],
+            outcome=None if self.outcome is None else self.outcome[rows],
+            content=tuple(self.content[i] for i in rows) if self.content else (),
+            answer_bytes=None if self.answer_bytes is None else self.answer_bytes[rows],
+            clusters=tuple(self.clusters[i] for i in rows) if self.clusters else (),
+            scored_by=tuple(self.scored_by[i] for i in rows) if self.scored_by else (),
+        )
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ all metrics: an item is resampled as a whole.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -80,6 +81,8 @@ def weighted_measures(scores: LabelScores, weights: Floats, calibration: Method)
     if reason_undefined(scores):
         undefined = np.full(len(weights), np.nan)
         return {"accuracy": accuracy, "calibrated_accuracy": undefined, "auroc": undefined}
+    if scores.scored_by:
+        return _mean_over_models(scores, weights, calibration)
     values = normalised(scores.logprobs)
     return {
         "accuracy": accuracy,
@@ -88,6 +91,17 @@ def weighted_measures(scores: LabelScores, weights: Floats, calibration: Method)
         else shares @ calibrated_hits(scores, calibration),
         "auroc": weighted_auroc(log_odds(scores.logprobs), scores.gold, weights),
     }
+
+
+def _mean_over_models(scores: LabelScores, weights: Floats, calibration: Method) -> dict[str, Floats]:
+    """`weighted_measures` of each model's items, averaged by what these weigh in each draw."""
+    total = weights.sum(axis=1)
+    means = {metric: np.zeros(len(weights)) for metric in METRICS if metric != "prior_repair"}
+    for rows in scores.rows_by_model():
+        of_part = weighted_measures(replace(scores.take(rows), scored_by=()), weights[:, rows], calibration)
+        share = weights[:, rows].sum(axis=1) / total
+        means = {metric: means[metric] + share * of_part[metric] for metric in means}
+    return means
 
 
 def weighted_calibrated_accuracy(values: Floats, gold: NDArray[np.int64], weights: Floats) -> Floats:

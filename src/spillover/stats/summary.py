@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from spillover.core.errors import DataError
 from spillover.core.types import Evaluation, LabelScores, Length
-from spillover.stats.auroc import auroc_influence
-from spillover.stats.calibration import Method, calibrated, log_odds, normalised, rescaled
+from spillover.stats.calibration import Method, calibrated, normalised, rescaled
 from spillover.stats.clusters import cluster_contributions, cluster_numbers
+from spillover.stats.cross_fitting import area_and_influence
 from spillover.stats.intervals import Estimate, SkewedMean, adjusted_wald, skewed_mean
 
 CHANCE = 0.5
@@ -193,9 +193,12 @@ def reason_undefined(scores: LabelScores) -> str:
         return f"not defined for {scores.kind}: which place the right answer has among an item's own means nothing"
     if not len(scores.gold):
         return "no items"
-    counts = np.bincount(scores.gold, minlength=len(scores.labels))
-    absent = [label for label, count in zip(scores.labels, counts, strict=True) if not count]
-    return f"no item has the label {' or '.join(absent)}" if absent else ""
+    for rows in scores.rows_by_model():
+        counts = np.bincount(scores.gold[rows], minlength=len(scores.labels))
+        if absent := [label for label, count in zip(scores.labels, counts, strict=True) if not count]:
+            where = " in one of the parts" if scores.scored_by else ""
+            return f"no item has the label {' or '.join(absent)}{where}"
+    return ""
 
 
 def constant_prediction(scores: LabelScores) -> str:
@@ -247,7 +250,7 @@ def auroc(scores: LabelScores) -> float:
 
     In [0, 1], 0.5 at chance, unchanged by any prior on two labels. NaN when a label has no item, or all of them.
     """
-    return math.nan if reason_undefined(scores) else auroc_influence(log_odds(scores.logprobs), scores.gold)[0]
+    return math.nan if reason_undefined(scores) else area_and_influence(scores)[0]
 
 
 def auroc_interval(scores: LabelScores, level: float = LEVEL) -> tuple[float, float, float]:
@@ -262,7 +265,7 @@ def auroc_interval(scores: LabelScores, level: float = LEVEL) -> tuple[float, fl
     """
     if reason_undefined(scores):
         return math.nan, math.nan, math.nan
-    area, influence = auroc_influence(log_odds(scores.logprobs), scores.gold)
+    area, influence = area_and_influence(scores)
     counts = np.bincount(scores.gold)
     if (counts < 2).any():
         return area, math.nan, math.nan
