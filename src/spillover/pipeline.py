@@ -12,11 +12,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from markupsafe import Markup
+
 from spillover.core.config import EvaluateConfig, RunConfig
 from spillover.core.declared_measure import declare_measure
 from spillover.core.errors import ConfigError, RunError
 from spillover.core.files import atomic, hash_of, read_yaml, write_yaml
 from spillover.core.languages import reference_language
+from spillover.core.notebook import block, paragraph
 from spillover.core.runs import Run, open_run
 from spillover.core.types import Progress, Prompt, TrainingPair, no_progress
 from spillover.stages.audit import audit_run
@@ -50,6 +53,11 @@ class Result:
     path: Path
     page: Path
     comparisons: tuple[Comparison, ...]
+
+    def _repr_html_(self) -> str:
+        """For a notebook: where the run and its page are, and each comparison."""
+        shown = [Markup(comparison._repr_html_()) for comparison in self.comparisons]
+        return block(self.path.name, paragraph(f"page: {self.page}"), *shown)
 
 
 def run(

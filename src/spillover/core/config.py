@@ -429,7 +429,7 @@ class RunConfig(Section):
     """Items per language; null: all."""
     fold: Annotated[str, Field(pattern=r"^[1-9][0-9]*/[1-9][0-9]*$"), AfterValidator(_fold)] | None = None
     """Part of the items that is scored, by a hash of their id, as in 1/2; build.questions: unscored trains on the
-    questions of the others; null: all."""
+    questions of the others (docs/cross-fitting.md); null: all."""
     model: ModelConfig = ModelConfig()
     audit: AuditConfig = AuditConfig()
     build: BuildConfig = BuildConfig()

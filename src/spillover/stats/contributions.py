@@ -14,7 +14,7 @@ from spillover.core.types import Floats, LabelScores
 from spillover.stats.calibration import Method
 from spillover.stats.cross_fitting import area_and_influence
 from spillover.stats.intervals import Estimate, adjusted_wald, clustered_mean, skewed_mean, skewness_adjusted, within
-from spillover.stats.summary import calibrated_hits, hits, measures, n_clusters, reason_undefined
+from spillover.stats.summary import calibrated_hits, measures, n_clusters, reason_undefined
 
 # The label-bias component (prior_repair) and the calibrated component add up to accuracy, see `contributions_of`.
 METRICS = ("accuracy", "calibrated_accuracy", "prior_repair", "auroc")
@@ -35,7 +35,7 @@ def contributions_of(
     calibrated_before: the change starts from the calibrated model, whose accuracy is its calibrated accuracy; what is
     left of the label-bias component is then minus the cost of label bias after.
     """
-    accuracy = hits(after) - (calibrated_hits(before, calibration) if calibrated_before else hits(before))
+    accuracy = after.hits() - (calibrated_hits(before, calibration) if calibrated_before else before.hits())
     calibrated = calibrated_hits(after, calibration) - calibrated_hits(before, calibration)
     area = np.full(len(accuracy), np.nan)
     if not reason_undefined(before):

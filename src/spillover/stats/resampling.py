@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from spillover.core.types import Floats, Indices, LabelScores
 from spillover.stats.calibration import Method, log_odds, normalised
 from spillover.stats.contributions import METRICS
-from spillover.stats.summary import TIE, calibrated_hits, hits, reason_undefined
+from spillover.stats.summary import TIE, calibrated_hits, reason_undefined
 
 
 def item_weights(items: int, draws: int, rng: np.random.Generator, *, clusters: Indices | None = None) -> Floats:
@@ -77,7 +77,7 @@ def weighted_measures(scores: LabelScores, weights: Floats, calibration: Method)
     """[draws] for accuracy, calibrated accuracy and AUROC, as `summary.measures` has them of all items."""
     with np.errstate(divide="ignore", invalid="ignore"):
         shares = weights / weights.sum(axis=1, keepdims=True)
-    accuracy = shares @ hits(scores)
+    accuracy = shares @ scores.hits()
     if reason_undefined(scores):
         undefined = np.full(len(weights), np.nan)
         return {"accuracy": accuracy, "calibrated_accuracy": undefined, "auroc": undefined}

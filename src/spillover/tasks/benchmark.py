@@ -310,7 +310,7 @@ def training_benchmark(config: RunConfig) -> Benchmark:
     """The benchmark whose training questions become pairs, that of `config.build.task`. Where ready-made pairs are read
     (`config.build.files`), it needs no questions. ConfigError where its test items are asked for and all are scored."""
     build = config.build
-    if build.questions == "unscored":
+    if build.questions == "unscored" and not build.files:
         return _of_unscored_items(config)
     split: Literal["train"] | None = None if build.files else TRAIN
     return open_benchmark(build.task, data=config.data, required_split=split, wording=config.evaluate.wording)

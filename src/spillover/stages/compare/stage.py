@@ -183,13 +183,14 @@ def _trained_runs(run: Run, names: tuple[str, str], tasks: Sequence[str] | None)
     stages = manifest["stages"]
     build = stages.get("build", {}).get("settings", {})
     train = stages.get("train", {}).get("settings", {})
-    recipe = hash_of([_without_seeds(build) | {"count": build.get("pairs")}, _without_seeds(train)])
+    trained = [_without_seeds(build) | {"count": build.get("pairs")}, _without_seeds(train)]
     before, after = ({side.task: side for side in read_evaluations(run, name)} for name in names)
     return [
         TrainedRun(
             name=str(run.path),
             arm=str(build.get("arm") or run.path.name),
-            recipe=recipe,
+            # Asked in another way it is another result, not another seed.
+            recipe=hash_of([*trained, *_asked(after[task])]),
             seed=int(train.get("seed", manifest.get("seed", 0))),
             seen=training_languages(run),
             before=before[task],
@@ -200,6 +201,11 @@ def _trained_runs(run: Run, names: tuple[str, str], tasks: Sequence[str] | None)
         for task in before
         if task in after and (tasks is None or task in tasks)
     ]
+
+
+def _asked(side: Evaluation) -> tuple[str, str]:
+    """With which label words and shots the items were asked; "" for shots that are not known."""
+    return side.label_set, side.experiment.shots if side.experiment else ""
 
 
 def _without_seeds(settings: Mapping[str, Any]) -> dict[str, Any]:
