@@ -42,7 +42,7 @@ BASE, TUNED = "base", "tuned"
 GATE_ITEMS = 8
 # The sections of a config that decide what an evaluation of the base is.
 EVALUATED = {"model", "data", "tasks", "languages", "limit", "fold", "seed", "evaluate"}
-# A trained token costs about as much as two and a half scored ones (EXPERIMENTS.md).
+# A trained token costs about as much as two and a half scored ones (experiments/2026-11-24-three-benches.md).
 TRAINING_COST = 2.5
 
 

@@ -272,7 +272,7 @@ def auroc_interval(scores: LabelScores, level: float = LEVEL) -> tuple[float, fl
 
     Where few items decide, Hall's interval has no bound towards chance: one item ranked last of 24 took that of an area
     of .87 down to .21. Its ends are therefore moved away from chance to those of the logit interval, where these are
-    further (EXPERIMENTS.md).
+    further (experiments/2026-11-26-auroc-called-chance.md).
 
     Where all pairs are ordered correctly (or all wrongly) nothing varies. As many pairs are independent as the rarest
     label has items, and the bound is the area at which so many in a row have probability (1 - level) / 2.

@@ -37,7 +37,8 @@ NAME = "spillover"
 # Scores in one block of matrix products. On a CPU they should stay in its cache; elsewhere, fill it with work.
 BLOCK_SCORES = {"cpu": 1 << 21}
 BLOCK_SCORES_ELSEWHERE = 1 << 25
-# Where a fused kernel is quicker. The CPU has one too, at a third of the products' rate (EXPERIMENTS.md).
+# Where a fused kernel is quicker. The CPU has one too, at a third of the products' rate
+# (experiments/2026-11-24-attention-by-products.md).
 KERNEL_DEVICES = {"cuda"}
 KNOWN_LAYERS = {"full_attention", "sliding_attention"}
 
