@@ -8,7 +8,7 @@ FUZZ :=
 CHAOS :=
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: install demo test test-kernels test-slow test-lm-eval test-packaged test-servers check bench bench-lens bench-train bench-audit bench-alignment bench-page pictures fuzz chaos clean
+.PHONY: install demo test test-kernels test-slow test-lm-eval test-packaged test-servers check bench bench-lens bench-train bench-audit bench-alignment bench-page pictures notebooks fuzz chaos clean
 
 install: $(VENV)/.installed
 
@@ -100,6 +100,9 @@ bench-page: install  ## the page of 20 languages x 600 items x 2 models: bytes, 
 
 pictures: install  ## the pictures of README.md, from the run of `make demo`; RUN=folder
 	PYTHONPATH=. $(BIN)/python -m benchmarks.pictures $(or $(RUN),runs/demo)
+
+notebooks: install  ## run examples/*.ipynb and keep their outputs: some ten minutes
+	PYTHONPATH=. $(BIN)/python -m benchmarks.notebooks
 
 # Environments of their own: LLaMA-Factory wants an older transformers.
 bench-train: install .venv-trl/.installed .venv-llamafactory/.installed  ## DATA=folder, BENCH="--rows 64 --repeats 3"

@@ -6,22 +6,24 @@ import re
 import shlex
 import subprocess
 import sys
+from itertools import product
 from pathlib import Path
 
 import pytest
 from accelerate.commands.config.config_args import load_config_from_file
 
 from spillover.core.config import RunConfig, load_config
-from spillover.core.files import read_yaml
+from spillover.core.files import read_yaml, resources
 from spillover.sweep import load_grid
 from spillover.tasks.wording import load_task
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
-CONFIGS = sorted(EXAMPLES.glob("*.yaml"))
+FINDINGS = EXAMPLES / "findings"
+CONFIGS = sorted([*EXAMPLES.glob("*.yaml"), *FINDINGS.glob("*.yaml")])
 
 
 def configs_of(path: Path) -> list[RunConfig]:
-    return load_grid(path) if "grid" in read_yaml(path) else [load_config(path)]
+    return load_grid(path) if {"grid", "cases"} & set(read_yaml(path)) else [load_config(path)]
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.name)
@@ -31,6 +33,32 @@ def test_an_example_loads_and_names_known_tasks_and_languages(path):
             wordings = load_task(task).wordings
             sources = () if config.build.sources == "all" else config.build.sources
             assert set(sources) <= set(wordings), (path.name, task)
+
+
+@pytest.mark.parametrize("path", sorted(FINDINGS.glob("*.yaml")), ids=lambda path: path.name)
+def test_a_finding_says_its_command_and_its_time_and_stands_in_the_table(path):
+    comment = path.read_text(encoding="utf-8").split("\nname:")[0]
+    assert re.search(rf"spillover (run|sweep) examples/findings/{path.name}", comment)
+    assert re.search(r"About [0-9]+ (hours|minutes).* on two cores", comment)
+    (row,) = [line for line in (FINDINGS / "README.md").read_text().splitlines() if f"]({path.name})" in line]
+    assert int(row.split("|")[3]) == len(configs_of(path))
+
+
+@pytest.mark.parametrize("path", sorted(FINDINGS.glob("*.yaml")), ids=lambda path: path.name)
+def test_a_finding_trains_on_questions_that_there_are_and_never_on_scored_items(path):
+    paper = read_yaml(resources() / "paper.yaml")["tasks"]
+    for config in configs_of(path):
+        build = config.build
+        if build.questions == "unscored":
+            assert config.fold or build.task not in config.tasks
+        elif config.data == "data/paper" and not build.files:
+            assert set(build.sources) <= set(paper[build.task]["question_languages"])
+        assert config.data == "demo" or build.files or build.overlap == "drop"
+
+
+def test_the_main_finding_cross_fits_every_item_with_three_seeds_and_a_placebo():
+    points = {(point.train.seed, point.fold, point.build.arm) for point in load_grid(FINDINGS / "spillover.yaml")}
+    assert points == set(product((0, 1, 2), ("1/2", "2/2"), ("translate", "shuffled")))
 
 
 def test_there_are_examples_of_runs_and_of_sweeps():

@@ -25,7 +25,22 @@ def test_every_combination_with_a_name_of_its_own(tmp_path):
     assert {config.seed for config in configs} == {3}
 
 
-@pytest.mark.parametrize("text", ["name: g\n", "grid: 3\n", "grid: {train.rank: 8}\n", "grid: {train.rnk: [8]}\n"])
+def test_cases_set_several_keys_together_and_name_their_runs(tmp_path):
+    text = "name: g\ncases:\n  one: {build.sources: [es], build.pairs: 8}\n  two: {build.sources: [es, de], build.pairs: 4}\n"
+    configs = load_grid(grid_file(tmp_path, text))
+    assert [(c.build.sources, c.build.pairs) for c in configs] == [(["es"], 8), (["es", "de"], 4)]
+    assert [config.name.rpartition("-")[0] for config in configs] == ["g-one", "g-two"]
+    configs = load_grid(grid_file(tmp_path, text + "grid: {train.rank: [4, 8]}\n"))
+    assert [(c.build.pairs, c.train.rank) for c in configs] == [(8, 4), (8, 8), (4, 4), (4, 8)]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "name: g\n", "grid: 3\n", "grid: {}\n", "grid: {train.rank: 8}\n", "grid: {train.rnk: [8]}\n", "cases: {}\n",
+        "cases: [a]\n", "cases: {a: 3}\n", "cases: {a: {train.rnk: 8}}\n",
+    ],
+)  # fmt: skip
 def test_a_mistake_is_named(tmp_path, text):
     with pytest.raises(ConfigError):
         load_grid(grid_file(tmp_path, text))
@@ -66,6 +81,29 @@ grid: {{build.arm: [translate, copy]}}
     trained = weights.stat().st_mtime_ns
     sweep(grid, tmp_path / "runs")
     assert weights.stat().st_mtime_ns == trained
+
+
+def test_a_sweep_over_folds_ends_with_every_item_compared_once(tmp_path):
+    save_model(tmp_path / "model")
+    small_data(tmp_path / "data", items=12)
+    grid = tmp_path / "grid.yaml"
+    grid.write_text(
+        f"""name: halves
+data: {tmp_path / "data"}
+model: {{name: {tmp_path / "model"}, dtype: float32, device: cpu}}
+build: {{sources: [de], questions: unscored}}
+train: {{epochs: 1, batch: 2, validation: 0.0, keep_merged: false}}
+probe: {{items: 2, random_weights: false}}
+compare: {{draws: 20}}
+grid: {{fold: [1/2, 2/2]}}
+"""
+    )
+    result = sweep(grid, tmp_path / "runs")
+    (comparison,) = result.comparisons
+    alone = [run.comparisons[0].languages["n"].tolist() for run in result.runs]
+    assert comparison.languages["n"].tolist() == [12, 12, 12] == [sum(pair) for pair in zip(*alone, strict=True)]
+    assert all(0 < count < 12 for counts in alone for count in counts)
+    assert "each scored by a model tuned on questions of the others" in str(comparison)
 
 
 def test_a_sweep_of_one_run_compares_nothing(tmp_path, monkeypatch):

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from spillover.stages.build import build_pairs
     from spillover.stages.compare import compare
     from spillover.stages.evaluate import evaluate, read_evaluation
-    from spillover.stages.report import report
+    from spillover.stages.probe import probe, top_tokens
+    from spillover.stages.report import read_figures, report
     from spillover.stages.steer import steer
     from spillover.stages.train import in_training_evaluation, merge, train
     from spillover.stats.summary import summarise
@@ -41,12 +42,15 @@ __all__ = [
     "load_task",
     "merge",
     "open_benchmark",
+    "probe",
     "read_evaluation",
+    "read_figures",
     "report",
     "run",
     "steer",
     "summarise",
     "sweep",
+    "top_tokens",
     "train",
 ]
 
@@ -63,13 +67,16 @@ __getattr__ = lazy_names(
         "load_model": "spillover.models.load",
         "load_task": "spillover.tasks.wording",
         "open_benchmark": "spillover.tasks.benchmark",
+        "probe": "spillover.stages.probe",
         "merge": "spillover.stages.train",
         "read_evaluation": "spillover.stages.evaluate",
+        "read_figures": "spillover.stages.report",
         "report": "spillover.stages.report",
         "run": "spillover.pipeline",
         "steer": "spillover.stages.steer",
         "summarise": "spillover.stats.summary",
         "sweep": "spillover.sweep",
+        "top_tokens": "spillover.stages.probe",
         "train": "spillover.stages.train",
     },
 )

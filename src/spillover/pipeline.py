@@ -12,11 +12,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from markupsafe import Markup
+
 from spillover.core.config import EvaluateConfig, RunConfig
 from spillover.core.declared_measure import declare_measure
 from spillover.core.errors import ConfigError, RunError
 from spillover.core.files import atomic, hash_of, read_yaml, write_yaml
 from spillover.core.languages import reference_language
+from spillover.core.notebook import block, paragraph
 from spillover.core.runs import Run, open_run
 from spillover.core.types import Progress, Prompt, TrainingPair, no_progress
 from spillover.stages.audit import audit_run
@@ -38,8 +41,8 @@ log = logging.getLogger(__name__)
 BASE, TUNED = "base", "tuned"
 GATE_ITEMS = 8
 # The sections of a config that decide what an evaluation of the base is.
-EVALUATED = {"model", "data", "tasks", "languages", "limit", "seed", "evaluate"}
-# A trained token costs about as much as two and a half scored ones (EXPERIMENTS.md).
+EVALUATED = {"model", "data", "tasks", "languages", "limit", "fold", "seed", "evaluate"}
+# A trained token costs about as much as two and a half scored ones (experiments/2026-11-24-three-benches.md).
 TRAINING_COST = 2.5
 
 
@@ -50,6 +53,11 @@ class Result:
     path: Path
     page: Path
     comparisons: tuple[Comparison, ...]
+
+    def _repr_html_(self) -> str:
+        """For a notebook: where the run and its page are, and each comparison."""
+        shown = [Markup(comparison._repr_html_()) for comparison in self.comparisons]
+        return block(self.path.name, paragraph(f"page: {self.page}"), *shown)
 
 
 def run(

@@ -210,7 +210,7 @@ def test_false_alarms_of_auroc_with_no_change(gap, n):
     shares = {name: np.mean(values) for name, values in found.items()}
     report(f"no change in AUROC, gap {gap}, n={n}", **shares)
     assert 0.03 <= shares["mean of 20"] <= 0.065
-    # At an area of .99 so few items count that no test can use up its level (EXPERIMENTS.md).
+    # At an area of .99 so few items count that no test can use up its level (experiments/2026-11-24-auroc-near-one.md).
     assert (0.03 if gap < 3 else 0.01) <= shares["one"] <= 0.065
     # Holm's first step is far out in the tail, where with 50 items a label the normal approximation is too short.
     assert shares["any of 20 after Holm"] <= (0.08 if n == 100 else 0.07)

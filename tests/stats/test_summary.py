@@ -14,7 +14,6 @@ from spillover.stats.summary import (
     calibrated_hits,
     constant_prediction,
     expected_calibration_error,
-    hits,
     summarise_language,
 )
 from tests.builders import (
@@ -24,7 +23,7 @@ from tests.builders import (
 
 def test_ties_count_as_chance_and_are_counted():
     scores = table([[-1, -1], [-1, -2], [-2, -1]], [0, 0, 0])
-    np.testing.assert_array_equal(hits(scores), [0.5, 1, 0])
+    np.testing.assert_array_equal(scores.hits(), [0.5, 1, 0])
     assert summarise_language(scores).ties == 1
 
 
@@ -35,7 +34,7 @@ def test_calibration_removes_a_prior_and_auroc_is_invariant_to_it():
         0, 0.3, (200, 2)
     )
     fair, biased = table(logprobs, gold), table(logprobs + np.array([5, 0]), gold)
-    assert hits(biased).mean() == 0.5
+    assert biased.hits().mean() == 0.5
     np.testing.assert_allclose(calibrated_hits(biased), calibrated_hits(fair))
     assert auroc(biased) == pytest.approx(auroc(fair)) == pytest.approx(1.0, abs=0.02)
 

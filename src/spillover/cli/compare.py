@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +13,6 @@ import typer
 from spillover.cli.config_options import config_options
 from spillover.cli.options import Json
 from spillover.cli.terminal import (
-    UNKNOWN,
     by_reason,
     print_json,
     print_list,
@@ -30,9 +28,9 @@ from spillover.core.types import FailOn
 if TYPE_CHECKING:
     import pandas as pd
 
-    from spillover.stages.compare.measures import Measure
     from spillover.stages.compare.planning import PowerPlan
     from spillover.stages.compare.result import Comparison
+    from spillover.stages.compare.shown_tables import ShownRows
 
 
 INDEPENDENT = """This assumes that the two models' errors are independent; two models of one family agree
@@ -283,38 +281,30 @@ def _print_all_tasks(table: pd.DataFrame, level: float) -> None:
 def print_comparison(comparison: Comparison) -> None:
     """The headline, what to know of the two sides, a table of languages, one of groups, and the other sentences."""
     from spillover.core.tables import records
-    from spillover.stages.compare.language_groups import group_title
     from spillover.stages.compare.measures import ACCURACY
     from spillover.stages.compare.result import Topic
+    from spillover.stages.compare.shown_tables import group_rows, language_rows
 
     first, *others = comparison.verdict
     notes, rest = ([line for line in others if (line.about == Topic.NOTE) == wanted] for wanted in (True, False))
-    level = f"{100 * comparison.level:g} % interval"
     show()
     for note in notes:
         print_wrapped(f"Note: {note.text}", indent=6)
     _print_headline(first.numbers)
     show()
     measure = comparison.measure
-    measure = comparison.measure
     words = {"log": "", "choices": ", choices", "pairs": ", pairs"}.get(comparison.label_set)
     title = comparison.task + (f", {comparison.label_set} labels" if words is None else words)
-    rows = {
-        f"{row['language']}{'*' * row['seen']}": {"n": str(row["n"])} | _cells(row, measure, level)
-        for row in records(comparison.languages)
-    }
+    rows = language_rows(comparison.languages, measure, comparison.level)
     _print_filled(title + " (* trained on)" * bool(comparison.seen), rows)
     if comparison.languages["prior_repair_delta"].notna().any():
         whose = "" if measure is ACCURACY else "of accuracy: "
         show(f"{whose}change = bias (label-bias component) + rest (calibrated component)")
-    groups = [row for row in _group_rows(comparison) if row["kind"] != "all"]
-    if groups:
+    # Without values before and after: names of groups are long.
+    groups = comparison.groups[comparison.groups["kind"] != "all"]
+    rows = group_rows(groups, measure, comparison.level)
+    if rows:
         show()
-        # Without values before and after: names of groups are long.
-        rows = {
-            group_title(row["group"], row["kind"]): {"of": str(row["languages"])} | _cells(row, measure, level)
-            for row in groups
-        }
         for row in rows.values():
             del row[measure.title]
         _print_filled("means over groups of languages", rows)
@@ -337,46 +327,9 @@ def _print_headline(parts: Mapping[str, Any]) -> None:
     print_list(f"{reason[0].upper()}{reason[1:]}." for reason in parts["why"])
 
 
-def _group_rows(comparison: Comparison) -> list[dict[str, Any]]:
-    """A row per group with its metrics side by side, as the table of languages has them."""
-    from spillover.core.tables import records
-
-    groups: dict[str, dict[str, Any]] = {}
-    for row in records(comparison.groups):
-        group = groups.setdefault(row["group"], {key: row[key] for key in ("group", "kind", "languages")})
-        group |= {f"{row['metric']}_{key}": row[key] for key in ("before", "after", "delta", "low", "high")}
-        if row["role"] == "primary":
-            group["holm_p"] = row["holm_p"]
-    return list(groups.values())
-
-
-def _cells(row: Mapping[str, Any], measure: Measure, level: str) -> dict[str, str]:
-    """A language's or group's numbers by heading: the primary measure with its test, then what stands beside it: the
-    components of accuracy's change, and the other measures."""
-    from spillover.stages.compare.format import p_value, points
-    from spillover.stages.compare.measures import ACCURACY, AUROC
-
-    primary = _before_after(measure, row)
-    delta, low, high = (row[f"{measure.metric}_{key}"] for key in ("delta", "low", "high"))
-    components = {"bias": points(row["prior_repair_delta"]), "rest": points(row["calibrated_accuracy_delta"])}
-    others = {other.title: _before_after(other, row) for other in (ACCURACY, AUROC) if other is not measure}
-    return {
-        measure.title: primary,
-        "change": measure.change(delta),
-        level: measure.span(low, high),
-        "Holm p": p_value(row["holm_p"]),
-        **components,
-        **others,
-    }
-
-
-def _before_after(measure: Measure, row: Mapping[str, Any]) -> str:
-    """Without the unit, which a table does not repeat; a dash where one side is unknown."""
-    sides = [row[f"{measure.metric}_{side}"] for side in ("before", "after")]
-    return UNKNOWN if any(map(math.isnan, sides)) else " → ".join(map(measure.value, sides))
-
-
-def _print_filled(title: str, rows: Mapping[str, Mapping[str, str]]) -> None:
+def _print_filled(title: str, rows: ShownRows) -> None:
     """A table of rows by name, without the columns in which nothing is known."""
-    headings = [name for name in next(iter(rows.values())) if any(row[name] != UNKNOWN for row in rows.values())]
+    from spillover.stages.compare.shown_tables import filled_columns
+
+    headings = filled_columns(rows)
     print_table(title, ("", *headings), [(name, *(row[heading] for heading in headings)) for name, row in rows.items()])

@@ -169,6 +169,9 @@ class BuildConfig(Section):
 
     task: str = "sentiment"
     """Task whose training questions are paired: a bundled name or a folder."""
+    questions: Literal["train", "unscored"] = "train"
+    """train: the task's training questions; unscored: those of its test items that are not scored, all where the task
+    is not among `tasks`, else those outside `fold`."""
     sources: Languages = "all"
     """Source languages, as in zh,sw; all: every language with questions but the target."""
     target: str | None = None
@@ -402,6 +405,13 @@ def _file_name(name: str) -> str:
     return name
 
 
+def _fold(text: str) -> str:
+    number, count = map(int, text.split("/"))
+    if not (number <= count and count > 1):
+        raise ValueError("not a part of two or more, as in 1/2 and 2/2")
+    return text
+
+
 class RunConfig(Section):
     """Everything one run does."""
 
@@ -417,6 +427,9 @@ class RunConfig(Section):
     """Languages: all, or codes as in zh,de."""
     limit: Count | None = None
     """Items per language; null: all."""
+    fold: Annotated[str, Field(pattern=r"^[1-9][0-9]*/[1-9][0-9]*$"), AfterValidator(_fold)] | None = None
+    """Part of the items that is scored, by a hash of their id, as in 1/2; build.questions: unscored trains on the
+    questions of the others (docs/cross-fitting.md); null: all."""
     model: ModelConfig = ModelConfig()
     audit: AuditConfig = AuditConfig()
     build: BuildConfig = BuildConfig()

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+from spillover.core.notebook import block, paragraph, table
 
 Floats = NDArray[np.float64]
 Indices = NDArray[np.int64]
@@ -186,6 +188,7 @@ class LabelScores:
     answer_bytes: [n, labels] UTF-8 length of each item's own answers; None where the answers are label words.
     clusters: [n] what each item has in common with others; empty where items are independent.
     borrowed_wording: what of the prompts is in another language's wording, as in "en (words, shots)"; "" for nothing.
+    scored_by: [n] which of several models scored each item (cross-fitting); empty where one scored all.
     """
 
     language: str
@@ -203,6 +206,51 @@ class LabelScores:
     answer_bytes: NDArray[np.int32] | None = None
     clusters: tuple[str, ...] = ()
     borrowed_wording: str = ""
+    scored_by: tuple[str, ...] = ()
+
+    def hits(self) -> Floats:
+        """[n]: 1 where the gold label alone is most probable, 1/k where it ties with k - 1 others, else 0."""
+        return self.outcome if self.outcome is not None else hits_of(self.logprobs.astype(np.float64), self.gold)
+
+    def usual_prediction(self) -> str:
+        """The label that is predicted most often and for how many items, as in "positive, 63 %"; "" where items have
+        answers of their own, or only outcomes are known."""
+        if self.outcome is not None or self.kind != "labels" or not len(self.gold):
+            return ""
+        counts = np.bincount(self.logprobs.argmax(axis=1), minlength=len(self.labels))
+        return f"{self.labels[int(counts.argmax())]}, {100 * counts.max() / counts.sum():.0f} %"
+
+    def rows_by_model(self) -> list[Indices]:
+        """The rows of each model's items, in the order of their first one; all rows where one model scored all."""
+        if not self.scored_by:
+            return [np.arange(len(self.gold))]
+        names = np.array(self.scored_by)
+        return [np.flatnonzero(names == name) for name in dict.fromkeys(self.scored_by)]
+
+    def take(self, rows: Sequence[int] | Indices) -> LabelScores:
+        """The items in these rows, in their order."""
+        return replace(
+            self,
+            example_ids=tuple(self.example_ids[i] for i in rows),
+            gold=self.gold[rows],
+            logprobs=self.logprobs[rows],
+            tokens=self.tokens[rows],
+            label_tokens=self.label_tokens[rows],
+            outcome=None if self.outcome is None else self.outcome[rows],
+            content=tuple(self.content[i] for i in rows) if self.content else (),
+            answer_bytes=None if self.answer_bytes is None else self.answer_bytes[rows],
+            clusters=tuple(self.clusters[i] for i in rows) if self.clusters else (),
+            scored_by=tuple(self.scored_by[i] for i in rows) if self.scored_by else (),
+        )
+
+
+def hits_of(values: Floats, gold: Indices, *, tie: float = 0.0) -> Floats:
+    """[n, labels], [n] → [n]: 1 where the gold label alone has the largest value, 1/k where k - 1 others are within
+    `tie` of it, else 0."""
+    if not len(gold):
+        return np.zeros(0)
+    best = values >= values.max(axis=1, keepdims=True) - tie
+    return np.asarray(best[np.arange(len(gold)), gold] / best.sum(axis=1), dtype=np.float64)
 
 
 @dataclass(frozen=True)
@@ -259,6 +307,19 @@ class Evaluation:
     scores: Mapping[str, LabelScores]
     experiment: Experiment | None = None
     notes: tuple[str, ...] = ()
+
+    def _repr_html_(self) -> str:
+        """For a notebook: items, accuracy and the most frequent prediction by language."""
+        rows = [
+            (code, len(own.gold), f"{100 * own.hits().mean():.1f}" if len(own.gold) else "–", own.usual_prediction())
+            for code, own in self.scores.items()
+        ]
+        return block(
+            f"{self.model.title} on {self.task}, {self.label_set} labels",
+            table(("", "items", "accuracy, %", "most frequent prediction"), rows),
+            paragraph("Accuracy by summed log-probability. AUROC and calibration: spillover.summarise(...)"),
+            *map(paragraph, self.notes),
+        )
 
 
 @dataclass(frozen=True)

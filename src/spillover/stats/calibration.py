@@ -32,7 +32,9 @@ def calibrated(scores: LabelScores, method: Method = "none", length: Length = "s
     if method == "none":
         return values
     if method == "batch":
-        return batch_calibrated(values)
+        for rows in scores.rows_by_model():
+            values[rows] = batch_calibrated(values[rows])
+        return values
     if scores.calibration is None:
         raise DataError(
             f"{scores.language}: the table has no scores for {method} calibration", hint="evaluate into a new folder"

@@ -13,7 +13,8 @@ import numpy as np
 from spillover.core.types import Floats, Indices
 
 FEW_CLUSTERS = 10
-"""With fewer, intervals and tests are not to be trusted: coverage was simulated from 10 on (EXPERIMENTS.md)."""
+"""With fewer, intervals and tests are not to be trusted: coverage was simulated from 10 on
+(experiments/2026-11-27-few-clusters.md)."""
 
 
 def cluster_numbers(clusters: Sequence[str]) -> Indices:

@@ -11,10 +11,10 @@ from collections.abc import Mapping
 import numpy as np
 
 from spillover.core.types import Floats, LabelScores
-from spillover.stats.auroc import auroc_influence
-from spillover.stats.calibration import Method, log_odds
+from spillover.stats.calibration import Method
+from spillover.stats.cross_fitting import area_and_influence
 from spillover.stats.intervals import Estimate, adjusted_wald, clustered_mean, skewed_mean, skewness_adjusted, within
-from spillover.stats.summary import calibrated_hits, hits, measures, n_clusters, reason_undefined
+from spillover.stats.summary import calibrated_hits, measures, n_clusters, reason_undefined
 
 # The label-bias component (prior_repair) and the calibrated component add up to accuracy, see `contributions_of`.
 METRICS = ("accuracy", "calibrated_accuracy", "prior_repair", "auroc")
@@ -35,11 +35,11 @@ def contributions_of(
     calibrated_before: the change starts from the calibrated model, whose accuracy is its calibrated accuracy; what is
     left of the label-bias component is then minus the cost of label bias after.
     """
-    accuracy = hits(after) - (calibrated_hits(before, calibration) if calibrated_before else hits(before))
+    accuracy = after.hits() - (calibrated_hits(before, calibration) if calibrated_before else before.hits())
     calibrated = calibrated_hits(after, calibration) - calibrated_hits(before, calibration)
     area = np.full(len(accuracy), np.nan)
     if not reason_undefined(before):
-        old, new = (auroc_influence(log_odds(side.logprobs), side.gold) for side in (before, after))
+        old, new = area_and_influence(before), area_and_influence(after)
         area = new[0] - old[0] + new[1] - old[1]
     return {
         "accuracy": accuracy,
@@ -74,7 +74,8 @@ def undefined_reason(before: LabelScores, after: LabelScores, contributions: Map
 
 def undefined_area(scores: LabelScores) -> str:
     """Why AUROC has no standard error though every label has an item; "" when it has one."""
-    rare = [label for i, label in enumerate(scores.labels) if (scores.gold == i).sum() < 2]
+    parts = [scores.gold[rows] for rows in scores.rows_by_model()]
+    rare = [label for i, label in enumerate(scores.labels) if min((gold == i).sum() for gold in parts) < 2]
     return f"one item alone has the label {rare[0]}" if rare else ""
 
 

@@ -1,9 +1,9 @@
 """Intervals of a mean of paired differences, each item's contribution to it being known.
 
-Which interval is reported was chosen by simulation (EXPERIMENTS.md): with 100 items and accuracies near the edge, the
-coverage of the percentile bootstrap and of the plain normal interval is below the nominal level. Where contributions
-are those of clusters, Student's t with one degree of freedom less than clusters takes the normal distribution's place:
-there are often few of them, and the standard error is then itself uncertain.
+Which interval is reported was chosen by simulation (experiments/2026-11-23-interval-coverage.md): with 100 items and
+accuracies near the edge, the coverage of the percentile bootstrap and of the plain normal interval is below the nominal
+level. Where contributions are those of clusters, Student's t with one degree of freedom less than clusters takes the
+normal distribution's place: there are often few of them, and the standard error is then itself uncertain.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def clustered_mean(contributions: Floats, level: float) -> Estimate:
 
     A part of a pseudo-observation, as large as the observed deviations (`adjusted_wald`), is added to their squares:
     few clusters rarely show the whole spread. Where nothing varies it is a whole mean cluster that flips. Chosen by
-    simulation (EXPERIMENTS.md). NaN for fewer than two clusters."""
+    simulation (experiments/2026-11-27-few-clusters.md). NaN for fewer than two clusters."""
     n, mean = len(contributions), float(contributions.mean()) if len(contributions) else math.nan
     if n < 2 or math.isnan(mean):
         return untested(contributions)
@@ -168,7 +168,8 @@ class SkewedMean:
 
     def interval(self, level: float) -> tuple[float, float]:
         """(low, high), Hall's (1992). Near 1, an area's error is far from normal: the normal interval of an area of
-        0.99 of 100 items covered the true value in 80 % of cases, this one in 95 % (EXPERIMENTS.md)."""
+        0.99 of 100 items covered the true value in 80 % of cases, this one in 95 %
+        (experiments/2026-11-24-auroc-near-one.md)."""
         bound = float(self.standard.ppf((1 + level) / 2))
         low, high = (self.estimate - self.error * self._skewness_adjusted(end) for end in (bound, -bound))
         return low, high

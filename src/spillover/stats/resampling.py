@@ -7,6 +7,7 @@ all metrics: an item is resampled as a whole.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from spillover.core.types import Floats, Indices, LabelScores
 from spillover.stats.calibration import Method, log_odds, normalised
 from spillover.stats.contributions import METRICS
-from spillover.stats.summary import TIE, calibrated_hits, hits, reason_undefined
+from spillover.stats.summary import TIE, calibrated_hits, reason_undefined
 
 
 def item_weights(items: int, draws: int, rng: np.random.Generator, *, clusters: Indices | None = None) -> Floats:
@@ -76,10 +77,12 @@ def weighted_measures(scores: LabelScores, weights: Floats, calibration: Method)
     """[draws] for accuracy, calibrated accuracy and AUROC, as `summary.measures` has them of all items."""
     with np.errstate(divide="ignore", invalid="ignore"):
         shares = weights / weights.sum(axis=1, keepdims=True)
-    accuracy = shares @ hits(scores)
+    accuracy = shares @ scores.hits()
     if reason_undefined(scores):
         undefined = np.full(len(weights), np.nan)
         return {"accuracy": accuracy, "calibrated_accuracy": undefined, "auroc": undefined}
+    if scores.scored_by:
+        return _mean_over_models(scores, weights, calibration)
     values = normalised(scores.logprobs)
     return {
         "accuracy": accuracy,
@@ -88,6 +91,17 @@ def weighted_measures(scores: LabelScores, weights: Floats, calibration: Method)
         else shares @ calibrated_hits(scores, calibration),
         "auroc": weighted_auroc(log_odds(scores.logprobs), scores.gold, weights),
     }
+
+
+def _mean_over_models(scores: LabelScores, weights: Floats, calibration: Method) -> dict[str, Floats]:
+    """`weighted_measures` of each model's items, averaged by what these weigh in each draw."""
+    total = weights.sum(axis=1)
+    means = {metric: np.zeros(len(weights)) for metric in METRICS if metric != "prior_repair"}
+    for rows in scores.rows_by_model():
+        of_part = weighted_measures(replace(scores.take(rows), scored_by=()), weights[:, rows], calibration)
+        share = weights[:, rows].sum(axis=1) / total
+        means = {metric: means[metric] + share * of_part[metric] for metric in means}
+    return means
 
 
 def weighted_calibrated_accuracy(values: Floats, gold: NDArray[np.int64], weights: Floats) -> Floats:

@@ -14,10 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spillover.core.errors import DataError
-from spillover.core.types import Evaluation, LabelScores, Length
-from spillover.stats.auroc import auroc_influence
-from spillover.stats.calibration import Method, calibrated, log_odds, normalised, rescaled
+from spillover.core.notebook import block, table
+from spillover.core.types import Evaluation, LabelScores, Length, hits_of
+from spillover.stats.calibration import Method, calibrated, normalised, rescaled
 from spillover.stats.clusters import cluster_contributions, cluster_numbers
+from spillover.stats.cross_fitting import area_and_influence
 from spillover.stats.intervals import Estimate, SkewedMean, adjusted_wald, skewed_mean
 
 CHANCE = 0.5
@@ -64,10 +65,37 @@ class Summary:
     borrowed_wording: str = ""
 
 
-def summarise(evaluation: Evaluation, *, calibration: Method = "batch", length: Length | None = None) -> list[Summary]:
+class Summaries(list[Summary]):
+    """The summaries of an evaluation, one for each language, that show themselves as a table in a notebook."""
+
+    def _repr_html_(self) -> str:
+        headings = ("", "items", "accuracy, %", "calibrated, %", "AUROC", "95 % interval", "most frequent prediction")
+        rows = [
+            (
+                one.language,
+                one.n,
+                _shown(100 * one.accuracy, 1),
+                _shown(100 * one.calibrated_accuracy, 1),
+                _shown(one.auroc, 3),
+                f"{one.auroc_low:.3f} to {one.auroc_high:.3f}" if one.auroc_low == one.auroc_low else "–",
+                max(one.predicted, key=lambda label: one.predicted[label], default="")
+                + (f", {100 * max(one.predicted.values()):.0f} %" if one.predicted else ""),
+            )
+            for one in self
+        ]
+        return block("", table(headings, rows))
+
+
+def _shown(value: float, digits: int) -> str:
+    return "–" if math.isnan(value) else f"{value:.{digits}f}"
+
+
+def summarise(evaluation: Evaluation, *, calibration: Method = "batch", length: Length | None = None) -> Summaries:
     """A summary for each language of an evaluation. calibration, length: as in `calibration.calibrated`; None: the
     length rule that the task declares."""
-    return [summarise_language(scores, calibration=calibration, length=length) for scores in evaluation.scores.values()]
+    return Summaries(
+        summarise_language(scores, calibration=calibration, length=length) for scores in evaluation.scores.values()
+    )
 
 
 def summarise_language(scores: LabelScores, *, calibration: Method = "batch", length: Length | None = None) -> Summary:
@@ -88,7 +116,7 @@ def _measured(scores: LabelScores, calibration: Method, length: Length | None) -
     return Summary(
         language=scores.language,
         n=n,
-        accuracy=_mean(hits(scores)),
+        accuracy=_mean(scores.hits()),
         calibrated_accuracy=_mean(calibrated_hits(scores, calibration)),
         macro_f1=macro_f1(scores, scores.logprobs),
         calibrated_macro_f1=math.nan
@@ -116,7 +144,7 @@ def _own_answers_summary(scores: LabelScores, length: Length, by_length: Mapping
     best = scores.logprobs.max(axis=1, keepdims=True)
     excess = _excess(scores)
     return Summary(
-        scores.language, len(scores.gold), _mean(hits(scores)), nan, nan, nan, nan, nan, nan,
+        scores.language, len(scores.gold), _mean(scores.hits()), nan, nan, nan, nan, nan, nan,
         not (excess.low > 0 or excess.high < 0), expected_calibration_error(scores) if length == "sum" else nan, {}, {},
         int(((scores.logprobs == best).sum(axis=1) > 1).sum()), reason_undefined(scores), length, by_length,
         chance(scores), n_clusters(scores),
@@ -125,7 +153,7 @@ def _own_answers_summary(scores: LabelScores, length: Length, by_length: Mapping
 
 def _excess(scores: LabelScores) -> Estimate:
     """By how much accuracy exceeds that of guesses, by cluster where items have some."""
-    above = per_cluster(hits(scores) - chance_of_items(scores), scores)
+    above = per_cluster(scores.hits() - chance_of_items(scores), scores)
     return adjusted_wald(above, LEVEL, clustered=clustered(scores))
 
 
@@ -143,7 +171,7 @@ def accuracy_by_length(scores: LabelScores) -> dict[str, float]:
     accuracies = {}
     for length in get_args(Length):
         try:
-            accuracies[length] = _mean(hits(rescaled(scores, length)))
+            accuracies[length] = _mean(rescaled(scores, length).hits())
         except DataError:
             accuracies[length] = math.nan
     return accuracies
@@ -180,7 +208,7 @@ def per_cluster(values: NDArray[np.float64], scores: LabelScores) -> NDArray[np.
 def _outcome_summary(scores: LabelScores) -> Summary:
     nan = math.nan
     return Summary(
-        scores.language, len(scores.gold), _mean(hits(scores)), nan, nan, nan, nan, nan, nan, True, nan, {}, {}, 0,
+        scores.language, len(scores.gold), _mean(scores.hits()), nan, nan, nan, nan, nan, nan, True, nan, {}, {}, 0,
         reason_undefined(scores), clusters=len(scores.gold),
     )  # fmt: skip
 
@@ -193,9 +221,12 @@ def reason_undefined(scores: LabelScores) -> str:
         return f"not defined for {scores.kind}: which place the right answer has among an item's own means nothing"
     if not len(scores.gold):
         return "no items"
-    counts = np.bincount(scores.gold, minlength=len(scores.labels))
-    absent = [label for label, count in zip(scores.labels, counts, strict=True) if not count]
-    return f"no item has the label {' or '.join(absent)}" if absent else ""
+    for rows in scores.rows_by_model():
+        counts = np.bincount(scores.gold[rows], minlength=len(scores.labels))
+        if absent := [label for label, count in zip(scores.labels, counts, strict=True) if not count]:
+            where = " in one of the parts" if scores.scored_by else ""
+            return f"no item has the label {' or '.join(absent)}{where}"
+    return ""
 
 
 def constant_prediction(scores: LabelScores) -> str:
@@ -209,25 +240,11 @@ def constant_prediction(scores: LabelScores) -> str:
     return scores.labels[given[0]] if (given == given[0]).all() else ""
 
 
-def hits(scores: LabelScores) -> NDArray[np.float64]:
-    """[n]: 1 where the gold label alone is most probable, 1/k where it ties with k - 1 others, else 0."""
-    if scores.outcome is not None:
-        return scores.outcome
-    return _hits(scores.logprobs.astype(np.float64), scores.gold, 0.0)
-
-
 def calibrated_hits(scores: LabelScores, method: Method = "batch") -> NDArray[np.float64]:
-    """[n]: the same after calibration. NaN when a label has no item: its prior cannot be estimated."""
+    """[n]: `LabelScores.hits` after calibration. NaN when a label has no item: its prior cannot be estimated."""
     if reason_undefined(scores):
         return np.full(len(scores.gold), np.nan)
-    return _hits(calibrated(scores, method), scores.gold, TIE)
-
-
-def _hits(values: NDArray[np.float64], gold: NDArray[np.int64], tie: float) -> NDArray[np.float64]:
-    if not len(gold):
-        return np.zeros(0)
-    best = values >= values.max(axis=1, keepdims=True) - tie
-    return np.asarray(best[np.arange(len(gold)), gold] / best.sum(axis=1), dtype=np.float64)
+    return hits_of(calibrated(scores, method), scores.gold, tie=TIE)
 
 
 def macro_f1(scores: LabelScores, values: NDArray[np.floating], tie: float = 0.0) -> float:
@@ -247,7 +264,7 @@ def auroc(scores: LabelScores) -> float:
 
     In [0, 1], 0.5 at chance, unchanged by any prior on two labels. NaN when a label has no item, or all of them.
     """
-    return math.nan if reason_undefined(scores) else auroc_influence(log_odds(scores.logprobs), scores.gold)[0]
+    return math.nan if reason_undefined(scores) else area_and_influence(scores)[0]
 
 
 def auroc_interval(scores: LabelScores, level: float = LEVEL) -> tuple[float, float, float]:
@@ -255,14 +272,14 @@ def auroc_interval(scores: LabelScores, level: float = LEVEL) -> tuple[float, fl
 
     Where few items decide, Hall's interval has no bound towards chance: one item ranked last of 24 took that of an area
     of .87 down to .21. Its ends are therefore moved away from chance to those of the logit interval, where these are
-    further (EXPERIMENTS.md).
+    further (experiments/2026-11-26-auroc-called-chance.md).
 
     Where all pairs are ordered correctly (or all wrongly) nothing varies. As many pairs are independent as the rarest
     label has items, and the bound is the area at which so many in a row have probability (1 - level) / 2.
     """
     if reason_undefined(scores):
         return math.nan, math.nan, math.nan
-    area, influence = auroc_influence(log_odds(scores.logprobs), scores.gold)
+    area, influence = area_and_influence(scores)
     counts = np.bincount(scores.gold)
     if (counts < 2).any():
         return area, math.nan, math.nan
@@ -291,7 +308,7 @@ def expected_calibration_error(scores: LabelScores) -> float:
     if not len(scores.gold):
         return math.nan
     confidence = np.exp(normalised(scores.logprobs)).max(axis=1)
-    right = hits(scores)
+    right = scores.hits()
     bins = np.minimum((confidence * ECE_BINS).astype(int), ECE_BINS - 1)
     gaps = np.bincount(bins, weights=right - confidence, minlength=ECE_BINS)
     return float(np.abs(gaps).sum() / len(confidence))
@@ -300,7 +317,7 @@ def expected_calibration_error(scores: LabelScores) -> float:
 def measures(scores: LabelScores, method: Method = "batch") -> dict[str, float]:
     """The three numbers whose changes `compare` tests."""
     return {
-        "accuracy": _mean(hits(scores)),
+        "accuracy": _mean(scores.hits()),
         "calibrated_accuracy": _mean(calibrated_hits(scores, method)),
         "auroc": auroc(scores),
     }

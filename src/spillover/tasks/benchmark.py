@@ -4,7 +4,9 @@
 2. "all" is every language that has both data and wording; "seen" and "unseen" split it by what was trained on.
    A language that has data and no wording is left out of "all", and one line of the log names it. Named by itself it is
    a mistake. With `wording`, it borrows that language's wording, and the log says so.
-3. `examples` and `prompts` give the same items in every language, in the same order.
+3. `examples` and `prompts` give the same items in every language, in the same order: of one fold, where only that is
+   scored.
+4. `training_questions` are a split of their own, or the test items that are not scored.
 """
 
 from __future__ import annotations
@@ -21,7 +23,8 @@ from spillover.core.errors import ConfigError, DataError
 from spillover.core.files import hash_files
 from spillover.core.languages import reference_language, select_languages
 from spillover.core.types import Example, Prompt, Task
-from spillover.tasks.examples import DEMO, language_files, load_parallel, splits
+from spillover.tasks.examples import DEMO, language_files, load_parallel, read_examples, splits
+from spillover.tasks.folds import Fold, fold_of
 from spillover.tasks.prompts import answers, render
 from spillover.tasks.shots import resolve_shots
 from spillover.tasks.wording import load_task, with_borrowed_wording
@@ -42,7 +45,9 @@ class Benchmark:
     `seed`.
     wording: the language that lends its wording to those without; None where none does.
     missing_items, disagreeing_labels: what becomes of items that a language lacks or labels otherwise. left_out: ids of
-    items that are not scored, as something was chosen on them.
+    items that are not scored, as something was chosen on them. fold: the only part of the items that is scored; None
+    for all. questions: where training questions come from, as `build.questions` has it; scored_fold: with unscored, the
+    fold whose items are not among them; None where none of the task's items is scored.
     """
 
     source: str
@@ -58,6 +63,9 @@ class Benchmark:
     disagreeing_labels: Literal["refuse", "keep"] = "refuse"
     left_out: frozenset[str] = frozenset()
     wording: str | None = None
+    fold: Fold | None = None
+    questions: Literal["train", "unscored"] = "train"
+    scored_fold: Fold | None = None
 
     def borrowed_wording(self, languages: Iterable[str] | None = None) -> dict[str, str]:
         """What each language borrows from which, as in "en (words, shots)", of those that borrow anything. languages:
@@ -116,10 +124,43 @@ class Benchmark:
             limit=self.limit if limit is None else limit,
             seed=self.seed,
             among=among,
-            without=self.left_out,
+            wanted=self._is_scored,
             missing_items=self.missing_items,
             disagreeing_labels=self.disagreeing_labels,
         )
+
+    def _is_scored(self, example: Example) -> bool:
+        return example.id not in self.left_out and (self.fold is None or self.fold.has(example))
+
+    def training_questions(
+        self, languages: Sequence[str], *, missing_items: Literal["refuse", "pairwise"] = "refuse"
+    ) -> dict[str, list[Example]]:
+        """Training questions by language, no scored item among them; the same in every language unless `missing_items`
+        lets each have its own. DataError for a language that has none."""
+        if missing_items == "refuse":
+            split = TRAIN if self.questions == "train" else TEST
+            return load_parallel(
+                self.data, self.task, split, languages, wanted=self._is_question, disagreeing_labels="keep"
+            )
+        files = self.training_files
+        absent = next((code for code in languages if code not in files), None)
+        if absent:
+            raise DataError(
+                f"no training questions of {self.task.name} in {absent}", hint=f"{self.data} has {', '.join(files)}"
+            )
+        return {
+            code: [row for row in read_examples(files[code], self.task, code) if self._is_question(row)]
+            for code in languages
+        }
+
+    def _is_question(self, example: Example) -> bool:
+        return self.questions == "train" or not self.may_be_scored(example)
+
+    def may_be_scored(self, example: Example) -> bool:
+        """Whether a test item may be scored by the run that trains on this benchmark's questions."""
+        if self.questions == "train":
+            return True
+        return self.scored_fold is not None and self.scored_fold.has(example)
 
     def prompts(
         self,
@@ -166,7 +207,7 @@ class Benchmark:
     @cached_property
     def training_files(self) -> dict[str, Path]:
         """The file of training questions of each language that has one."""
-        return language_files(self.data, self.task, TRAIN)
+        return language_files(self.data, self.task, TRAIN if self.questions == "train" else TEST)
 
     def select_training(
         self, wanted: str | Sequence[str], *, without: str | None = None, where: str = ""
@@ -202,11 +243,13 @@ def open_benchmark(
     where: str = "",
     required_split: Literal["test", "train"] | None = TEST,
     wording: str | None = None,
+    fold: str | None = None,
 ) -> Benchmark:
     """The benchmark of a task. task: bundled name or folder. data: "demo" or a folder. languages: "all", codes or
     "zh,de". where: the option that holds the languages, for the message of a ConfigError. required_split: DataError
     when the data has no files of it; without test files, the benchmark has no languages. wording: the language whose
-    wording stands around the text of languages without their own (`evaluate.wording`)."""
+    wording stands around the text of languages without their own (`evaluate.wording`). fold: the only part of the items
+    that is scored, as in 1/2."""
     opened = load_task(task)
     files = language_files(data, opened, TEST)
     if required_split and not (files if required_split == TEST else language_files(data, opened, required_split)):
@@ -226,7 +269,7 @@ def open_benchmark(
     chosen = _select(opened, languages, worded, without, (), where or f"languages of {data}")
     benchmark = Benchmark(
         task, opened, data, chosen, languages, worded, without, limit, seed, missing_items, disagreeing_labels,
-        wording=wording,
+        wording=wording, fold=fold_of(fold) if fold else None,
     )  # fmt: skip
     borrowed = benchmark.borrowed_wording()
     for lent in dict.fromkeys(borrowed.values()):
@@ -259,16 +302,31 @@ def benchmark_of(config: RunConfig, task: str | None = None) -> Benchmark:
         missing_items=config.evaluate.missing_items,
         disagreeing_labels=config.evaluate.disagreeing_labels,
         wording=config.evaluate.wording,
+        fold=config.fold,
     )
 
 
 def training_benchmark(config: RunConfig) -> Benchmark:
     """The benchmark whose training questions become pairs, that of `config.build.task`. Where ready-made pairs are read
-    (`config.build.files`), it needs no questions."""
-    split: Literal["train"] | None = None if config.build.files else TRAIN
-    return open_benchmark(
-        config.build.task, data=config.data, required_split=split, wording=config.evaluate.wording
-    )  # fmt: skip
+    (`config.build.files`), it needs no questions. ConfigError where its test items are asked for and all are scored."""
+    build = config.build
+    if build.questions == "unscored" and not build.files:
+        return _of_unscored_items(config)
+    split: Literal["train"] | None = None if build.files else TRAIN
+    return open_benchmark(build.task, data=config.data, required_split=split, wording=config.evaluate.wording)
+
+
+def _of_unscored_items(config: RunConfig) -> Benchmark:
+    build = config.build
+    benchmark = open_benchmark(build.task, data=config.data, wording=config.evaluate.wording)
+    scored = benchmark.task.name in {load_task(task).name for task in config.tasks}
+    if scored and not config.fold:
+        raise ConfigError(
+            f"build.questions: unscored: every item of {benchmark.task.name} is scored",
+            hint="fold: 1/2 scores one half of the items, and leaves the questions of the other",
+        )
+    scored_fold = fold_of(config.fold) if scored and config.fold else None
+    return replace(benchmark, questions="unscored", scored_fold=scored_fold)
 
 
 def _select(

@@ -233,14 +233,14 @@ def load_parallel(
     limit: int | None = None,
     seed: int = 0,
     among: Collection[str] | None = None,
-    without: Collection[str] = (),
+    wanted: Callable[[Example], bool] | None = None,
     missing_items: Literal["refuse", "intersection"] = "refuse",
     disagreeing_labels: Literal["refuse", "keep"] = "refuse",
 ) -> dict[str, list[Example]]:
     """The same items in every language, in the same order; each language's own where the task is not parallel.
 
     limit: that many, drawn once for all languages with `seed`, balanced over the labels as far as they go. among: only
-    items with these ids. without: no items with these.
+    items with these ids. wanted: whether an item is taken, which must be the same for it in every language.
     DataError names languages without a file, items that a language lacks (unless "intersection"), and items whose label
     differs between languages (unless "keep").
     """
@@ -251,7 +251,8 @@ def load_parallel(
         raise DataError(f"{place}: no file for {', '.join(absent)}", hint=f"it has {', '.join(files) or 'no files'}")
     examples = {code: read_examples(files[code], task, code) for code in languages}
     if not task.parallel:
-        examples = {code: [row for row in rows if row.id not in without] for code, rows in examples.items()}
+        if wanted is not None:
+            examples = {code: [row for row in rows if wanted(row)] for code, rows in examples.items()}
         return {code: _drawn(files[code], rows, split, limit, seed, among) for code, rows in examples.items()}
     by_id = {code: {example.id: example for example in rows} for code, rows in examples.items()}
     ids = _shared_ids(by_id, files, missing_items)
@@ -263,11 +264,12 @@ def load_parallel(
                 f"{next(iter(files.values())).parent}: lacks {len(kept) - len(ids)} of the {len(kept)} items asked for",
                 hint="give the data that they came from",
             )
-    ids = [example_id for example_id in ids if example_id not in without]
+    _check_same(by_id, ids, files, "clusters", lambda example: example.cluster)
+    if wanted is not None:
+        ids = [example_id for example_id in ids if wanted(next(iter(by_id.values()))[example_id])]
     if split == "test":
         _check_labels(by_id, ids, files, disagreeing_labels)
     _check_same(by_id, ids, files, "numbers of choices", lambda example: len(example.choices))
-    _check_same(by_id, ids, files, "clusters", lambda example: example.cluster)
     if limit is not None and limit < len(ids):
         ids = draw_ids(ids, next(iter(by_id.values())), limit, np.random.default_rng(seed))
     return {code: [rows[example_id] for example_id in ids] for code, rows in by_id.items()}

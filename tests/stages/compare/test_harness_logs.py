@@ -9,7 +9,6 @@ import pytest
 
 from spillover.core.errors import DataError
 from spillover.stages.compare.harness_logs import read_harness_log
-from spillover.stats.summary import hits
 from tests.builders import write_rows
 
 LABELS = {"norm": 2, "mutual": 2, "words": 2, "digits": 3, "own": 0}  # by the tasks of tests/data/make_harness_logs.py
@@ -32,7 +31,7 @@ def test_each_sample_scores_what_the_harness_logged(tool_logs, task, suffix, sid
     logged = read_harness_log(path, "de", None)
     assert logged.metric == "acc"
     assert len(logged.scores.labels) == LABELS[task]
-    assert hits(logged.scores).tolist() == [row["acc"] for row in rows_of(path)]
+    assert logged.scores.hits().tolist() == [row["acc"] for row in rows_of(path)]
     assert logged.scores.content == tuple(row["doc_hash"] for row in rows_of(path))
 
 
@@ -77,7 +76,7 @@ def test_labels_that_tie_count_as_in_the_harness(tmp_path):
     ]
     logged = read_harness_log(write_rows(tmp_path / "samples_x.jsonl", rows), "de", None)
     assert logged.scores.labels == ("yes", "no")
-    assert hits(logged.scores).tolist() == [1, 0, 1, 0]
+    assert logged.scores.hits().tolist() == [1, 0, 1, 0]
     np.testing.assert_allclose(logged.scores.logprobs[0], -1.5, rtol=1e-6)
 
 

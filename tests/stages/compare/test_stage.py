@@ -126,6 +126,17 @@ def test_a_run_is_compared_on_all_its_tasks_with_its_training_languages(run):
     assert run.manifest()["stages"]["compare"]["facts"] == {"tasks": ["nli"]}
 
 
+def test_runs_with_other_label_words_are_no_seeds_of_one_arm(run, tmp_path):
+    other = open_run(tmp_path / "other")
+    other.update(stages={"build": {"settings": {"arm": "translate"}, "facts": {"languages": ["de"]}}})
+    for name, side in zip(("base", "tuned"), planted_sides((1.5, 2.4), (0, 0), n=60), strict=True):
+        for task in ("sentiment", "nli"):
+            write_evaluation(other, name, replace(side, task=task, label_set="native"))
+    found = compare_run(run, tasks=["sentiment"], config=QUICK.model_copy(update={"against": [str(other.path)]}))[0]
+    assert found.seeds is None
+    assert set(found.contrasts["against"]) == {f"translate ({other.path})"}
+
+
 def test_a_run_without_one_side_is_refused(run):
     with pytest.raises(RunError, match="no evaluation named 'tuned-2'"):
         compare_run(run, after="tuned-2")

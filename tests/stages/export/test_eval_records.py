@@ -17,7 +17,7 @@ from spillover.core.types import Experiment, ModelRef
 from spillover.stages.evaluate.stage import evaluate
 from spillover.stages.export.eval_records import EvaluationSource, evaluation_record
 from spillover.stages.export.stage import export_eee
-from spillover.stats.summary import hits, summarise_language
+from spillover.stats.summary import summarise_language
 from spillover.tasks.benchmark import open_benchmark
 from tests.builders import KIND_DATA, evaluation, kind_task
 
@@ -105,7 +105,9 @@ def test_a_tie_is_no_right_answer():
     side = evaluation({"en": [True, True]})
     scores = replace(side.scores["en"], logprobs=np.full((2, 2), -1, np.float32))
     (first, _) = evaluation_record(replace(side, scores={"en": scores}), SOURCE).samples
-    assert first["evaluation"] == {"score": hits(scores)[0], "is_correct": False} == {"score": 0.5, "is_correct": False}
+    assert (
+        first["evaluation"] == {"score": scores.hits()[0], "is_correct": False} == {"score": 0.5, "is_correct": False}
+    )
 
 
 def test_what_is_not_defined_is_left_out():

@@ -1,7 +1,8 @@
 """Keep freed memory in the process.
 
 By default glibc gives every block over 128 KiB back to the system when it is freed, so each layer's activations are
-mapped, zeroed and faulted in anew: measured as a quarter of the CPU time of scoring (EXPERIMENTS.md).
+mapped, zeroed and faulted in anew: measured as a quarter of the CPU time of scoring
+(experiments/2026-11-23-shared-prefix.md).
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 A layer's linear work is done on the packed row; here each group of texts of nearly one length is folded to [texts,
 width] and attends causally. On CPUs one group is two batched products and a softmax whose weights are kept for the
 backward pass: at the lengths of questions that trains faster than the fused kernel, whose backward pass is slow there
-(EXPERIMENTS.md).
+(experiments/2026-11-23-training-attention.md).
 """
 
 from __future__ import annotations

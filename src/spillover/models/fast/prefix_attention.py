@@ -40,7 +40,8 @@ BLOCK_SCORES = {"cpu": 1 << 21}
 BLOCK_SCORES_ELSEWHERE = 1 << 25
 # Where a fused kernel is always quicker.
 KERNEL_DEVICES = {"cuda"}
-# The CPU has one too. Its rate is a third of the products', but it keeps no scores: with tile instructions (AMX),
+# The CPU has one too. Its rate is a third of the products' (experiments/2026-11-24-attention-by-products.md), but it
+# keeps no scores: with tile instructions (AMX),
 # products in bfloat16 cost so little that writing, masking and normalising scores is most of the work. Heads of 64 gain
 # 11 to 43 %; heads of 256 do four times the products for each score and gain nothing.
 CPU_KERNEL_HEAD = 128

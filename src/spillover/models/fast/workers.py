@@ -2,7 +2,8 @@
 
 All cores together multiply large matrices at full rate, but between the products of one batch (norms, rotation,
 softmax, Python) they wait for each other. Two batches, a core each, fill each other's gaps: 1.1 to 1.3 times as fast on
-two cores (EXPERIMENTS.md). Threads, not processes: the weights and the shared prefix are there once.
+two cores (experiments/2026-11-27-gemma-scoring.md). Threads, not processes: the weights and the shared prefix are there
+once.
 """
 
 from __future__ import annotations

@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
-from spillover.core.tables import Column
+from spillover.core.notebook import block, bullets, paragraph, table
+from spillover.core.tables import Column, records
 from spillover.stages.compare.change_tables import ROLE, SHARE, VERDICT, P
+from spillover.stages.compare.format import p_value
 from spillover.stages.compare.measures import MEASURES, Measure
 
 if TYPE_CHECKING:
@@ -113,3 +115,22 @@ class Alternatives:
 
     def __str__(self) -> str:
         return self.verdict
+
+    def _repr_html_(self) -> str:
+        """For a notebook: the verdict, and the rows of its group of languages."""
+        measure = self.measure
+        rows = [
+            (
+                row["row"],
+                row["kind"],
+                measure.value(row[measure.metric]),
+                measure.change_with_interval(*(row[f"{measure.metric}_{end}"] for end in ("delta", "low", "high")))
+                if row[f"{measure.metric}_delta"] == row[f"{measure.metric}_delta"]
+                else "–",
+                p_value(row["holm_p"]),
+            )
+            for row in records(self.of_group(self.group))
+        ]
+        headings = ("", "kind", measure.title, f"change from the {self.reference_title}", "Holm p")
+        title = f"{self.task}, {self.group} languages"
+        return block(title, paragraph(self.verdict), table(headings, rows), bullets(self.notes))

@@ -9,6 +9,7 @@ from typing import get_args
 
 from spillover.core.errors import DataError
 from spillover.core.files import read_json, write_json
+from spillover.core.notebook import block, paragraph, table
 from spillover.core.types import Finding, Severity
 
 SEVERITIES: tuple[Severity, ...] = get_args(Severity)
@@ -19,11 +20,32 @@ SEVERITIES: tuple[Severity, ...] = get_args(Severity)
 RENAMED_KEYS = {"facts": "evidence", "mend": "suggestion"}
 
 
-def by_severity(findings: Iterable[Finding]) -> list[Finding]:
+class Findings(list[Finding]):
+    """A list of findings that shows itself as a table in a notebook."""
+
+    def _repr_html_(self) -> str:
+        counts = [(severity, sum(finding.severity == severity for finding in self)) for severity in SEVERITIES]
+        title = ", ".join(f"{count} {severity}{'s' * (count != 1)}" for severity, count in counts)
+        rows = [
+            (one.severity, one.task, one.language or "all", one.check, one.message, len(one.example_ids), _ceiling(one))
+            for one in self
+        ]
+        headings = ("", "task", "language", "check", "what", "rows", "perfect model, %")
+        return block(title, table(headings, rows) if rows else paragraph("Nothing was found."))
+
+
+def _ceiling(finding: Finding) -> str:
+    """The accuracy of a perfect model, where the fault bounds it."""
+    return "" if finding.ceiling is None else f"{100 * finding.ceiling:.1f}"
+
+
+def by_severity(findings: Iterable[Finding]) -> Findings:
     """Errors before warnings before notes; within them the lowest ceiling, then the most rows."""
-    return sorted(
-        findings,
-        key=lambda f: (SEVERITIES.index(f.severity), 1.0 if f.ceiling is None else f.ceiling, -len(f.example_ids)),
+    return Findings(
+        sorted(
+            findings,
+            key=lambda f: (SEVERITIES.index(f.severity), 1.0 if f.ceiling is None else f.ceiling, -len(f.example_ids)),
+        )
     )
 
 
@@ -38,13 +60,13 @@ def _json(finding: Finding) -> dict[str, object]:
     return values
 
 
-def read_findings(path: Path) -> list[Finding]:
+def read_findings(path: Path) -> Findings:
     """The findings in a findings.json, also of earlier versions."""
     findings = []
     for row in read_json(path):
         values = {RENAMED_KEYS.get(key, key): value for key, value in row.items()}
         findings.append(Finding(**values | {"example_ids": tuple(values["example_ids"])}))
-    return findings
+    return Findings(findings)
 
 
 def reaches(findings: Iterable[Finding], severity: Severity) -> bool:

@@ -10,8 +10,8 @@ from spillover.core.errors import ConfigError, DataError
 from spillover.core.files import read_text
 from spillover.core.languages import reference_language
 from spillover.core.types import Example
-from spillover.tasks.benchmark import TRAIN, Benchmark
-from spillover.tasks.examples import load_parallel, read_examples
+from spillover.tasks.benchmark import Benchmark
+from spillover.tasks.examples import read_examples
 from spillover.tasks.overlap import overlapping
 from spillover.tasks.prompts import question
 
@@ -23,17 +23,7 @@ def training_questions(benchmark: Benchmark, languages: Sequence[str], config: B
 
     DataError for a language that has none, and for questions that are test items, unless `config.overlap` is "drop".
     """
-    if config.missing_items == "refuse":
-        questions = load_parallel(benchmark.data, benchmark.task, TRAIN, languages)
-    else:
-        files = benchmark.training_files
-        missing = next((code for code in languages if code not in files), None)
-        if missing:
-            raise DataError(
-                f"no training questions of {benchmark.task.name} in {missing}",
-                hint=f"{benchmark.data} has {', '.join(files)}",
-            )
-        questions = {code: read_examples(files[code], benchmark.task, code) for code in languages}
+    questions = benchmark.training_questions(languages, missing_items=config.missing_items)
     return _without_test_items(benchmark, questions, config)
 
 
@@ -47,8 +37,7 @@ def replay_texts(benchmark: Benchmark, config: BuildConfig) -> list[tuple[str, s
         raise ConfigError(
             f"build.replay: {benchmark.data} has no training questions in {code}", hint="--set build.replay_text=FILE"
         )
-    questions = {code: read_examples(benchmark.training_files[code], benchmark.task, code)}
-    questions = _without_test_items(benchmark, questions, config)
+    questions = _without_test_items(benchmark, benchmark.training_questions([code]), config)
     return [(row.id, question(benchmark.task, row)) for row in questions[code]]
 
 
@@ -58,6 +47,7 @@ def _without_test_items(
     task, overlaps = benchmark.task, {}
     for code, rows in questions.items():
         tests = read_examples(benchmark.files[code], task, code) if code in benchmark.files else []
+        tests = [row for row in tests if benchmark.may_be_scored(row)]
         for question_id, item_id in overlapping(rows, tests):
             overlaps[question_id] = f"{code} {question_id} = {item_id}"
     if overlaps and config.overlap == "refuse":

@@ -27,7 +27,6 @@ from spillover.stages.build.pairs import read_pairs, trained_languages, write_pa
 from spillover.stages.build.questions import replay_texts, training_questions
 from spillover.stages.build.sampling import quotas, replay
 from spillover.tasks.benchmark import TRAIN, Benchmark, open_benchmark
-from spillover.tasks.examples import load_parallel
 from spillover.tasks.prompts import question
 
 INSTRUCTION = "\nTranslate the input from {source} to {target}:\n"
@@ -89,6 +88,8 @@ def build_run(run: Run, benchmark: Benchmark, config: BuildConfig, *, seed: int 
 def _settings(benchmark: Benchmark, config: BuildConfig, seed: int) -> dict[str, Any]:
     """Everything that decides what the pairs are."""
     settings = config.model_dump() | {"task": benchmark.source, "seed": seed}
+    if benchmark.scored_fold:
+        settings["scored_fold"] = str(benchmark.scored_fold)
     if config.files:
         settings["data"] = hash_files(path for file in config.files for path in exchange_files(Path(file)))
     else:
@@ -173,7 +174,7 @@ def _arm_from_questions(
             _translations(_off_domain(benchmark, config), sources, every_question, rng), pairs, rng
         )
     target = config.target or reference_language()
-    questions = load_parallel(benchmark.data, benchmark.task, TRAIN, [target])[target]
+    questions = benchmark.training_questions([target])[target]
     used_ids = {pair.id.rpartition(":")[0] for pair in pairs}
     return labelled(benchmark.task, [row for row in questions if row.id in used_ids], pairs, rng)
 

@@ -70,7 +70,8 @@ CONTRAST_COLUMNS = (
 @dataclass(frozen=True)
 class TrainedRun:
     """One run on one task. arm: what it was trained on; runs of one arm and `recipe` differ in `seed` alone.
-    declared: its primary measure, None where it declared none before it was scored."""
+    declared: its primary measure, None where it declared none before it was scored. fold: the part of the items that it
+    scored, as in 1/2; "" for all."""
 
     name: str
     arm: str
@@ -80,6 +81,7 @@ class TrainedRun:
     before: Evaluation
     after: Evaluation
     declared: Declaration | None = None
+    fold: str = ""
 
 
 def changes_by_arm(runs: Sequence[TrainedRun], config: CompareConfig) -> dict[str, list[Changes]]:

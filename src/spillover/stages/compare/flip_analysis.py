@@ -30,7 +30,6 @@ from spillover.stages.compare.alignment_changes import CHANGE_COLUMNS, alignment
 from spillover.stages.compare.comparison_files import FOLDER
 from spillover.stages.compare.result import Comparison, Sentence, Topic
 from spillover.stats.significance import corrected
-from spillover.stats.summary import hits
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -201,7 +200,7 @@ def _correct(side: Evaluation) -> pd.DataFrame:
 
     return pd.concat(
         [
-            pd.DataFrame({"language": code, "example_id": list(scores.example_ids), "correct": hits(scores)})
+            pd.DataFrame({"language": code, "example_id": list(scores.example_ids), "correct": scores.hits()})
             for code, scores in side.scores.items()
         ],
         ignore_index=True,

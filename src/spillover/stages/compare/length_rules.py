@@ -12,7 +12,6 @@ from spillover.core.types import Evaluation, Length
 from spillover.stages.compare.format import percent
 from spillover.stages.compare.pairing import join
 from spillover.stages.compare.result import Sentence, Topic
-from spillover.stats.summary import hits
 
 RULES: dict[Length, str] = {"sum": "summed", "token": "per token", "byte": "per byte"}
 
@@ -40,5 +39,5 @@ def _accuracies(
         pairs = join(before, after, config.model_copy(update={"length": length}))
     except DataError:
         return None
-    old, new = (float(np.mean([hits(sides[i]).mean() for sides in pairs.values()])) for i in (0, 1))
+    old, new = (float(np.mean([sides[i].hits().mean() for sides in pairs.values()])) for i in (0, 1))
     return old, new

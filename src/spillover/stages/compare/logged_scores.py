@@ -18,7 +18,6 @@ from spillover.core.errors import ConfigError, DataError
 from spillover.core.types import LabelScores
 from spillover.stages.compare.exported_logs import ExportedTask
 from spillover.stages.compare.format import listed
-from spillover.stats.summary import hits
 
 ScoreColumns = Mapping[str, Mapping[str, Any]]
 """What was logged, by the score's name and then by item id: a number, a word, or anything else a tool writes."""
@@ -131,7 +130,7 @@ def content_of(names: Mapping[str, object], content: Mapping[str, str]) -> tuple
 
 def as_outcomes(scores: LabelScores) -> LabelScores:
     """The scores with their outcomes alone, to compare them with a side of which no more is known."""
-    outcomes = dict(zip(scores.example_ids, hits(scores).tolist(), strict=True))
+    outcomes = dict(zip(scores.example_ids, scores.hits().tolist(), strict=True))
     return replace(
         outcome_scores(scores.language, outcomes, {}),
         content=scores.content,

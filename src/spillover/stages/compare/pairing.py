@@ -176,7 +176,7 @@ def restricted(pairs: Pairs, example_ids: Mapping[str, Sequence[str]]) -> Pairs:
         before, after = pairs[code]
         row = {example_id: i for i, example_id in enumerate(before.example_ids)}
         rows = [row[example_id] for example_id in ids]
-        selected[code] = (_take(before, rows), _take(after, rows))
+        selected[code] = (before.take(rows), after.take(rows))
     return selected
 
 
@@ -236,8 +236,8 @@ def _same_items(
         raise DataError(
             f"{where}: the two sides have no item in common", hint="evaluate both on the same data and seed"
         )
-    left = _take(left, shared)
-    right = _take(right, [row[example_id] for example_id in left.example_ids])
+    left = left.take(shared)
+    right = right.take([row[example_id] for example_id in left.example_ids])
     if (left.outcome is None) != (right.outcome is None):
         left, right = (side if side.outcome is not None else as_outcomes(side) for side in (left, right))
     if left.labels != right.labels or (left.gold != right.gold).any():
@@ -269,18 +269,3 @@ def _renamed_by_content(where: str, left: LabelScores, right: LabelScores) -> La
     # What has no counterpart keeps its id, marked where that stands for another text on the left.
     names = [ids.get(content, f"{name} after" if name in of_left else name) for name, content in of_right.items()]
     return replace(right, example_ids=tuple(names))
-
-
-def _take(scores: LabelScores, rows: list[int]) -> LabelScores:
-    return replace(
-        scores,
-        example_ids=tuple(scores.example_ids[i] for i in rows),
-        gold=scores.gold[rows],
-        logprobs=scores.logprobs[rows],
-        tokens=scores.tokens[rows],
-        label_tokens=scores.label_tokens[rows],
-        outcome=None if scores.outcome is None else scores.outcome[rows],
-        content=tuple(scores.content[i] for i in rows) if scores.content else (),
-        answer_bytes=None if scores.answer_bytes is None else scores.answer_bytes[rows],
-        clusters=tuple(scores.clusters[i] for i in rows) if scores.clusters else (),
-    )

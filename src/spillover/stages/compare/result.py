@@ -7,9 +7,13 @@ from dataclasses import asdict, dataclass, field, fields
 from enum import Enum
 from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
+from markupsafe import Markup
+
+from spillover.core.notebook import block, bullets, folded, paragraph, table
 from spillover.core.tables import records
 from spillover.core.types import Kind
 from spillover.stages.compare.measures import MEASURES, Measure
+from spillover.stages.compare.shown_tables import ShownRows, filled_columns, group_rows, language_rows
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -235,6 +239,32 @@ class Comparison:
 
     def __str__(self) -> str:
         return "\n".join(sentence.text for sentence in self.verdict)
+
+    def _repr_html_(self) -> str:
+        """For a notebook: the headline, the languages, the groups, and behind a click the other sentences."""
+        headline = [f"{name}: {text}." for sentence in self.about(Topic.HEADLINE) for name, text in _headline(sentence)]
+        why = [reason for sentence in self.about(Topic.HEADLINE) for reason in sentence.numbers["why"]]
+        rest = [sentence.text for sentence in self.verdict if sentence.about is not Topic.HEADLINE]
+        languages = language_rows(self.languages, self.measure, self.level)
+        groups = group_rows(self.groups[self.groups["kind"] != "all"], self.measure, self.level)
+        return block(
+            self.task + " (* trained on)" * bool(self.seen),
+            *map(paragraph, headline),
+            bullets(why),
+            _shown(languages),
+            folded("means over groups of languages", _shown(groups)) if groups else Markup(),
+            folded("what else was found", bullets(rest)) if rest else Markup(),
+        )
+
+
+def _headline(sentence: Sentence) -> list[tuple[str, str]]:
+    numbers = sentence.numbers
+    return [("Claim", numbers["claim"]), ("Measured by", numbers["measure"]), ("Does it hold", numbers["answer"])]
+
+
+def _shown(rows: ShownRows) -> Markup:
+    headings = filled_columns(rows)
+    return table(("", *headings), [(name, *(row[heading] for heading in headings)) for name, row in rows.items()])
 
 
 Row = TypeVar("Row", GroupChange, LanguageChange)

@@ -3,6 +3,7 @@
 1. Join by item id; each item's contribution to every change (`pairing`); the measure to go by (`primary`).
 2. Tables by language and over groups (`change_tables`), the guard of the reference language (`guard`), and, with
    several runs, seeds and contrasts with placebo arms (`contrasts`).
+   Of several runs, those that scored different folds of the items are first joined to one (`folds`).
 3. The verdict and its headline (`verdict`, `headline`).
 4. Where both models were probed, what goes along with flipped predictions (`flip_analysis`).
 5. Of a run with several tasks, all of them under one correction (`all_tasks`).
@@ -35,6 +36,7 @@ from spillover.stages.compare.differences import (
     run_difference_sentences,
 )
 from spillover.stages.compare.flip_analysis import with_flip_analysis
+from spillover.stages.compare.folds import with_joined_folds
 from spillover.stages.compare.guard import guard_of
 from spillover.stages.compare.headline import with_headline
 from spillover.stages.compare.language_groups import groups_of
@@ -46,8 +48,8 @@ from spillover.stages.compare.verdict import contrast_sentences, seed_sentences,
 from spillover.stages.evaluate.score_tables import read_evaluation
 from spillover.stats.resampling import bootstrap_changes, item_weights
 
-# What may differ between two runs of one arm: the seed, and the pairs sampled with it.
-SEEDED = ("seed", "pairs")
+# What may differ between two runs of one arm: the seed, and the pairs sampled with it, or made of other folds.
+SEEDED = ("seed", "pairs", "scored_fold")
 
 
 def compare(
@@ -134,7 +136,7 @@ def compare_run(
     trained = [_trained_runs(member, names, tasks) for member in (run, *others)]
     if seen is not None:
         trained[0] = [replace(member, seen=tuple(seen)) for member in trained[0]]
-    by_task = _by_task(run, others, trained)
+    by_task = _by_task(run, others, trained, config)
     settings = config.model_dump() | {
         "declared": [member.declared and vars(member.declared) for runs in trained for member in runs[:1]],
         "seen": list(training_languages(run) if seen is None else seen),
@@ -155,8 +157,10 @@ def compare_run(
     return comparisons
 
 
-def _by_task(run: Run, others: Sequence[Run], trained: Sequence[Sequence[TrainedRun]]) -> dict[str, list[TrainedRun]]:
-    """The runs by task, `run` first; RunError where one of the others lacks a task of its."""
+def _by_task(
+    run: Run, others: Sequence[Run], trained: Sequence[Sequence[TrainedRun]], config: CompareConfig
+) -> dict[str, list[TrainedRun]]:
+    """The runs by task, `run` first, folds joined; RunError where one of the others lacks a task of its."""
     if not trained[0]:
         hint = "`spillover evaluate` both models first"
         raise RunError(f"{run.path}: no task was evaluated on both sides", hint=hint)
@@ -170,7 +174,7 @@ def _by_task(run: Run, others: Sequence[Run], trained: Sequence[Sequence[Trained
                     hint="evaluate it there, or leave that run out",
                 )
             runs += matching
-    return by_task
+    return {task: with_joined_folds(runs, config) for task, runs in by_task.items()}
 
 
 def _trained_runs(run: Run, names: tuple[str, str], tasks: Sequence[str] | None) -> list[TrainedRun]:
@@ -179,22 +183,29 @@ def _trained_runs(run: Run, names: tuple[str, str], tasks: Sequence[str] | None)
     stages = manifest["stages"]
     build = stages.get("build", {}).get("settings", {})
     train = stages.get("train", {}).get("settings", {})
-    recipe = hash_of([_without_seeds(build) | {"count": build.get("pairs")}, _without_seeds(train)])
+    trained = [_without_seeds(build) | {"count": build.get("pairs")}, _without_seeds(train)]
     before, after = ({side.task: side for side in read_evaluations(run, name)} for name in names)
     return [
         TrainedRun(
             name=str(run.path),
             arm=str(build.get("arm") or run.path.name),
-            recipe=recipe,
+            # Asked in another way it is another result, not another seed.
+            recipe=hash_of([*trained, *_asked(after[task])]),
             seed=int(train.get("seed", manifest.get("seed", 0))),
             seen=training_languages(run),
             before=before[task],
             after=after[task],
             declared=declared_measure(run),
+            fold=stages.get(f"evaluate/{names[1]}/{task}", {}).get("settings", {}).get("fold", ""),
         )
         for task in before
         if task in after and (tasks is None or task in tasks)
     ]
+
+
+def _asked(side: Evaluation) -> tuple[str, str]:
+    """With which label words and shots the items were asked; "" for shots that are not known."""
+    return side.label_set, side.experiment.shots if side.experiment else ""
 
 
 def _without_seeds(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -115,6 +115,7 @@ def evaluate(
         "missing_items": benchmark.missing_items,
         "disagreeing_labels": benchmark.disagreeing_labels,
     } | config.model_dump(exclude=OF_THE_BENCHMARK | {"batch_tokens", "chat", "system_prompt"})
+    settings |= {"fold": str(benchmark.fold)} if benchmark.fold else {}
     settings |= {"shots": shots} | sentences_hash(shots) | chat_settings(chat) | benchmark.wording_settings()
     evaluation = Evaluation(model.ref, task.name, label_set, hash_of(settings), {}, experiment)
     n_content_free = len(experiment.content_free)

@@ -26,7 +26,7 @@ import numpy as np
 from spillover.core.model_names import public_name
 from spillover.core.types import Evaluation, LabelScores, Relationship
 from spillover.stats.calibration import rescaled
-from spillover.stats.summary import LEVEL, Summary, accuracy_interval, hits, summarise_language
+from spillover.stats.summary import LEVEL, Summary, accuracy_interval, summarise_language
 
 SCHEMA_VERSION = "0.3.0"
 UNKNOWN = "unknown"
@@ -242,7 +242,7 @@ def _score_details(scores: LabelScores, value: float, interval: Interval | None)
 def _samples(scores: LabelScores, texts: Mapping[str, str]) -> Iterator[dict[str, Any]]:
     """A line for each item, under the task's length rule."""
     headline = rescaled(scores, scores.length)
-    right, chosen = hits(headline), headline.logprobs.argmax(axis=1)
+    right, chosen = headline.hits(), headline.logprobs.argmax(axis=1)
     for i, example_id in enumerate(scores.example_ids):
         answers = [j for j in range(len(scores.labels)) if np.isfinite(scores.logprobs[i, j])]
         asked, reference = texts.get(example_id, ""), [scores.labels[scores.gold[i]]]

@@ -11,7 +11,7 @@ All of it is computed in the pass that scores the items, from states in float32 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from spillover.core.errors import ConfigError, DataError
+from spillover.core.notebook import block, paragraph, table
 from spillover.core.types import ScoredBatch, States
 from spillover.models.batching import Item, Plan
 from spillover.models.blocks import final_norm
@@ -129,7 +130,29 @@ def _layers(states: NDArray[np.float32], layers: slice) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(states[:, layers]))
 
 
-def top_tokens(model: Model | ServedModel, text: str, *, places: int, top: int) -> dict[str, Any]:
+class TopTokens(dict[str, Any]):
+    """What `top_tokens` returns: `tokens` and `layers`. In a notebook a table, the last layer first."""
+
+    def _repr_html_(self) -> str:
+        rows = [
+            (row["layer"], *((_with_share(place[0]), place[0]["probability"]) for place in row["places"]))
+            for row in reversed(self["layers"])
+        ]
+        headings = ("layer", *(map(_shown_token, self["tokens"])))
+        note = "Each cell: the layer's most probable next token after the one above it, and its probability in %."
+        return block("", table(headings, rows, shades=True), paragraph(note))
+
+
+def _with_share(prediction: Mapping[str, Any]) -> str:
+    return f"{_shown_token(prediction['token'])} {100 * prediction['probability']:.0f}"
+
+
+def _shown_token(token: str) -> str:
+    """A token with its spaces visible."""
+    return token.replace(" ", "·")
+
+
+def top_tokens(model: Model | ServedModel, text: str, *, places: int = 5, top: int = 5) -> TopTokens:
     """The next tokens that each layer predicts, at each of the last `places` tokens of a text.
 
     `tokens`: those tokens. `layers`: `layer`, 0 is the embedding, and `places`, for each of the tokens the `top`
@@ -154,7 +177,7 @@ def top_tokens(model: Model | ServedModel, text: str, *, places: int, top: int) 
         {"layer": layer, "places": [_most_probable(raw, logprobs, top) for logprobs in lens.logprobs(states)]}
         for layer, states in enumerate(by_layer)
     ]
-    return {"tokens": [_token_name(raw, i) for i in ids[-places:]], "layers": rows}
+    return TopTokens(tokens=[_token_name(raw, i) for i in ids[-places:]], layers=rows)
 
 
 def _most_probable(raw: Sequence[bytes], logprobs: Tensor, top: int) -> list[dict[str, Any]]:

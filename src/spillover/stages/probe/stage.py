@@ -21,7 +21,7 @@ from spillover.core.config import EvaluateConfig, ProbeConfig
 from spillover.core.errors import ConfigError
 from spillover.core.file_names import check_file_name
 from spillover.core.files import hash_of, write_json
-from spillover.core.runs import Run
+from spillover.core.runs import Run, open_run
 from spillover.core.tables import write_table
 from spillover.core.types import Progress, Prompt, ScoredBatch, no_progress
 from spillover.models.batching import Plan
@@ -45,7 +45,7 @@ log = logging.getLogger(__name__)
 
 
 def probe(
-    run: Run,
+    run: Run | Path | str,
     model: Model | ServedModel,
     benchmark: Benchmark | str,
     *,
@@ -54,7 +54,7 @@ def probe(
     evaluate: EvaluateConfig | None = None,
     progress: Progress = no_progress,
 ) -> Path:
-    """The probe stage for one model: the folder `<run>/probe/<name>`, computed once.
+    """The probe stage for one model: the folder `<run>/probe/<name>`, computed once. run: or its folder.
 
     It takes `config.items` items per language of those that the run's evaluation of `name` scored, with its label set,
     shots and chat form; of the benchmark's where there is no evaluation. benchmark: or the name of a task, with its
@@ -63,6 +63,7 @@ def probe(
     if isinstance(model, ServedModel):
         refuse_server("probe")
     check_file_name(name, "name of the probe")
+    run = run if isinstance(run, Run) else open_run(run)
     config, evaluate = config or ProbeConfig(), evaluate or EvaluateConfig()
     benchmark = open_benchmark(benchmark, wording=evaluate.wording) if isinstance(benchmark, str) else benchmark
     task, seed = benchmark.task, benchmark.seed

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from spillover.stages.report.stage import report
+from spillover.stages.report.stage import read_figures, report
 
-__all__ = ["report"]
+__all__ = ["read_figures", "report"]

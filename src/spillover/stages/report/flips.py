@@ -16,7 +16,6 @@ from spillover.core.languages import reference_language
 from spillover.core.types import Evaluation, LabelScores
 from spillover.stages.evaluate.score_tables import read_texts
 from spillover.stats.calibration import normalised, rescaled
-from spillover.stats.summary import hits
 
 # All texts of one page, in bytes. Above it the longest are shortened, all to one length, and the page says to which.
 MAX_TEXT_BYTES = 2_500_000
@@ -61,7 +60,7 @@ def _flips(old: LabelScores, new: LabelScores, texts: Mapping[str, str]) -> list
     """A row for each item that is correct on one side alone: language, id, newly_correct, gold (index of the label),
     text, and the labels' probabilities `before` and `after`, per mille."""
     positions = {example_id: i for i, example_id in enumerate(old.example_ids)}
-    old_correct, new_correct = (hits(rescaled(scores, scores.length)) == 1 for scores in (old, new))
+    old_correct, new_correct = (rescaled(scores, scores.length).hits() == 1 for scores in (old, new))
     old_shares, new_shares = (
         np.rint(1000 * np.exp(normalised(scores.logprobs))).astype(int) for scores in (old, new)
     )  # fmt: skip

@@ -20,7 +20,7 @@ from spillover.core.runs import existing_run
 from spillover.stages.compare.comparison_files import FOLDER as COMPARE
 from spillover.stages.compare.comparison_files import read_comparisons
 from spillover.stages.compare.latex import to_latex
-from spillover.stages.report.charts import specification, svg
+from spillover.stages.report.charts import Figure, specification, svg
 from spillover.stages.report.content import page_content, run_figures
 from spillover.stages.report.multi_run import transfer_figures
 from spillover.stages.report.page import render_page
@@ -73,6 +73,12 @@ def write_figures(path: Path | str, *others: Path | str, formats: Sequence[Figur
                     partial.write_bytes(_render(chart, kind))
                 written.append(file)
     return written
+
+
+def read_figures(path: Path | str) -> list[Figure]:
+    """Every figure that a run's tables allow, in the order of the page; each shows itself in a notebook. RunError when
+    the folder is no run folder."""
+    return run_figures(existing_run(path))
 
 
 def parse_formats(text: str) -> list[FigureFormat]:

@@ -8,7 +8,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 
 import numpy as np
@@ -23,6 +22,7 @@ from spillover.models.load import Model
 from spillover.models.local import LocalEngine
 from spillover.stats.summary import summarise_language
 from spillover.tasks.benchmark import Benchmark
+from spillover.tasks.folds import hash_position
 
 LEAST_ITEMS = 20
 
@@ -32,7 +32,7 @@ def held_out_ids(benchmark: Benchmark, share: float) -> tuple[str, ...]:
     held out, or left to score, in some language."""
     chosen: dict[str, None] = {}
     for code, rows in benchmark.examples().items():
-        held = [row.id for row in rows if _in_share(row.id, share)]
+        held = [row.id for row in rows if hash_position(row.id) < share]
         for count, what in ((len(held), "held out"), (len(rows) - len(held), "left to score")):
             if count < LEAST_ITEMS:
                 raise ConfigError(
@@ -42,10 +42,6 @@ def held_out_ids(benchmark: Benchmark, share: float) -> tuple[str, ...]:
                 )
         chosen.update(dict.fromkeys(held))
     return tuple(chosen)
-
-
-def _in_share(example_id: str, share: float) -> bool:
-    return int.from_bytes(hashlib.sha256(example_id.encode()).digest()[:8], "big") < share * 2**64
 
 
 def choose(
