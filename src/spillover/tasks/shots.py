@@ -11,11 +11,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from functools import cache
 
 from spillover.core.errors import ConfigError
-from spillover.core.files import hash_of, read_yaml, resources
-from spillover.core.languages import high_resource_languages
+from spillover.core.files import hash_of
+from spillover.core.languages import high_resource_languages, unrelated_sentences
 from spillover.core.languages import language as language_of
 from spillover.core.types import Task
 
@@ -95,12 +94,6 @@ def shot_plan(task: Task, shots: str, language: str) -> list[ShotPlace]:
 def sentences_hash(shots: str) -> dict[str, str]:
     """What settings record of the sentences that stand in prompts; nothing where none do."""
     return {UNRELATED: hash_of(unrelated_sentences())} if f"+{UNRELATED}" in shots else {}
-
-
-@cache
-def unrelated_sentences() -> dict[str, list[str]]:
-    """Parallel sentences by language that belong to no task."""
-    return dict(read_yaml(resources() / "unrelated_sentences.yaml")["sentences"])
 
 
 def _codes(text: str) -> list[str]:
