@@ -17,30 +17,32 @@ from spillover.core.errors import ConfigError
 from spillover.core.types import Language
 from spillover.models.chat import end_tokens
 from spillover.models.load import Model, without_warnings
-from spillover.models.translators.few_shot import continued_text, examples
+from spillover.models.translators.few_shot import Sentences, continued_text, examples
 from spillover.models.translators.translator import Line, by_line, too_long, unfinished
 
 
 class CausalTranslator:
-    """A loaded model that translates. config: few-shot examples, batch and length. ConfigError for a model with an
-    intervention, which is no part of its module."""
+    """A loaded model that translates. config: few-shot examples, batch and length. sentences: as `few_shot.examples`.
+    ConfigError for a model with an intervention, which is no part of its module."""
 
-    def __init__(self, model: Model, config: TranslatorConfig | None = None) -> None:
+    def __init__(
+        self, model: Model, config: TranslatorConfig | None = None, *, sentences: Sentences | None = None
+    ) -> None:
         if model.intervention is not None:
             raise ConfigError(
                 f"{model.ref.name} with the intervention {model.ref.steer}: does not translate",
                 hint="translate with the model alone",
             )
-        self.model, self.config = model, config or TranslatorConfig()
+        self.model, self.config, self.sentences = model, config or TranslatorConfig(), sentences
         self.name, self.fingerprint = model.ref.name, model.ref.fingerprint
 
     def prompt(self, source: Language, target: Language) -> str:
         """The few-shot prompt with {text} in place of a line. Errors as `few_shot.examples`."""
-        return continued_text(examples(self.config, source, target), source, target)
+        return continued_text(examples(self.config, source, target, self.sentences), source, target)
 
     def translate(self, texts: Sequence[str], source: Language, target: Language, *, retry: bool = False) -> list[str]:
         """As `Translator.translate`; a retry has the examples in the reverse order."""
-        shots = examples(self.config, source, target)
+        shots = examples(self.config, source, target, self.sentences)
         shots = shots[::-1] if retry else shots
 
         def translate_lines(lines: list[str]) -> list[Line]:

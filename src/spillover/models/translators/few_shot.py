@@ -5,7 +5,8 @@ As continued text for a causal model and a completion server, as turns for a cha
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -15,21 +16,25 @@ from spillover.core.files import read_jsonl
 from spillover.core.languages import unrelated_sentences
 from spillover.core.types import Language
 
+log = logging.getLogger(__name__)
+
 Examples = Sequence[tuple[str, str]]
+Sentences = Mapping[str, Sequence[str]]
+"""Parallel sentences by language: the same position is the same sentence."""
 
 INSTRUCTION = "Translate from {source} to {target}."
 CHAT_INSTRUCTION = INSTRUCTION + " Answer with the translation alone."
 TEXT = "{text}"
 
 
-def examples(config: TranslatorConfig, source: Language, target: Language) -> list[tuple[str, str]]:
-    """(sentence, its translation) of up to `config.shots` examples; none where the bundled sentences lack a language.
+def examples(
+    config: TranslatorConfig, source: Language, target: Language, sentences: Sentences | None = None
+) -> list[tuple[str, str]]:
+    """(sentence, its translation) of up to `config.shots` examples: of the file of examples; without one of `sentences`
+    and then of those that come with the package. None where no source has both languages, and the log says so.
 
     ConfigError for a file of examples without one for these languages, DataError for one that cannot be read."""
-    if config.examples is None:
-        sentences = unrelated_sentences()
-        pairs = list(zip(sentences.get(source.code, []), sentences.get(target.code, []), strict=False))
-    else:
+    if config.examples is not None:
         rows = _rows(Path(config.examples))
         pairs = [(row[source.code], row[target.code]) for row in rows if source.code in row and target.code in row]
         if not pairs:
@@ -37,7 +42,19 @@ def examples(config: TranslatorConfig, source: Language, target: Language) -> li
                 f"translate.translator.examples: {config.examples} has no row with {source.code} and {target.code}",
                 hint=f'add rows such as {{"{source.code}": "...", "{target.code}": "..."}}',
             )
+        return pairs[: config.shots]
+    pairs = []
+    for by_language in (sentences or {}, unrelated_sentences()):
+        if source.code in by_language and target.code in by_language:
+            pairs += zip(by_language[source.code], by_language[target.code], strict=True)
+    if not pairs:
+        _log_once(f"no examples of {source.name} and {target.name}: the prompt has none; --examples FILE gives some")
     return pairs[: config.shots]
+
+
+@cache
+def _log_once(message: str) -> None:
+    log.info("%s", message)
 
 
 @cache

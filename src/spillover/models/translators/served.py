@@ -17,7 +17,7 @@ from spillover.core.types import Language
 from spillover.models.served_model import FIRST_CONTACT_RETRIES, check_address
 from spillover.models.server_client import ContextExceeded, ServerClient
 from spillover.models.server_pool import RETRIES, ServerPool
-from spillover.models.translators.few_shot import chat_messages, continued_text, examples
+from spillover.models.translators.few_shot import Sentences, chat_messages, continued_text, examples
 from spillover.models.translators.translator import Line, by_line, unfinished
 
 PATHS = {"chat": "/v1/chat/completions", "completion": "/v1/completions"}
@@ -27,13 +27,21 @@ NEEDED = (
 
 
 class ServedTranslator:
-    """A model on a server. config: with server and name. fingerprint: of what the server says of the model, as nothing
-    else of it is known. ModelError or ConfigError where the server does not answer, or does not serve the model."""
+    """A model on a server. config: with server and name. sentences: as `few_shot.examples`. fingerprint: of what the
+    server says of the model, as nothing else of it is known. ModelError or ConfigError where the server does not
+    answer, or does not serve the model."""
 
-    def __init__(self, config: TranslatorConfig, *, retries: int = RETRIES, backoff: float = 1.0) -> None:
+    def __init__(
+        self,
+        config: TranslatorConfig,
+        *,
+        sentences: Sentences | None = None,
+        retries: int = RETRIES,
+        backoff: float = 1.0,
+    ) -> None:
         url, name = config.server or "", config.name or ""
         check_address(url, "translate.translator.server")
-        self.config, self.name = config, name
+        self.config, self.name, self.sentences = config, name, sentences
         client = ServerClient(url, timeout=config.timeout, needed=NEEDED)
         first = ServerPool([client], retries=FIRST_CONTACT_RETRIES, backoff=backoff, timeout=config.timeout)
         try:
@@ -49,7 +57,7 @@ class ServedTranslator:
 
     def prompt(self, source: Language, target: Language) -> str:
         """The prompt, turns of a chat one after the other, with {text} in place of a line."""
-        shots = examples(self.config, source, target)
+        shots = examples(self.config, source, target, self.sentences)
         if self.config.api == "completion":
             return continued_text(shots, source, target)
         turns = chat_messages(shots, source, target)
@@ -57,7 +65,7 @@ class ServedTranslator:
 
     def translate(self, texts: Sequence[str], source: Language, target: Language, *, retry: bool = False) -> list[str]:
         """As `Translator.translate`; a retry has the examples in the reverse order."""
-        shots = examples(self.config, source, target)
+        shots = examples(self.config, source, target, self.sentences)
         shots = shots[::-1] if retry else shots
         path = PATHS[self.config.api]
 
