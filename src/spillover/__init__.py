@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from spillover.stages.report import report
     from spillover.stages.steer import steer
     from spillover.stages.train import in_training_evaluation, merge, train
+    from spillover.stages.translate import translate_questions
     from spillover.stats.summary import summarise
     from spillover.sweep import sweep
     from spillover.tasks.benchmark import open_benchmark
@@ -48,6 +49,7 @@ __all__ = [
     "summarise",
     "sweep",
     "train",
+    "translate_questions",
 ]
 
 __getattr__ = lazy_names(
@@ -71,5 +73,6 @@ __getattr__ = lazy_names(
         "summarise": "spillover.stats.summary",
         "sweep": "spillover.sweep",
         "train": "spillover.stages.train",
+        "translate_questions": "spillover.stages.translate",
     },
 )

@@ -191,8 +191,8 @@ class TranslatorConfig(Section):
     device: str = "auto"
     """As model.device."""
     examples: str | None = None
-    """File of few-shot examples for causal and server: JSON lines with a sentence by language code; null: sentences
-    that come with the package, where both languages have them."""
+    """File of few-shot examples for causal and server: JSON lines with a sentence by language code; null: the
+    task's shots, then sentences that come with the package."""
     shots: Annotated[int, Field(ge=0)] = 4
     """Most few-shot examples in a prompt."""
     beams: Count | None = None
@@ -249,6 +249,28 @@ class BuildConfig(Section):
     files: list[str] = []
     """Ready-made pairs instead: the paper's, TRL's or LLaMA-Factory's files (its dataset_info.json). A system prompt
     stands in front of its prompt; rows with earlier turns, tools or weights are refused."""
+
+
+class TranslateConfig(Section):
+    """Questions of one's own → training questions in more languages, for `build` (docs/translate.md)."""
+
+    task: str = "sentiment"
+    """Task whose fields the questions have: a bundled name or a folder."""
+    source: str | None = None
+    """Language of the questions; null: the reference language."""
+    targets: list[str] = []
+    """Languages to translate into, by code."""
+    translator: TranslatorConfig = TranslatorConfig()
+    shortest: Share = 0.35
+    """Least length of a translation, as a share of its text's; a character of Chinese, Japanese or Korean counts as
+    three."""
+    longest: Annotated[float, Field(gt=1)] = 3.0
+    """Largest length of a translation, in multiples of its text's."""
+    give_up: Count = 16
+    """Rows in succession that may fail: with more, the translator is to blame, and nothing further is asked of it."""
+    missing_items: Literal["intersection", "pairwise"] = "intersection"
+    """Rows that were left out of a language: intersection leaves them out of all, pairwise out of that one alone (then
+    build.missing_items is pairwise too)."""
 
 
 class TrainConfig(Section):
@@ -474,6 +496,7 @@ class RunConfig(Section):
     """Items per language; null: all."""
     model: ModelConfig = ModelConfig()
     audit: AuditConfig = AuditConfig()
+    translate: TranslateConfig = TranslateConfig()
     build: BuildConfig = BuildConfig()
     train: TrainConfig = TrainConfig()
     steer: SteerConfig = SteerConfig()

@@ -1,6 +1,6 @@
 """A command of one's own as a translator: it is started once for each batch, and needs no library of ours.
 
-stdin   {"id": 0, "text": "...", "source": "en", "target": "de", "retry": false}, one a line, then the end of file
+stdin   {"id": 0, "text": "...", "source": CODE, "target": CODE, "retry": false}, one a line, then the end of file
 stdout  {"translation": "..."} one a line, as many and in the same order
 
 No shell is involved. The command is given no key: SPILLOVER_API_KEY is taken out of its environment.

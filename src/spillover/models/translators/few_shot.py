@@ -36,14 +36,14 @@ def examples(
     ConfigError for a file of examples without one for these languages, DataError for one that cannot be read."""
     if config.examples is not None:
         rows = _rows(Path(config.examples))
-        pairs = [(row[source.code], row[target.code]) for row in rows if source.code in row and target.code in row]
-        if not pairs:
+        own = [(row[source.code], row[target.code]) for row in rows if source.code in row and target.code in row]
+        if not own:
             raise ConfigError(
                 f"translate.translator.examples: {config.examples} has no row with {source.code} and {target.code}",
                 hint=f'add rows such as {{"{source.code}": "...", "{target.code}": "..."}}',
             )
-        return pairs[: config.shots]
-    pairs = []
+        return own[: config.shots]
+    pairs: list[tuple[str, str]] = []
     for by_language in (sentences or {}, unrelated_sentences()):
         if source.code in by_language and target.code in by_language:
             pairs += zip(by_language[source.code], by_language[target.code], strict=True)
@@ -57,7 +57,6 @@ def _log_once(message: str) -> None:
     log.info("%s", message)
 
 
-@cache
 def _rows(path: Path) -> list[dict[str, str]]:
     rows = []
     for line, row in read_jsonl(path):

@@ -36,16 +36,16 @@ class Translator(Protocol):
 
 class IncompleteTranslation(ModelError):
     """Some texts could not be translated, or not to their end. translations: of all texts, "" or a part of these.
-    problems: why, by the text's number."""
+    reasons: why, by the text's number."""
 
     def __init__(
-        self, name: str, texts: Sequence[str], translations: Sequence[str], problems: Mapping[int, str]
+        self, name: str, texts: Sequence[str], translations: Sequence[str], reasons: Mapping[int, str]
     ) -> None:
-        self.translations, self.problems = list(translations), dict(problems)
-        number, problem = next(iter(self.problems.items()))
-        more = f", and {len(self.problems) - 1} more" if len(self.problems) > 1 else ""
+        self.translations, self.reasons = list(translations), dict(reasons)
+        number, reason = next(iter(self.reasons.items()))
+        more = f", and {len(self.reasons) - 1} more" if len(self.reasons) > 1 else ""
         super().__init__(
-            f"{name}: {texts[number][:SHOWN]!r}{more}: {problem}",
+            f"{name}: {texts[number][:SHOWN]!r}{more}: {reason}",
             hint="shorten the texts, --set translate.translator.max_new_tokens=N, or another translator",
         )
 
@@ -64,14 +64,15 @@ def by_line(name: str, texts: Sequence[str], translate: Callable[[list[str]], li
     lines = [text.split("\n") for text in texts]
     asked = [line.strip() for of_text in lines for line in of_text if line.strip()]
     answers = iter(translate(asked) if asked else [])
-    translations, problems = [], {}
+    translations: list[str] = []
+    reasons: dict[int, str] = {}
     for number, of_text in enumerate(lines):
         translated = [next(answers) if line.strip() else Line("") for line in of_text]
         translations.append("\n".join(line.text for line in translated))
-        if reasons := [line.problem for line in translated if line.problem]:
-            problems[number] = reasons[0]
-    if problems:
-        raise IncompleteTranslation(name, texts, translations, problems)
+        if problems := [line.problem for line in translated if line.problem]:
+            reasons[number] = problems[0]
+    if reasons:
+        raise IncompleteTranslation(name, texts, translations, reasons)
     return translations
 
 
