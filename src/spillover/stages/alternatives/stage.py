@@ -144,8 +144,8 @@ def _with_interventions(
         text = open_benchmark(config.steer.text, data=config.data, required_split=TRAIN)
         folder = steer(
             setup.base, benchmarks[0], out=setup.run.path, text=text, further=benchmarks[1:],
-            config=config.steer.model_copy(update={"method": row.steer}), evaluate=config.evaluate, seed=config.seed,
-            progress=setup.progress,
+            config=config.steer.model_copy(update={"method": row.steer}), evaluate=config.evaluate,
+            compare=config.compare, seed=config.seed, progress=setup.progress,
         )  # fmt: skip
         for null in (None, *NULLS):
             name = null_name(row.steer, null) if null else row.steer
