@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from spillover.core.config import load_config
     from spillover.models.load import load_model
     from spillover.pipeline import run
-    from spillover.stages.alternatives import alternatives
+    from spillover.stages.alternatives import alternatives, translate_items
     from spillover.stages.audit import audit
     from spillover.stages.build import build_pairs
     from spillover.stages.compare import compare
@@ -49,6 +49,7 @@ __all__ = [
     "summarise",
     "sweep",
     "train",
+    "translate_items",
     "translate_questions",
 ]
 
@@ -73,6 +74,7 @@ __getattr__ = lazy_names(
         "summarise": "spillover.stats.summary",
         "sweep": "spillover.sweep",
         "train": "spillover.stages.train",
+        "translate_items": "spillover.stages.alternatives",
         "translate_questions": "spillover.stages.translate",
     },
 )

@@ -437,11 +437,15 @@ class AlternativesConfig(Section):
 
     rows: list[str] = []
     """Rows beside the base and the calibrated base: bound (the reference language's score), shots:FORM as in
-    evaluate.shots, steer:METHOD by the steer section, layers:LAYERS of the adapter, tuned; empty: no table."""
+    evaluate.shots, self-translate and translate-test (the items in the reference language, by the model itself and by
+    the translator), steer:METHOD by the steer section, layers:LAYERS of the adapter, tuned; empty: no table."""
     adapter: str | None = None
     """Folder of the tuned model's adapter; null: the run's own."""
     placebos: dict[str, str] = {}
     """Placebo arms, name to the folder of an adapter: the nulls of tuned and of its layers."""
+    translator: TranslatorConfig = TranslatorConfig()
+    """What translates for translate-test: one of seq2seq, server, causal, command, and its settings. Of these,
+    self-translate takes examples, shots, batch and max_new_tokens."""
 
 
 class ProbeConfig(Section):
