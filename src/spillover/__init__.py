@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from spillover.core.config import load_config
     from spillover.models.load import load_model
     from spillover.pipeline import run
-    from spillover.stages.alternatives import alternatives
+    from spillover.stages.alternatives import alternatives, translate_items
     from spillover.stages.audit import audit
     from spillover.stages.build import build_pairs
     from spillover.stages.compare import compare
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from spillover.stages.report import read_figures, report
     from spillover.stages.steer import steer
     from spillover.stages.train import in_training_evaluation, merge, train
+    from spillover.stages.translate import translate_questions
     from spillover.stats.summary import summarise
     from spillover.sweep import sweep
     from spillover.tasks.benchmark import open_benchmark
@@ -52,6 +53,8 @@ __all__ = [
     "sweep",
     "top_tokens",
     "train",
+    "translate_items",
+    "translate_questions",
 ]
 
 __getattr__ = lazy_names(
@@ -78,5 +81,7 @@ __getattr__ = lazy_names(
         "sweep": "spillover.sweep",
         "top_tokens": "spillover.stages.probe",
         "train": "spillover.stages.train",
+        "translate_items": "spillover.stages.alternatives",
+        "translate_questions": "spillover.stages.translate",
     },
 )

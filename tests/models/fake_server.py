@@ -200,7 +200,7 @@ class Handler(BaseHTTPRequestHandler):
             self.wfile.write(data)
 
 
-class _Quiet(ThreadingHTTPServer):
+class QuietServer(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False
     request_queue_size = 128
@@ -215,7 +215,7 @@ def serving(*fakes: FakeServer) -> Iterator[list[str]]:
     servers = []
     for fake in fakes:
         handler = type("OwnHandler", (Handler,), {"fake": fake})
-        server = _Quiet(("127.0.0.1", 0), handler)
+        server = QuietServer(("127.0.0.1", 0), handler)
         fake.url = f"http://127.0.0.1:{server.server_address[1]}"
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
         servers.append(server)

@@ -186,6 +186,6 @@ def test_inputs_go_where_the_embedding_computes():
 
 def test_a_device_map_decides_where_the_whole_model_is(tiny_folder, monkeypatch):
     """ "meta" stands for the GPU that --device auto would take."""
-    monkeypatch.setattr(load, "_device", lambda name: torch.device("meta" if name == "auto" else name))
+    monkeypatch.setattr(load, "device_named", lambda name: torch.device("meta" if name == "auto" else name))
     model = load_model(str(tiny_folder), dtype="float32", device_map={"": "cpu"})
     assert {model.device.type, *(weights.device.type for weights in model.module.parameters())} == {"cpu"}

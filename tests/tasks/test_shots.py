@@ -5,13 +5,13 @@ import pytest
 
 from spillover.core.config import EvaluateConfig
 from spillover.core.errors import ConfigError
-from spillover.core.languages import high_resource_languages, known_languages
+from spillover.core.languages import high_resource_languages, known_languages, unrelated_sentences
 from spillover.models.local import LocalEngine
 from spillover.stages.compare.differences import differences
 from spillover.stages.evaluate.stage import evaluate
 from spillover.tasks.benchmark import open_benchmark
 from spillover.tasks.prompts import render, shot_block, shot_turns
-from spillover.tasks.shots import ShotPlace, resolve_shots, sentences_hash, shot_plan, unrelated_sentences
+from spillover.tasks.shots import ShotPlace, resolve_shots, sentences_hash, shot_plan
 from spillover.tasks.wording import load_task
 from tests.builders import small_data
 

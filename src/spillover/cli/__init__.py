@@ -40,7 +40,8 @@ USAGE_ERROR: type[Any] = typer.BadParameter.__bases__[0]
 
 # Verb → its module in this folder, in the order of the help. A module is imported when its verb is called.
 VERBS = {
-    "demo": "demo", "run": "run", "import": "import_data", "audit": "audit", "build": "build", "train": "train",
+    "demo": "demo", "run": "run", "import": "import_data", "audit": "audit", "translate": "translate",
+    "build": "build", "train": "train",
     "merge": "merge", "swap": "swap", "steer": "steer", "evaluate": "evaluate", "compare": "compare",
     "alternatives": "alternatives", "probe": "probe", "report": "report", "export": "export", "sweep": "sweep",
     "ls": "ls",

@@ -32,7 +32,7 @@ def alternatives(
     from spillover.core.tables import records
     from spillover.models.load import load_model
     from spillover.pipeline import open_benchmarks
-    from spillover.stages.alternatives.result_files import facts
+    from spillover.stages.alternatives.result_files import TABLES, facts
     from spillover.stages.alternatives.stage import alternatives as make
     from spillover.stages.alternatives.stage import rows_of_config
 
@@ -43,8 +43,7 @@ def alternatives(
         base = load_model(**config.model.model_dump(), progress=progress)
         results = make(base, benchmarks, out=folder, config=config, progress=progress)
     if as_json:
-        tables = ("rows", "contrasts")
-        print_json([facts(result) | {name: records(getattr(result, name)) for name in tables} for result in results])
+        print_json([facts(result) | {name: records(getattr(result, name)) for name in TABLES} for result in results])
         return
     for result in results:
         print_alternatives(result)
@@ -74,7 +73,23 @@ def print_alternatives(result: Alternatives) -> None:
         ("row", "acc.", "calibr.", "AUROC", "tokens", "seconds", "before", "trained"),
         [_cost_cells(row) for row in records(result.of_group("all")) if row["kind"] != "null"],
     )
+    if len(result.translations):
+        show()
+        print_table(
+            f"{result.task}: the translations: chrF (0 to 100), beside it that of other items' translations, and how "
+            "many texts are empty, unchanged, or cut",
+            ("row", "language", "chrF", "others", "empty", "same", "cut", "of"),
+            [_translation_cells(row) for row in records(result.translations)],
+        )
+        for reason in dict.fromkeys(result.translations["reason"]):
+            if reason:
+                print_wrapped(f"No chrF: {reason}.", indent=0)
     show()
+
+
+def _translation_cells(row: Mapping[str, Any]) -> list[str]:
+    areas = [UNKNOWN if math.isnan(row[name]) else f"{row[name]:.1f}" for name in ("chrf", "chrf_others")]
+    return [row["row"], row["language"], *areas, *(str(row[name]) for name in ("empty", "unchanged", "cut", "texts"))]
 
 
 def _change_cells(result: Alternatives, row: Mapping[str, Any], rows: list[dict[str, Any]]) -> list[str]:

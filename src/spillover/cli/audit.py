@@ -89,7 +89,7 @@ def audit(
     if as_json:
         print_json_text(path.read_text(encoding="utf-8"))
     else:
-        _print_findings(findings)
+        print_findings(findings)
         if fix:
             _print_repairs(repairs)
             show(f"wrote {fix} ({_number(len(repairs), 'repair')}, each in {fix / REPAIRS})")
@@ -131,7 +131,8 @@ def _models(model: str | None, encoder: str | None) -> dict[str, Any]:
     return models
 
 
-def _print_findings(findings: Sequence[Finding]) -> None:
+def print_findings(findings: Sequence[Finding]) -> None:
+    """A row for each task and language, then every finding."""
     if not findings:
         show("nothing found")
         return

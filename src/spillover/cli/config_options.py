@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import inspect
 import re
+import shlex
 from collections.abc import Callable
 from functools import reduce
 from pathlib import Path
@@ -32,6 +33,8 @@ FLAGS = {
     "build.sources": "--source",
     "steer.languages": "--source",
     "build.files": "--file",
+    "translate.source": "--from",
+    "translate.targets": "--to",
 }
 
 
@@ -45,6 +48,8 @@ READERS: dict[str, Callable[[str], list[Any]]] = {
     "tasks": lambda name: [name],
     "probe.layers": _numbers,
     "steer.layers": _numbers,
+    "translate.targets": lambda codes: codes.replace(",", " ").split(),
+    "translate.translator.command": shlex.split,
 }
 SET = Annotated[list[str] | None, typer.Option("--set", help="Any config key: --set train.rank=16.")]
 

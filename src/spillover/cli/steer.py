@@ -15,7 +15,7 @@ from spillover.core.config import RunConfig
 @config_options(
     *(key for key in MODEL if key != "model.steer"), "steer.method", "steer.text", "steer.languages", "steer.overlap",
     "steer.choose", "steer.layers", "steer.strength", "steer.positions", "tasks", "data", "languages", "limit",
-    "evaluate.labels", "evaluate.shots", "evaluate.chat", "seed",
+    "evaluate.labels", "evaluate.shots", "evaluate.chat", "compare.primary", "compare.fallback", "seed",
 )  # fmt: skip
 def steer(
     out: Out,
@@ -41,6 +41,6 @@ def steer(
         base = load_model(**config.model.model_dump(), progress=progress)
         folder = make(
             base, scored[0], out=out, text=text, further=scored[1:], config=config.steer, evaluate=config.evaluate,
-            seed=config.seed, name=name, progress=progress,
+            compare=config.compare, seed=config.seed, name=name, progress=progress,
         )  # fmt: skip
     show(f"wrote {folder}, and its nulls beside it: {folder.name}-random and others")

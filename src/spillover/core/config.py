@@ -12,7 +12,7 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from spillover.core.errors import ConfigError, DataError
 from spillover.core.file_names import name_problem
@@ -38,6 +38,9 @@ def _device_map(value: str | dict[str, str | int]) -> str | dict[str, str | int]
         raise ValueError(f"expected {', '.join(DEVICE_MAPS)}, or a device by module")
     return value
 
+
+KEY_VARIABLE = "SPILLOVER_API_KEY"
+"""The environment variable that a server's key is read from; no file has it."""
 
 Share = Annotated[float, Field(ge=0, lt=1)]
 Count = Annotated[int, Field(ge=1)]
@@ -164,6 +167,58 @@ class AuditConfig(Section):
     thresholds: AuditThresholds = AuditThresholds()
 
 
+class TranslatorConfig(Section):
+    """What translates: one of seq2seq, server, causal and command (docs/translate.md)."""
+
+    seq2seq: str | None = None
+    """A translation model of transformers (NLLB, M2M100, MADLAD, opus-mt): a Hugging Face id or a folder."""
+    server: str | None = None
+    """Address of a chat or completion server with OpenAI's API, as in http://a:8000; its key is read from
+    SPILLOVER_API_KEY."""
+    name: str | None = None
+    """Name under which the server serves its model."""
+    api: Literal["chat", "completion"] = "chat"
+    """Which of the server's interfaces is asked."""
+    causal: str | None = None
+    """A language model that translates by few-shot: a packaged model, a Hugging Face id, a .gguf file, or a folder."""
+    command: list[Annotated[str, Field(min_length=1)]] = []
+    """A program and its arguments, run without a shell: JSON lines with text, source and target in, JSON lines with
+    translation out."""
+    revision: str | None = None
+    """Branch, tag or commit on the hub."""
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    """As model.dtype."""
+    device: str = "auto"
+    """As model.device."""
+    examples: str | None = None
+    """File of few-shot examples for causal and server: JSON lines with a sentence by language code; null: the
+    task's shots, then sentences that come with the package."""
+    shots: Annotated[int, Field(ge=0)] = 4
+    """Most few-shot examples in a prompt."""
+    beams: Count | None = None
+    """Beams of seq2seq; null: as the model's own settings for generation say."""
+    batch: Count = 16
+    """Texts at a time."""
+    max_new_tokens: Count = 256
+    """Most tokens of the translation of one line of text; one that does not end by then counts as cut."""
+    timeout: Positive = 300.0
+    """Seconds for an answer of the server, or of the command for a batch."""
+
+    @model_validator(mode="after")
+    def _one_translator(self) -> TranslatorConfig:
+        given = [key for key in TRANSLATORS if getattr(self, key)]
+        if len(given) > 1:
+            raise ValueError(f"{' and '.join(given)} exclude each other")
+        if self.server and not self.name:
+            raise ValueError("server needs name, that of a model that it serves")
+        if self.name and not self.server:
+            raise ValueError("name goes with server")
+        return self
+
+
+TRANSLATORS = ("seq2seq", "server", "causal", "command")
+
+
 class BuildConfig(Section):
     """Question-translation pairs, or a placebo arm of them."""
 
@@ -197,6 +252,28 @@ class BuildConfig(Section):
     files: list[str] = []
     """Ready-made pairs instead: the paper's, TRL's or LLaMA-Factory's files (its dataset_info.json). A system prompt
     stands in front of its prompt; rows with earlier turns, tools or weights are refused."""
+
+
+class TranslateConfig(Section):
+    """Questions of one's own → training questions in more languages, for `build` (docs/translate.md)."""
+
+    task: str = "sentiment"
+    """Task whose fields the questions have: a bundled name or a folder."""
+    source: str | None = None
+    """Language of the questions; null: the reference language."""
+    targets: list[str] = []
+    """Languages to translate into, by code."""
+    translator: TranslatorConfig = TranslatorConfig()
+    shortest: Share = 0.35
+    """Least length of a translation, as a share of its text's; a character of Chinese, Japanese or Korean counts as
+    three."""
+    longest: Annotated[float, Field(gt=1)] = 3.0
+    """Largest length of a translation, in multiples of its text's."""
+    give_up: Count = 16
+    """Rows in succession that may fail: with more, the translator is to blame, and nothing further is asked of it."""
+    missing_items: Literal["intersection", "pairwise"] = "intersection"
+    """Rows that were left out of a language: intersection leaves them out of all, pairwise out of that one alone (then
+    build.missing_items is pairwise too)."""
 
 
 class TrainConfig(Section):
@@ -363,11 +440,15 @@ class AlternativesConfig(Section):
 
     rows: list[str] = []
     """Rows beside the base and the calibrated base: bound (the reference language's score), shots:FORM as in
-    evaluate.shots, steer:METHOD by the steer section, layers:LAYERS of the adapter, tuned; empty: no table."""
+    evaluate.shots, self-translate and translate-test (the items in the reference language, by the model itself and by
+    the translator), steer:METHOD by the steer section, layers:LAYERS of the adapter, tuned; empty: no table."""
     adapter: str | None = None
     """Folder of the tuned model's adapter; null: the run's own."""
     placebos: dict[str, str] = {}
     """Placebo arms, name to the folder of an adapter: the nulls of tuned and of its layers."""
+    translator: TranslatorConfig = TranslatorConfig()
+    """What translates for translate-test: one of seq2seq, server, causal, command, and its settings. Of these,
+    self-translate takes examples, shots, batch and max_new_tokens."""
 
 
 class ProbeConfig(Section):
@@ -432,6 +513,7 @@ class RunConfig(Section):
     questions of the others (docs/cross-fitting.md); null: all."""
     model: ModelConfig = ModelConfig()
     audit: AuditConfig = AuditConfig()
+    translate: TranslateConfig = TranslateConfig()
     build: BuildConfig = BuildConfig()
     train: TrainConfig = TrainConfig()
     steer: SteerConfig = SteerConfig()

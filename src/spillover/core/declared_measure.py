@@ -30,7 +30,7 @@ def declare_measure(run: Run, config: CompareConfig) -> None:
     names another measure.
     """
     wanted, recorded = Declaration(config.primary, config.fallback), declared_measure(run)
-    if not run.evaluations():
+    if not _has_scores(run):
         if wanted != recorded:
             run.update(**{KEY: asdict(wanted)})
             run.log("declared", **asdict(wanted))
@@ -47,6 +47,20 @@ def declared_measure(run: Run) -> Declaration | None:
     """What the run declared before it was scored; None where it declared nothing, as runs of earlier versions."""
     recorded = run.manifest().get(KEY)
     return Declaration(**recorded) if recorded else None
+
+
+def _has_scores(run: Run) -> bool:
+    """Whether anything was scored: for an evaluation, or to choose an intervention's settings on held-out items."""
+    stages = run.manifest()["stages"].items()
+    chose = (stage for name, stage in stages if name.startswith("steer/") and stage["state"] == "done")
+    return bool(run.evaluations()) or any(stage["settings"].get("choose") == "held-out" for stage in chose)
+
+
+def asked_measure(config: CompareConfig, declared: Declaration | None) -> Declaration:
+    """What is gone by: the config's measure, or in the place of `auto` that which the run declares."""
+    if declared and config.primary == "auto":
+        return Declaration(declared.primary, config.fallback or declared.fallback)
+    return Declaration(config.primary, config.fallback)
 
 
 def _text(declaration: Declaration) -> str:

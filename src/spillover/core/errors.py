@@ -73,6 +73,8 @@ EXTRAS = {
     "datasets": "hub",
     "sentence_transformers": "encoder",
     "httpx": "server",
+    "sacrebleu": "translate",
+    "sentencepiece": "translate",
 }
 
 

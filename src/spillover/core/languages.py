@@ -32,6 +32,12 @@ def high_resource_languages() -> tuple[str, ...]:
     return tuple(read_yaml(resources() / "languages.yaml")["high_resource"])
 
 
+@cache
+def unrelated_sentences() -> dict[str, list[str]]:
+    """Parallel sentences by language that belong to no task."""
+    return dict(read_yaml(resources() / "unrelated_sentences.yaml")["sentences"])
+
+
 def known_languages() -> tuple[str, ...]:
     """Codes of the bundled languages, in the paper's order."""
     return tuple(_table())

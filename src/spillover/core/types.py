@@ -126,8 +126,9 @@ class Prompt:
     """One item as text. `prefix` (the few-shot block) is the same for a whole language; `answers` are the label words
     in the order of `Task.labels`, or the item's own choices, each to be scored directly after `text`; where that is
     empty they are whole texts, scored after the tokenizer's begin token. content: a hash of the item's fields and
-    choices, the same under any wording; "" where the prompt is no item. cluster: the item's. turns: the same text as
-    turns of a conversation, the shots and then the item, for models that are asked in their chat template."""
+    choices, the same under any wording and for its translation; "" where the prompt is no item. cluster: the item's.
+    turns: the same text as turns of a conversation, the shots and then the item, for models that are asked in their
+    chat template. asked_in: the language of the prompt where it is not the item's, as of a translated item; else ""."""
 
     example_id: str
     language: str
@@ -138,6 +139,12 @@ class Prompt:
     content: str = ""
     cluster: str | None = None
     turns: tuple[Turn, ...] = ()
+    asked_in: str = ""
+
+    @property
+    def wording_language(self) -> str:
+        """The language of the words around the item."""
+        return self.asked_in or self.language
 
     @property
     def text(self) -> str:
@@ -273,6 +280,7 @@ class ModelRef:
 
 
 LOCAL_ENGINE = "local"
+OWN_TEXT = "own"
 
 
 @dataclass(frozen=True)
@@ -280,7 +288,8 @@ class Experiment:
     """What an evaluation's scores depend on besides items and weights. wording, template, vocabulary: hashes of the
     task's files, of its template, and of the tokenizer's tokens with their ids. labels: the label set. dtype: as in
     `float32`. chat: off, or the form with a hash of the chat template and its system prompt, as in `turns 1a2b3c4d`.
-    engine: what computed the scores, local or the servers. The rest is as in the config."""
+    engine: what computed the scores, local or the servers. text: of the items: own, or how it was translated. The rest
+    is as in the config."""
 
     wording: str
     template: str
@@ -292,6 +301,7 @@ class Experiment:
     vocabulary: str
     chat: str = "off"
     engine: str = LOCAL_ENGINE
+    text: str = OWN_TEXT
 
 
 @dataclass(frozen=True)

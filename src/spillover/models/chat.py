@@ -206,10 +206,10 @@ def _ends_with_turn(model: Model | ServedModel, chat: ChatTemplate) -> bool:
     instruct version, and go on."""
     end = chat.end_of_turn
     ids = model.tokenizer(end, add_special_tokens=False)["input_ids"] if end else []
-    return bool(ids) and ids[-1] in _end_tokens(model)
+    return bool(ids) and ids[-1] in end_tokens(model)
 
 
-def _end_tokens(model: Model | ServedModel) -> set[int]:
+def end_tokens(model: Model | ServedModel) -> set[int]:
     """The tokens that end a text, by the tokenizer and by the model's settings for generation."""
     ends = [model.tokenizer.eos_token_id, getattr(model.generation_config, "eos_token_id", None)]
     return {token for end in ends if end is not None for token in (end if isinstance(end, list) else [end])}

@@ -86,7 +86,7 @@ def label_scores(task: Task, prompts: Sequence[Prompt], batches: Sequence[Scored
         answer_bytes=_answer_bytes(prompts, n_labels) if task.kind != "labels" else None,
         clusters=tuple(prompt.cluster for prompt in prompts if prompt.cluster is not None),
         borrowed_wording=task.wordings[language].borrowing
-        if (language := prompts[0].language) in task.wordings
+        if (language := prompts[0].wording_language) in task.wordings
         else "",
     )
 

@@ -160,17 +160,17 @@ def load_model(  # type: ignore[misc]  # names the options that the overloads le
             name, server or (), tokenizer=tokenizer, revision=revision, adapter=adapter, dtype=dtype,
             in_flight=in_flight, trust_remote_code=trust_remote_code,
         )  # fmt: skip
-    torch_device = _device(device)
-    torch_dtype = _dtype(dtype, torch_device)
+    torch_device = device_named(device)
+    torch_dtype = dtype_named(dtype, torch_device)
     path = local_path(name, progress)
     options = placement.quantisation(quantise, torch_dtype) | placement.device_map_options(
-        device_map or ({"": str(torch_device)} if quantise else None), max_memory or {}, _device
+        device_map or ({"": str(torch_device)} if quantise else None), max_memory or {}, device_named
     )
     hub = {"revision": revision, "trust_remote_code": trust_remote_code}
     try:
         if not (HUB_ID.fullmatch(path) or Path(path).is_dir()) or path.endswith(SUFFIX):
             raise OSError("no such file or folder")
-        with _without_warnings():
+        with without_warnings():
             loaded_tokenizer = transformers.AutoTokenizer.from_pretrained(path, **hub)
             config = transformers.AutoConfig.from_pretrained(path, **hub)
             options |= hub | placement.attention(attention, config, torch_device, torch_dtype)
@@ -249,7 +249,7 @@ def attach_adapter(model: Model, adapter: str, *, layers: str | None = None) -> 
     # Whole layers that the file holds are written over the module's: they must not be the base's own.
     written = {whole[key] for key in (name.replace(".base_layer.", ".") for name in saved) if key in whole}
     try:
-        with _without_warnings():
+        with without_warnings():
             module = peft.PeftModel.from_pretrained(share_weights(model.module, written), str(folder))
     except Exception as error:  # noqa: BLE001
         raise ModelError(
@@ -366,7 +366,7 @@ def _logits(model: Model, ids: Tensor) -> Tensor:
 
 
 @contextlib.contextmanager
-def _without_warnings() -> Iterator[None]:
+def without_warnings() -> Iterator[None]:
     """Silences what transformers and peft say of weights that do not fit: it is an error here, in one line."""
     verbosity = transformers.logging.get_verbosity()
     transformers.logging.set_verbosity_error()
@@ -378,7 +378,8 @@ def _without_warnings() -> Iterator[None]:
         transformers.logging.set_verbosity(verbosity)
 
 
-def _device(name: str) -> torch.device:
+def device_named(name: str) -> torch.device:
+    """The device of a name; of "auto" the best that is here. ModelError for one that is not."""
     if name == "auto" and torch.cuda.is_available() and "LOCAL_RANK" in os.environ:
         name = f"cuda:{os.environ['LOCAL_RANK']}"  # one of several processes of torchrun or accelerate
     if name == "auto":
@@ -394,8 +395,9 @@ def _device(name: str) -> torch.device:
     return device
 
 
-def _dtype(name: str, device: torch.device) -> torch.dtype:
-    """bfloat16 where the hardware multiplies it: elsewhere it is emulated, slower than float32 and less exact."""
+def dtype_named(name: str, device: torch.device) -> torch.dtype:
+    """The dtype of a name; of "auto" bfloat16 where the hardware multiplies it: elsewhere it is emulated, slower than
+    float32 and less exact."""
     if name != "auto":
         return {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}[name]
     if device.type == "cuda":

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from spillover.core.config import KEY_VARIABLE
 from spillover.core.errors import ConfigError, ModelError, RunError, first_line
 from spillover.core.files import hash_of
 from spillover.core.types import ModelRef
@@ -81,15 +82,11 @@ def open_served_model(
     does, or where one cannot give exact scores of this model.
     """
     from spillover.models.server_admission import Admitted, admit, tolerance
-    from spillover.models.server_client import KEY_VARIABLE, TIMEOUT, ServerClient, address_of
+    from spillover.models.server_client import TIMEOUT, ServerClient, address_of
     from spillover.models.server_pool import ServerPool
 
     for number, url in enumerate(servers, start=1):
-        if not ADDRESS.fullmatch(url):  # not shown: a key or password may stand in it
-            raise ConfigError(
-                f"model.server: number {number} is no address of a server, or holds a password",
-                hint=f"http://host:port; a key goes into {KEY_VARIABLE}",
-            )
+        check_address(url, f"model.server: number {number}")
     timeout = timeout or TIMEOUT
     loaded, generation = _tokenizer(tokenizer or name, trust_remote_code)
     admitted: dict[ServerClient, Admitted] = {}
@@ -158,6 +155,16 @@ def check_served_options(servers: Sequence[str] | None, **options: Any) -> None:
     if given:
         raise ConfigError(
             f"{', '.join(given)}: does not go with model.server", hint="leave it out, and give it to the server"
+        )
+
+
+def check_address(url: str, where: str) -> None:
+    """ConfigError, which starts with `where`, for what is no address of a server. It is not shown: a key or a password
+    may stand in it."""
+    if not ADDRESS.fullmatch(url):
+        raise ConfigError(
+            f"{where} is no address of a server, or holds a password",
+            hint=f"http://host:port; a key goes into {KEY_VARIABLE}",
         )
 
 

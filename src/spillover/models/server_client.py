@@ -1,13 +1,15 @@
 """One server that speaks vLLM's dialect of `/v1/completions`: what it is asked, and what it must answer.
 
-Prompts are token ids, never text, and answers are read by token id. Sampling and penalties are switched off in every
-request. An answer that lacks a token, or that cannot be a distribution's log-probabilities, is an error, never a score.
+For scores, prompts are token ids, never text, and answers are read by token id. Sampling and penalties are switched off
+in every request. An answer that lacks a token, or that cannot be a distribution's log-probabilities, is an error, never
+a score. For text that it writes (`written`), any server with OpenAI's API will do.
 """
 
 from __future__ import annotations
 
 import math
 import os
+import re
 import weakref
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -17,9 +19,9 @@ try:
 except ImportError:  # its name before, which Python 3.10 gets
     import httpx  # type: ignore[no-redef]
 
+from spillover.core.config import KEY_VARIABLE
 from spillover.core.errors import ModelError, first_line
 
-KEY_VARIABLE = "SPILLOVER_API_KEY"
 TIMEOUT = 300.0
 RETRIED = (408, 429, 500, 502, 503, 504)
 TOKEN = "token_id:"
@@ -30,6 +32,8 @@ ROUNDING = 1e-3
 LEAST_HIGHEST = -math.log(1e6)
 # What vLLM writes for minus infinity.
 CLAMPED = -9999.0
+# As vLLM, llama.cpp, TGI and OpenAI say it.
+TOO_LONG = re.compile(r"context (length|size|window)|maximum.*tokens|too many tokens|inputs? tokens", re.IGNORECASE)
 NEEDED = "start it with vLLM (examples/serving); llama-cpp-python, TGI and chat-only APIs give no such scores"
 
 
@@ -43,13 +47,19 @@ class Unavailable(Exception):
         self.overloaded = overloaded
 
 
+class ContextExceeded(ModelError):
+    """A prompt that, with its answer, is longer than the server's context."""
+
+
 class ServerClient:
-    """Requests to one server. url: with or without the final `/v1`. timeout: seconds without a byte.
+    """Requests to one server. url: with or without the final `/v1`. timeout: seconds without a byte. needed: what to do
+    about a server that cannot answer what it is asked, for messages.
 
     The key of `SPILLOVER_API_KEY` is sent where that is set, and is kept nowhere. Every method raises `Unavailable` or
     a ModelError that says what the server did."""
 
-    def __init__(self, url: str, *, timeout: float = TIMEOUT) -> None:
+    def __init__(self, url: str, *, timeout: float = TIMEOUT, needed: str = NEEDED) -> None:
+        self.needed = needed
         self.url = url.rstrip("/").removesuffix("/v1")
         key = os.environ.get(KEY_VARIABLE)
         # No redirects: the key is for this server alone.
@@ -67,7 +77,7 @@ class ServerClient:
         answer = self._asked("GET", "/v1/models")
         rows = answer.get("data")
         if not isinstance(rows, list) or not all(isinstance(row, dict) and "id" in row for row in rows):
-            raise ModelError(f"{self.url}: /v1/models lists no models", hint=NEEDED)
+            raise ModelError(f"{self.url}: /v1/models lists no models", hint=self.needed)
         return rows
 
     def version(self) -> str | None:
@@ -127,6 +137,20 @@ class ServerClient:
         if echoed != list(text) or len(values) != len(text):
             raise self._no_scores("the tokens of a text as they were sent (echo)")
         return values
+
+    def written(self, path: str, body: Mapping[str, Any]) -> tuple[str, bool]:
+        """(text that it writes, whether it came to an end before `max_tokens`). path: /v1/chat/completions or
+        /v1/completions; body: the request, greedy unless it says otherwise."""
+        answer = self._asked("POST", path, {"temperature": 0} | dict(body))
+        try:
+            (choice,) = answer["choices"]
+            text = choice["message"]["content"] if "message" in choice else choice["text"]
+            finish = choice.get("finish_reason")
+        except (KeyError, TypeError, ValueError, AttributeError):
+            text, finish = 0, None
+        if not isinstance(text, str | None):
+            raise ModelError(f"{self.url}: {path} answers without one text", hint=self.needed)
+        return text or "", finish != "length"
 
     def _logprobs(self, body: Mapping[str, Any], model: str, length: int) -> dict[str, Any]:
         """The log-probabilities of the one answer, after checks that it answers what was asked."""
@@ -203,9 +227,11 @@ class ServerClient:
         if status in (401, 403):
             sent = "refused the key" if "authorization" in response.request.headers else "wants a key"
             raise ModelError(f"{self.url}: {sent} ({status})", hint=f"put the server's key into {KEY_VARIABLE}")
-        if status == 404 and path == "/v1/completions" and "model" not in reason.lower():
-            raise ModelError(f"{self.url}: has no /v1/completions, so it gives no log-probabilities", hint=NEEDED)
-        raise ModelError(reason, hint=ADDRESS if 300 <= status < 400 or status == 404 else NEEDED)
+        if status == 404 and path.endswith("/completions") and "model" not in reason.lower():
+            raise ModelError(f"{self.url}: has no {path}", hint=self.needed)
+        if status in (400, 413, 422) and TOO_LONG.search(reason):
+            raise ContextExceeded(reason, hint="a shorter prompt, or a server with a longer context")
+        raise ModelError(reason, hint=ADDRESS if 300 <= status < 400 or status == 404 else self.needed)
 
 
 def address_of(url: str) -> str:

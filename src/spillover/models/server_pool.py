@@ -227,11 +227,11 @@ class ServerPool:
         if not self._lanes:
             raise RunError(
                 f"no server answers: {error}",
-                hint="what was scored is kept: start the server again, and rerun the same command",
+                hint="what is done is kept: start the server again, and rerun the same command",
             )
         if work.failures[job.number] > self.retries + self._servers:
             raise ModelError(
-                f"one request fails again and again: {error}", hint="the server's log says why; what was scored is kept"
+                f"one request fails again and again: {error}", hint="the server's log says why; what is done is kept"
             )
 
 

@@ -22,11 +22,12 @@ from spillover.core.config import RunConfig
 from spillover.core.errors import ConfigError, DataError
 from spillover.core.files import hash_files
 from spillover.core.languages import reference_language, select_languages
-from spillover.core.types import Example, Prompt, Task
+from spillover.core.types import OWN_TEXT, Example, Prompt, Task
 from spillover.tasks.examples import DEMO, language_files, load_parallel, read_examples, splits
 from spillover.tasks.folds import Fold, fold_of
 from spillover.tasks.prompts import answers, render
 from spillover.tasks.shots import resolve_shots
+from spillover.tasks.translated_items import TranslatedItems
 from spillover.tasks.wording import load_task, with_borrowed_wording
 
 log = logging.getLogger(__name__)
@@ -43,7 +44,8 @@ class Benchmark:
     `files`; asked: in the words they were asked for. files: the test file of each language that has wording.
     without_wording: languages that have a test file and no wording. limit: items per language, None for all, drawn with
     `seed`.
-    wording: the language that lends its wording to those without; None where none does.
+    wording: the language that lends its wording to those without; None where none does. translated: what the items are
+    asked as, in another language's words; None: as they are.
     missing_items, disagreeing_labels: what becomes of items that a language lacks or labels otherwise. left_out: ids of
     items that are not scored, as something was chosen on them. fold: the only part of the items that is scored; None
     for all. questions: where training questions come from, as `build.questions` has it; scored_fold: with unscored, the
@@ -66,6 +68,7 @@ class Benchmark:
     fold: Fold | None = None
     questions: Literal["train", "unscored"] = "train"
     scored_fold: Fold | None = None
+    translated: TranslatedItems | None = None
 
     def borrowed_wording(self, languages: Iterable[str] | None = None) -> dict[str, str]:
         """What each language borrows from which, as in "en (words, shots)", of those that borrow anything. languages:
@@ -78,6 +81,11 @@ class Benchmark:
         """What a stage's settings record of it; nothing where nothing is borrowed: settings of before it hold."""
         borrowed = self.borrowed_wording(languages)
         return {"borrowed_wording": borrowed} if borrowed else {}
+
+    @property
+    def text(self) -> str:
+        """What an evaluation records of the text of the items: own, or how it was translated."""
+        return self.translated.text if self.translated else OWN_TEXT
 
     def check_wording(self, wording: str | None) -> None:
         """ConfigError when `wording`, as `evaluate.wording` has it, is not what the benchmark was opened with."""
@@ -173,6 +181,11 @@ class Benchmark:
     ) -> dict[str, list[Prompt]]:
         """The same items as prompts, by language. labels: a label set. shots: as `evaluate.shots` has them."""
         examples, shots = self.examples(languages, limit=limit, among=among), self.resolved_shots(shots)
+        if self.translated:
+            return {
+                code: self.translated.prompts(self.task, rows, labels=labels, shots=shots)
+                for code, rows in examples.items()
+            }
         return {code: render(self.task, rows, label_set=labels, shots=shots) for code, rows in examples.items()}
 
     def resolved_shots(self, shots: str) -> str:

@@ -175,7 +175,7 @@ def content_free(task: Task, prompt: Prompt, texts: Sequence[str]) -> list[Promp
     """`prompt` with each of `texts` ("N/A", "", ...) in place of all its fields, for contextual calibration."""
     if not texts:
         return []
-    wording = wording_of(task, prompt.language)
+    wording = wording_of(task, prompt.wording_language)
     return [
         replace(
             prompt,
@@ -192,7 +192,7 @@ def content_free(task: Task, prompt: Prompt, texts: Sequence[str]) -> list[Promp
 
 def answer_prompt(task: Task, prompt: Prompt) -> Prompt:
     """What stands in the template after its last field, without shots: the answer's own context, for PMI."""
-    words = wording_of(task, prompt.language).words
+    words = wording_of(task, prompt.wording_language).words
     template = answer_slot(task)[0]
     body = _fill(template[_last_field_end(task, template) :].lstrip(), words)
     answer = _fill(_parts(task)[1], words)

@@ -11,11 +11,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from functools import cache
 
 from spillover.core.errors import ConfigError
-from spillover.core.files import hash_of, read_yaml, resources
-from spillover.core.languages import high_resource_languages
+from spillover.core.files import hash_of
+from spillover.core.languages import high_resource_languages, unrelated_sentences
 from spillover.core.languages import language as language_of
 from spillover.core.types import Task
 
@@ -97,10 +96,15 @@ def sentences_hash(shots: str) -> dict[str, str]:
     return {UNRELATED: hash_of(unrelated_sentences())} if f"+{UNRELATED}" in shots else {}
 
 
-@cache
-def unrelated_sentences() -> dict[str, list[str]]:
-    """Parallel sentences by language that belong to no task."""
-    return dict(read_yaml(resources() / "unrelated_sentences.yaml")["sentences"])
+def shot_sentences(task: Task) -> dict[str, list[str]]:
+    """The texts of a task's shots as parallel sentences by language, line breaks as spaces: the same position is the
+    same text. Languages that borrow their shots are left out."""
+    fields = [name for name in task.fields if name not in task.values]
+    return {
+        code: [" ".join(wording.shots[shot][name].split()) for shot in task.shots for name in fields]
+        for code, wording in task.wordings.items()
+        if wording.shots and "shots" not in wording.borrowed
+    }
 
 
 def _codes(text: str) -> list[str]:

@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
+
+import pandas as pd
 
 from spillover.stages.alternatives.rows import BASE, CALIBRATED, Row, RowKind
 from spillover.stages.alternatives.table import Cost, ScoredRow
 from tests.builders import random_evaluation
 
 REFERENCE, FREE, TRAINED, NULL = RowKind.REFERENCE, RowKind.FREE, RowKind.TRAINED, RowKind.NULL
+
+
+def quality(languages=("de", "es"), **columns):
+    """A table of translations of one row."""
+    rows = [
+        {"language": code, "items": 60, "texts": 120, "chrf": 31.25, "chrf_others": 17.5, "empty": 2, "unchanged": 3,
+         "cut": 4, "answers_kept": 5, "tokens": math.nan, "seconds": 12.0, "reason": ""} | columns
+        for code in languages
+    ]  # fmt: skip
+    return pd.DataFrame(rows)
 
 
 def moved(base, rng, gain, noise=0.3):

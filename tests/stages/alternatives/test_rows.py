@@ -40,6 +40,30 @@ def test_shots_stand_beside_the_same_shots_behind_unrelated_sentences_and_a_null
     assert not any(row.trained for row in rows.values())
 
 
+def test_rows_that_translate_stand_beside_the_bound_and_translations_of_other_items(benchmark):
+    rows = planned(benchmark, "self-translate", "translate-test", translator={"command": ["translate"]})
+    assert list(rows) == [
+        "base", "calibrated", "bound", "self-translate", "self-translate shuffled", "translate-test",
+        "translate-test shuffled",
+    ]  # fmt: skip
+    assert {(row.shots, row.kind.value) for row in rows.values() if row.translations} == {
+        ("en", "free"),
+        ("en", "null"),
+    }
+    assert [row.null_of for row in rows.values() if row.shuffled] == [("self-translate",), ("translate-test",)]
+    assert not any(row.reason or row.trained for row in rows.values())
+    german = open_benchmark("sentiment", languages="de")
+    assert "bound" not in planned(german, "self-translate")
+
+
+def test_translate_test_without_a_translator_says_what_it_needs(benchmark):
+    rows = planned(benchmark, "self-translate", "translate-test")
+    assert list(rows)[-1] == "translate-test"
+    reason = "needs a translator: one of seq2seq, server, causal, command in alternatives.translator"
+    assert rows["translate-test"].reason == reason
+    assert not rows["self-translate"].reason
+
+
 def test_layers_and_tuned_stand_beside_each_placebo_arm(benchmark):
     rows = planned(benchmark, "tuned", "layers:outer", placebos={"shuffled": "p"})
     assert {row.name: (row.adapter, row.layers, row.null_of) for row in rows.values() if row.adapter} == {
@@ -90,4 +114,5 @@ def test_free_and_trained_rows_are_tested_and_a_bound_never_is():
 def test_the_example_has_rows_of_every_free_form():
     config = load_config(Path(__file__).parents[3] / "examples" / "alternatives.yaml")
     rows = planned_rows(config.alternatives, [benchmark_of(config)], config.evaluate.shots, "")
-    assert {row.name.partition(":")[0] for row in rows} == {"base", "calibrated", "bound", "shots", "steer"}
+    forms = {row.name.partition(":")[0] for row in rows if row.kind.tested or row.kind is RowKind.BOUND}
+    assert forms == {"bound", "shots", "self-translate", "steer"}

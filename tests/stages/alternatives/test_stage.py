@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 
 import pandas as pd
 import pytest
@@ -10,12 +11,14 @@ from spillover.core.config import load_config
 from spillover.core.errors import ConfigError, ModelError, RunError
 from spillover.core.runs import open_run
 from spillover.models.load import attach_adapter, load_model
+from spillover.models.translators.causal import CausalTranslator
+from spillover.models.translators.command import CommandTranslator
 from spillover.pipeline import open_benchmarks
 from spillover.stages.alternatives.result_files import read_alternatives
 from spillover.stages.alternatives.stage import alternatives, rows_of_config
 from spillover.stages.evaluate.stage import evaluate
 from spillover.stages.steer import held_out
-from tests.builders import save_adapter, save_model
+from tests.builders import KIND_DATA, kind_task, save_adapter, save_model
 from tests.stages.steer.builders import steer_data
 
 ROWS = ["bound", "shots:en", "steer:language-vector", "layers:0", "tuned"]
@@ -159,6 +162,7 @@ def test_settings_are_chosen_on_items_that_no_row_is_scored_on(place, base, tmp_
         (["steer:incline"], {"steer__choose": "held-out"}, "at least 20 are needed"),
         (["bound"], {"model__adapter": "a"}, "is tuned or steered already"),
         (["bound"], {"model__server": ["http://127.0.0.1:9"]}, "alternatives: needs the model's weights"),
+        (["self-translate"], {"model__server": ["http://127.0.0.1:9"]}, "alternatives: needs the model's weights"),
     ],
 )
 def test_bad_input_is_one_line_before_a_model_is_loaded(place, tmp_path, rows, changes, message):
@@ -197,6 +201,95 @@ def test_an_adapter_or_layers_that_do_not_fit_are_found_before_anything_is_score
     with pytest.raises(error, match=message):
         made(base, config, tmp_path / "run")
     assert not (tmp_path / "run" / "evaluate").exists()
+
+
+TRANSLATOR = """
+import json, sys
+for line in sys.stdin:
+    row = json.loads(line)
+    print(json.dumps({"translation": row["text"].replace("in de", "in en")}))
+"""
+
+
+@pytest.fixture(scope="module")
+def translating(place):
+    (place / "translator.py").write_text(TRANSLATOR)
+    translator = {"command": [sys.executable, str(place / "translator.py")], "max_new_tokens": 4}
+    rows = ["self-translate", "translate-test"]
+    return config_of(place, rows, alternatives__translator=translator, limit=20)
+
+
+def test_translated_items_are_rows_beside_their_nulls_and_the_bound(place, base, translating):
+    result = made(base, translating, place / "translated")
+    rows = result.of_group("all").set_index("row")
+    assert list(rows.index) == [
+        "base", "calibrated", "bound", "self-translate", "self-translate shuffled", "translate-test",
+        "translate-test shuffled",
+    ]  # fmt: skip
+    metrics = ["accuracy", "calibrated_accuracy", "auroc"]
+    # This translator finds the very text of the English item: what it gives is the bound.
+    assert rows.loc["translate-test", metrics].tolist() == pytest.approx(rows.loc["bound", metrics].tolist())
+    assert rows.loc["translate-test shuffled", metrics].tolist() != rows.loc["bound", metrics].tolist()
+    assert set(result.rows["n"]) == {20}
+    assert rows["setting"]["translate-test"].endswith("), chrF 100.0")
+    assert rows["setting"]["translate-test shuffled"].endswith("), of other items")
+    assert pd.isna(rows["tokens"]["translate-test"])
+    evaluated = open_run(place / "translated").manifest()["stages"]
+    alone = evaluated["evaluate/self-translate/sentiment"]["facts"]["computed_tokens"]
+    assert rows["tokens"]["self-translate"] > alone
+    assert rows["tokens"]["self-translate shuffled"] <= alone
+    quality = result.translations.set_index("row")
+    assert quality["chrf"]["translate-test"] == pytest.approx(100)
+    assert quality["chrf"]["self-translate"] < 50
+    assert quality["chrf_others"]["translate-test"] < 100
+    assert quality["language"].tolist() == ["de", "de"]
+    assert quality["cut"]["self-translate"] > 0 == quality["cut"]["translate-test"]
+    held_against = result.contrasts.groupby("row")["against"].unique()
+    assert held_against["translate-test"].tolist() == ["translate-test shuffled"]
+    (read,) = read_alternatives(place / "translated" / "alternatives")
+    pd.testing.assert_frame_equal(read.translations, result.translations)
+
+
+def test_translating_again_is_not_needed(place, base, translating, monkeypatch):
+    first = made(base, translating, place / "translated")
+    monkeypatch.setattr(CausalTranslator, "translate", None)
+    monkeypatch.setattr(CommandTranslator, "translate", None)
+    again = made(base, translating, place / "translated")
+    pd.testing.assert_frame_equal(again.rows, first.rows)
+
+
+def test_a_row_without_a_translator_stands_in_the_table_with_the_reason(place, base, tmp_path):
+    result = made(base, config_of(place, ["translate-test"]), tmp_path / "run")
+    row = result.of_group("all").set_index("row").loc["translate-test"]
+    assert row["setting"].startswith("needs a translator: one of seq2seq, server, causal, command")
+    assert pd.isna(row["auroc"])
+    assert row["n"] == 0
+    assert any(note.startswith("translate-test has no numbers: needs a translator") for note in result.notes)
+    assert "translate-test shuffled" not in set(result.rows["row"])
+    assert result.translations.empty
+    (read,) = read_alternatives(tmp_path / "run" / "alternatives")
+    assert read.notes == result.notes
+
+
+def test_a_budget_decides_how_many_items_are_translated(place, base, tmp_path):
+    steer_data(tmp_path / "data", ("en", "de"), items=24)
+    config = config_of(
+        place, ["self-translate"], evaluate__budget_minutes=1.0, alternatives__translator={"max_new_tokens": 2}
+    )
+    config = config.model_copy(update={"data": str(tmp_path / "data")})
+    open_run(tmp_path / "run").update(budget={"sentiment": 20})
+    result = made(base, config, tmp_path / "run")
+    assert set(result.rows["n"]) == {20}
+    assert result.translations["items"].tolist() == [20]
+
+
+def test_pairs_are_a_row_with_a_reason_too(place, base, tmp_path, monkeypatch):
+    monkeypatch.setattr(held_out, "LEAST_ITEMS", 2)
+    config = config_of(place, ["self-translate"])
+    config = config.model_copy(update={"tasks": [kind_task("agreement")], "data": KIND_DATA})
+    result = made(base, config, tmp_path / "run")
+    row = result.of_group("all").set_index("row").loc["self-translate"]
+    assert row["setting"] == "a pair is judged by its own words, which a translation does not keep"
 
 
 def test_a_language_without_parallel_text_is_said_before_anything_is_scored(place, base, tmp_path):

@@ -5,13 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from spillover.core.config import EvaluateConfig
+from spillover.core.config import CompareConfig, EvaluateConfig
 from spillover.core.errors import ConfigError, DataError
 from spillover.core.types import no_progress
 from spillover.models.intervention import new_intervention
 from spillover.models.load import attach_intervention
 from spillover.stages.evaluate.stage import evaluate
-from spillover.stages.steer.held_out import choose, held_out_ids
+from spillover.stages.steer.held_out import choose, held_out_ids, metrics_of
 from spillover.stats.summary import summarise
 from spillover.tasks.benchmark import open_benchmark
 from tests.builders import small_data
@@ -50,20 +50,34 @@ def candidates(model):
 
 def test_the_best_setting_is_that_of_evaluations_one_by_one(tiny, benchmark):
     ids = held_out_ids(benchmark, 0.4)[:16]
-    best, scores = choose(tiny, benchmark, ids, candidates(tiny), EvaluateConfig(), no_progress)
     german = benchmark.restricted("de")
     kept = {row.id for row in german.examples()["de"]} - set(ids)
     held = replace(german, left_out=frozenset(kept))
-    alone = [summarise(evaluate(attach_intervention(tiny, own), held))[0].auroc for own in candidates(tiny)]
-    np.testing.assert_allclose(scores, alone, atol=1e-6)
-    assert len(set(scores)) > 1
-    assert best.key == candidates(tiny)[int(np.argmax(alone))].key
+    summaries = [summarise(evaluate(attach_intervention(tiny, own), held))[0] for own in candidates(tiny)]
+    chosen = {}
+    for primary, expected in (("auto", "auroc"), ("calibrated", "calibrated_accuracy"), ("accuracy", "accuracy")):
+        compare = CompareConfig(primary=primary)
+        best, scores, metric = choose(tiny, benchmark, ids, candidates(tiny), EvaluateConfig(), no_progress, compare)
+        alone = [getattr(summary, expected) for summary in summaries]
+        np.testing.assert_allclose(scores, alone, atol=1e-6)
+        assert metric == expected
+        assert best.key == candidates(tiny)[int(np.argmax(alone))].key
+        chosen[metric] = scores
+    assert len(set(chosen["auroc"])) > 1
+    assert chosen["auroc"] != chosen["accuracy"]
 
 
 def test_undefined_choices_are_named(tiny, benchmark):
     one_label = [row.id for row in benchmark.examples()["en"] if row.label == "positive"]
-    with pytest.raises(DataError, match="a held-out label has no item"):
+    with pytest.raises(DataError, match="auroc of held-out items is undefined: no item has the label negative"):
         choose(tiny, benchmark, one_label, candidates(tiny), EvaluateConfig(), no_progress)
+    by_fallback = CompareConfig(fallback="accuracy")
+    assert (
+        choose(tiny, benchmark, one_label, candidates(tiny), EvaluateConfig(), no_progress, by_fallback)[2]
+        == "accuracy"
+    )
+    with pytest.raises(ConfigError, match=r"not calibrated by compare\.calibration pmi"):
+        metrics_of(benchmark.task, CompareConfig(primary="calibrated", calibration="pmi"))
     thai = new_intervention("mine", describe(tiny, [1], languages=("th",)), {"th": {1: np.ones(32)}})
     with pytest.raises(ConfigError, match=r"steer\.choose: sentiment has none"):
         choose(tiny, benchmark, one_label, [thai], EvaluateConfig(), no_progress)

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from spillover.core.config import EvaluateConfig, ProbeConfig, SteerConfig
+from spillover.core.config import CompareConfig, EvaluateConfig, ProbeConfig, SteerConfig
+from spillover.core.declared_measure import declare_measure, declared_measure
 from spillover.core.errors import ConfigError, RunError
 from spillover.core.runs import open_run
 from spillover.models.intervention import NULLS, read_intervention
@@ -39,10 +40,9 @@ def few_items_are_enough(monkeypatch):
 
 
 def made(model, data, out, **options):
-    name, seed = options.pop("name", None), options.pop("seed", 0)
-    return steer(
-        model, open_benchmark("sentiment", data=data), out=out, config=SteerConfig(**options), name=name, seed=seed
-    )
+    name, seed, compare = options.pop("name", None), options.pop("seed", 0), options.pop("compare", None)
+    benchmark, config = open_benchmark("sentiment", data=data), SteerConfig(**options)
+    return steer(model, benchmark, out=out, config=config, name=name, seed=seed, compare=compare)
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -114,6 +114,24 @@ def test_held_out_items_choose_and_are_not_scored(tiny, data, tmp_path):
         assert len(scores.example_ids) == 16 - len(kept_back.ids)
         assert not set(scores.example_ids) & set(kept_back.ids)
     assert len(evaluate(tiny, benchmark).scores["de"].example_ids) == 16
+
+
+@pytest.mark.usefixtures("few_items_are_enough")
+def test_held_out_items_choose_by_the_measure_that_the_run_declares(tiny, data, tmp_path):
+    options = {"method": "language-vector", "choose": "held-out", "strengths": [1.0, 2.0], "held_out": 0.4}
+    by_accuracy, run = CompareConfig(primary="accuracy"), open_run(tmp_path / "run")
+    declare_measure(run, by_accuracy)
+    facts = read_intervention(made(tiny, data, run.path, **options)).description.facts
+    asked = made(tiny, data, tmp_path / "other", compare=by_accuracy, **options)
+    assert facts == read_intervention(asked).description.facts
+    assert facts["metric"] == "accuracy"
+    assert declared_measure(open_run(tmp_path / "other")) == declared_measure(run)
+    with pytest.raises(RunError, match=r"made with other settings: compare\.primary: accuracy → calibrated"):
+        made(tiny, data, run.path, compare=CompareConfig(primary="calibrated"), **options)
+    declare_measure(run, CompareConfig())
+    assert declared_measure(run) == declared_measure(open_run(tmp_path / "other"))
+    with pytest.raises(RunError, match="has scores already"):
+        declare_measure(run, CompareConfig(primary="auroc"))
 
 
 @pytest.mark.usefixtures("few_items_are_enough")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,7 @@ from spillover.stages.compare.measures import MEASURES, Measure
 if TYPE_CHECKING:
     import pandas as pd
 
-CHANGE, DIFFERENCE = "-1 to 1", "-2 to 2"
+CHANGE, DIFFERENCE, CHRF = "-1 to 1", "-2 to 2", "0 to 100"
 METRICS = tuple(measure.metric for measure in MEASURES.values())
 TASK = Column("task", "id of the task")
 ROW_COLUMNS = (
@@ -24,7 +24,7 @@ ROW_COLUMNS = (
     Column("row", "its name, as in alternatives.rows"),
     Column("kind", "reference (base and calibrated base), bound, free, trained or null"),
     Column("null_of", 'the rows whose null it is, separated by spaces, or ""'),
-    Column("setting", 'shots, layers and strength as they were used, or ""'),
+    Column("setting", 'shots, layers, strength, translator as they were used; of a row without numbers, why; or ""'),
     Column("group", "name of the group of languages"),
     Column("languages", "how many languages"),
     Column("n", "items that any of the languages has, without held-out ones", "items"),
@@ -44,7 +44,7 @@ ROW_COLUMNS = (
     Column("detectable", "minimum detectable change", "share"),
     VERDICT,
     Column("training", "whether it needed training"),
-    Column("tokens", "computed for it, beyond what rows above have; NaN: not recorded", "tokens"),
+    Column("tokens", "computed for it, beyond what rows above have, translating too; NaN: not recorded", "tokens"),
     Column("seconds", "of computing these; NaN: not recorded", "seconds"),
     Column("preparation_seconds", "of training, or of making the intervention; NaN: not recorded", "seconds"),
 )
@@ -62,6 +62,29 @@ CONTRAST_COLUMNS = (
     Column("p", "two-sided p of no difference", "", P),
     Column("holm_p", "after Holm's correction over what the row is held against, by kind", "", P),
 )
+TRANSLATION_COLUMNS = (
+    TASK,
+    Column("row", "its name, as in alternatives.rows"),
+    Column("language", "code of the language that was translated"),
+    Column("items", "how many items", "items"),
+    Column("texts", "how many texts these have: fields and answers", "texts"),
+    Column(
+        "chrf", "chrF of the translations against the same items in the reference language; NaN: see reason", "", CHRF
+    ),
+    Column("chrf_others", "the same with the translation of another item for each: chrF of unrelated text", "", CHRF),
+    Column("empty", "texts whose translation is empty; they are asked as such", "texts"),
+    Column("unchanged", "texts whose translation is the text itself", "texts"),
+    Column(
+        "cut",
+        "distinct texts that the translator could not translate to their end; what there is of them is asked",
+        "texts",
+    ),
+    Column("answers_kept", "items that keep their own answers, as the translated ones are empty or equal", "items"),
+    Column("tokens", "that the translator read and wrote; NaN: not counted", "tokens"),
+    Column("seconds", "of translating", "seconds"),
+    Column("reason", 'why there is no chrF, or ""'),
+)
+"""The translations of the rows that translate, one line a language."""
 
 
 class Need(str, Enum):
@@ -83,11 +106,13 @@ class Need(str, Enum):
 class Alternatives:
     """The table of one task. rows, contrasts: with `ROW_COLUMNS` and `CONTRAST_COLUMNS`. group: that of the verdict,
     unseen where there is one, else all. primary: the name of a measure; chosen: when it was. held_out: items that
-    settings were chosen on, and that no row is scored on. reference: the row that changes are against."""
+    settings were chosen on, and that no row is scored on. reference: the row that changes are against. translations:
+    with `TRANSLATION_COLUMNS`."""
 
     task: str
     rows: pd.DataFrame
     contrasts: pd.DataFrame
+    translations: pd.DataFrame
     answer: Need
     verdict: str
     group: str
@@ -134,3 +159,23 @@ class Alternatives:
         headings = ("", "kind", measure.title, f"change from the {self.reference_title}", "Holm p")
         title = f"{self.task}, {self.group} languages"
         return block(title, paragraph(self.verdict), table(headings, rows), bullets(self.notes))
+
+
+@dataclass(frozen=True)
+class TranslatedTexts:
+    """The items of one language. texts, translations: by item id, as `item_texts` orders them. cut: how many distinct
+    texts have no whole translation. tokens: that the translator read and wrote, NaN where nobody counts them. seconds:
+    of translating."""
+
+    texts: Mapping[str, Sequence[str]]
+    translations: Mapping[str, Sequence[str]]
+    cut: int
+    tokens: float
+    seconds: float
+
+
+def no_translations() -> pd.DataFrame:
+    """The table of translations where no row translates."""
+    import pandas as pd
+
+    return pd.DataFrame(columns=[column.name for column in TRANSLATION_COLUMNS])

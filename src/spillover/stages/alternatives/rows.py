@@ -4,6 +4,9 @@ base, calibrated   always there; all others are tested against the calibrated ba
 bound              the base's score on the same items in the reference language: the most that a perfect translation
                    could give; it takes part in no test
 shots:FORM         null: the same shots (English ones, for several languages) behind unrelated sentences
+self-translate     the items as the model itself translates them into the reference language, asked with its shots and
+                   label words; null: each with the translation of another item. The bound comes with it
+translate-test     the same by the translator of the config
 steer:METHOD       nulls: those that are made with the intervention
 tuned              nulls: the placebo arms
 layers:LAYERS      of the tuned model's adapter; nulls: the same layers of the placebo arms
@@ -17,14 +20,17 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import get_args
 
-from spillover.core.config import AlternativesConfig, SteeringMethod
+from spillover.core.config import TRANSLATORS, AlternativesConfig, SteeringMethod
 from spillover.core.errors import ConfigError
 from spillover.core.languages import reference_language
 from spillover.tasks.benchmark import Benchmark
 from spillover.tasks.shots import MIXED, OWN_SHOTS, UNRELATED
 
 BASE, CALIBRATED, BOUND, TUNED = "base", "calibrated", "bound", "tuned"
-FORMS = f"{BOUND}, shots:FORM, steer:METHOD, layers:LAYERS, {TUNED}"
+SELF_TRANSLATE, TRANSLATE_TEST = "self-translate", "translate-test"
+TRANSLATIONS = (SELF_TRANSLATE, TRANSLATE_TEST)
+SHUFFLED = "shuffled"
+FORMS = f"{BOUND}, shots:FORM, {', '.join(TRANSLATIONS)}, steer:METHOD, layers:LAYERS, {TUNED}"
 METHODS = get_args(SteeringMethod)
 
 
@@ -49,7 +55,9 @@ class RowKind(str, Enum):
 @dataclass(frozen=True)
 class Row:
     """One row. evaluation: its name in the run. null_of: the rows whose null it is. The rest is how the evaluation
-    differs from the base's: shots, the name of an intervention in the run, an adapter and the layers that keep it."""
+    differs from the base's: shots, the name of an intervention in the run, an adapter and the layers that keep it, the
+    name of the row whose translations are asked, and whether each item has those of another. reason: why it cannot be
+    made; "" where it can."""
 
     name: str
     kind: RowKind
@@ -59,6 +67,9 @@ class Row:
     steer: str | None = None
     adapter: str | None = None
     layers: str | None = None
+    translations: str | None = None
+    shuffled: bool = False
+    reason: str = ""
 
     @property
     def trained(self) -> bool:
@@ -77,6 +88,9 @@ def planned_rows(
     names = [name.replace(" ", "") for name in config.rows]
     problems = [f"alternatives.rows: {name}: given twice" for name in dict.fromkeys(names) if names.count(name) > 1]
     rows = [Row(BASE, RowKind.REFERENCE, BASE), Row(CALIBRATED, RowKind.REFERENCE, BASE)]
+    scored_in_reference = all(reference_language() in benchmark.languages for benchmark in benchmarks)
+    if any(name in TRANSLATIONS for name in names) and BOUND not in names and scored_in_reference:
+        names.insert(0, BOUND)
     problems += _placebo_problems(config.placebos, names)
     for name in names:
         if name not in (BASE, CALIBRATED):
@@ -92,7 +106,7 @@ def planned_rows(
 
 
 def _placebo_problems(placebos: Mapping[str, str], names: Sequence[str]) -> list[str]:
-    taken = (BASE, CALIBRATED, BOUND, TUNED, *METHODS)
+    taken = (BASE, CALIBRATED, BOUND, TUNED, *TRANSLATIONS, *METHODS)
     problems = [
         f"alternatives.placebos: {arm}: {'the name is taken' if arm in taken else 'letters, digits, - and . alone'}"
         for arm in placebos
@@ -110,6 +124,8 @@ def _rows_of(
     if name == BOUND:
         _check_reference(benchmarks)
         return [Row(name, RowKind.BOUND, BASE)]
+    if name in TRANSLATIONS:
+        return _translated_rows(name, config)
     if name == TUNED:
         return _trained_rows(name, None, config.placebos, adapter)
     if word == "layers" and setting:
@@ -134,6 +150,15 @@ def _trained_rows(name: str, layers: str | None, placebos: Mapping[str, str], ad
         label = f"{arm} {name}" if layers else arm
         rows.append(Row(label, RowKind.NULL, file_name(f"{arm}{where}"), (name,), adapter=folder, layers=layers))
     return rows
+
+
+def _translated_rows(name: str, config: AlternativesConfig) -> list[Row]:
+    row = Row(name, RowKind.FREE, name, shots=reference_language(), translations=name)
+    if name == TRANSLATE_TEST and not any(getattr(config.translator, key) for key in TRANSLATORS):
+        reason = f"needs a translator: one of {', '.join(TRANSLATORS)} in alternatives.translator"
+        return [replace(row, reason=reason)]
+    null = replace(row, name=f"{name} {SHUFFLED}", kind=RowKind.NULL, evaluation=f"{name}-{SHUFFLED}", null_of=(name,))
+    return [row, replace(null, shuffled=True)]
 
 
 def _shots_rows(name: str, form: str, benchmarks: Sequence[Benchmark], shots: str) -> list[Row]:

@@ -21,7 +21,14 @@ from spillover.core.declared_measure import Declaration
 from spillover.core.languages import reference_language
 from spillover.core.tables import check_columns
 from spillover.core.types import Evaluation, Floats, LabelScores
-from spillover.stages.alternatives.result import CONTRAST_COLUMNS, METRICS, ROW_COLUMNS, Alternatives
+from spillover.stages.alternatives.result import (
+    CONTRAST_COLUMNS,
+    METRICS,
+    ROW_COLUMNS,
+    TRANSLATION_COLUMNS,
+    Alternatives,
+    no_translations,
+)
 from spillover.stages.alternatives.rows import BASE, CALIBRATED, TUNED, Row, RowKind
 from spillover.stages.alternatives.verdict import verdict
 from spillover.stages.compare.change_tables import outcomes, role
@@ -65,13 +72,17 @@ class ScoredRow:
 def alternatives_of(
     scored: Sequence[ScoredRow],
     *,
+    left_out: Sequence[Row] = (),
+    translations: Mapping[str, pd.DataFrame] | None = None,
     seen: Sequence[str] = (),
     held_out: Collection[str] = (),
     config: CompareConfig | None = None,
     declared: Declaration | None = None,
 ) -> Alternatives:
-    """The result of one task. scored: the base first. seen: languages that the tuned model was trained on. held_out:
-    ids of items on which settings were chosen. declared: the primary measure, by the run.
+    """The result of one task. scored: the base first. left_out: rows that could not be made, each with its reason; they
+    stand in the table without numbers. translations: their quality, by the name of the row. seen: languages that the
+    tuned model was trained on. held_out: ids of items on which settings were chosen. declared: the primary measure, by
+    the run.
 
     DataError when the rows do not have the same languages, items and gold labels.
     """
@@ -87,9 +98,11 @@ def alternatives_of(
         for one in scored
     }
     groups = [group for group in groups_of(tuple(base), seen, config.groups) if group.kind in KINDS]
-    rows = _row_table(scored, pairs, changes, groups, config, primary.measure, reference)
+    left_out = [row for row in left_out if row.kind is not RowKind.NULL]
+    rows = _row_table(scored, left_out, pairs, changes, groups, config, primary.measure, reference)
     contrasts = _contrast_table(scored, changes, groups, config, primary.measure)
     notes = [str(note) for note in primary.notes]
+    notes += [f"{row.name} has no numbers: {row.reason}." for row in left_out]
     if undefined:
         notes.append(f"The base is not calibrated: {undefined[0]}. Changes are against the base.")
     if not seen and any(one.row.kind is RowKind.TRAINED for one in scored):
@@ -101,6 +114,7 @@ def alternatives_of(
         task=task,
         rows=check_columns(rows.assign(task=task), ROW_COLUMNS),
         contrasts=check_columns(contrasts.assign(task=task), CONTRAST_COLUMNS),
+        translations=_translation_table(translations or {}, task),
         answer=answer,
         verdict=text,
         numbers=numbers,
@@ -145,8 +159,19 @@ def _without(evaluation: Evaluation, held_out: Collection[str]) -> Evaluation:
     return replace(evaluation, scores=scores)
 
 
+def _translation_table(quality: Mapping[str, pd.DataFrame], task: str) -> pd.DataFrame:
+    """The translations of every row that translates, with `TRANSLATION_COLUMNS`."""
+    import pandas as pd
+
+    if not quality:
+        return no_translations()
+    table = pd.concat([table.assign(task=task, row=name) for name, table in quality.items()], ignore_index=True)
+    return check_columns(table, TRANSLATION_COLUMNS)[[column.name for column in TRANSLATION_COLUMNS]]
+
+
 def _row_table(
     scored: Sequence[ScoredRow],
+    left_out: Sequence[Row],
     pairs: Mapping[str, Pairs],
     changes: Mapping[str, Changes],
     groups: Sequence[Group],
@@ -170,6 +195,10 @@ def _row_table(
             if name != reference:
                 row |= _changes(changes[name], group, primary, config, tested=kind.tested)
             rows.append(row | {"training": one.row.trained} | vars(one.cost))
+        for other in left_out:
+            row = {"row": other.name, "kind": other.kind.value, "null_of": "", "setting": other.reason, "n": 0}
+            row |= {"group": group.name, "languages": len(group.languages), "primary": primary.metric}
+            rows.append(row | {"training": other.trained})
     table = pd.DataFrame(rows)
     table["holm_p"] = np.nan
     for _, part in table.groupby("group"):

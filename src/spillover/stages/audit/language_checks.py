@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from spillover.core.config import AuditThresholds
 from spillover.core.languages import letter_names
 from spillover.core.types import Example
 from spillover.stages.audit.inputs import Fault, Identify, LanguageRows, computed_once
@@ -83,15 +84,10 @@ def wrong_script(rows: LanguageRows) -> Iterator[Fault]:
     over fields with fewer than `text_letters` letters left, and over the reference's own text (that is `untranslated`).
     Cannot see a language whose script is not known.
     """
-    scripts = letter_names(rows.language)
-    if not scripts:
-        return
     wrong: dict[str, str] = {}
     for row, name, text in _translated_fields(rows):
-        counts = script_counts(text if scripts & CASED else NAME.sub(" ", text))
-        letters, expected = sum(counts.values()), sum(counts[script] for script in scripts)
-        if letters >= rows.thresholds.text_letters and expected < rows.thresholds.script_share * letters:
-            wrong.setdefault(row.id, f"{name}: {counts.most_common(1)[0][0].lower()}")
+        if script := other_script(text, rows.language, rows.thresholds):
+            wrong.setdefault(row.id, f"{name}: {script}")
     if wrong:
         yield Fault(
             f"{counted(len(wrong), 'are')} mostly in another script",
@@ -99,6 +95,19 @@ def wrong_script(rows: LanguageRows) -> Iterator[Fault]:
             evidence={"rows": wrong},
             suggestion=TRANSLATE,
         )
+
+
+def other_script(text: str, code: str, thresholds: AuditThresholds) -> str:
+    """The script that most of a text's letters are in, by its name in Unicode, where it is not the language's own; ""
+    else. As `wrong_script` says."""
+    scripts = letter_names(code)
+    if not scripts:
+        return ""
+    counts = script_counts(text if scripts & CASED else NAME.sub(" ", text))
+    letters, expected = sum(counts.values()), sum(counts[script] for script in scripts)
+    if letters < thresholds.text_letters or expected >= thresholds.script_share * letters:
+        return ""
+    return counts.most_common(1)[0][0].lower()
 
 
 def _translated_fields(rows: LanguageRows) -> Iterator[tuple[Example, str, str]]:
@@ -137,10 +146,7 @@ def wrong_language(rows: LanguageRows) -> Iterator[Fault]:
         return
     wrong: dict[str, tuple[str, str]] = {}
     for row, name, text in _translated_fields(rows):
-        plain = NAME.sub(" ", text)
-        if sum(map(str.isalpha, plain)) < rows.thresholds.language_letters:
-            continue
-        if (language := rows.identify(plain)) is not None:
+        if (language := other_language(text, rows.identify, rows.thresholds)) is not None:
             wrong.setdefault(row.id, (name, language))
     if wrong:
         counts = Counter(language for _, language in wrong.values())
@@ -152,6 +158,13 @@ def wrong_language(rows: LanguageRows) -> Iterator[Fault]:
             certainty="likely",
             suggestion=TRANSLATE,
         )
+
+
+def other_language(text: str, identify: Identify, thresholds: AuditThresholds) -> str | None:
+    """The code of the other language that a text is in; None where it is in its own, or too short. As `wrong_language`
+    says."""
+    plain = NAME.sub(" ", text)
+    return None if sum(map(str.isalpha, plain)) < thresholds.language_letters else identify(plain)
 
 
 def mixed_language(rows: LanguageRows) -> Iterator[Fault]:
@@ -170,14 +183,15 @@ def mixed_language(rows: LanguageRows) -> Iterator[Fault]:
 
 
 def _shares_a_sentence(texts: Mapping[str, str], others: Mapping[str, str]) -> bool:
-    for name, text in texts.items():
-        other = others.get(name, "")
-        if text == other or normalise(text) == normalise(other):
-            continue
-        shared = _sentences(text) & _sentences(other)
-        if any(sum(map(str.isalpha, sentence)) >= SENTENCE_LETTERS for sentence in shared):
-            return True
-    return False
+    return any(shares_a_sentence(text, others.get(name, "")) for name, text in texts.items())
+
+
+def shares_a_sentence(text: str, other: str) -> bool:
+    """Whether a text holds a sentence of another, word for word, and is not the same text. As `mixed_language` says."""
+    if text == other or normalise(text) == normalise(other):
+        return False
+    shared = _sentences(text) & _sentences(other)
+    return any(sum(map(str.isalpha, sentence)) >= SENTENCE_LETTERS for sentence in shared)
 
 
 def _sentences(text: str) -> set[str]:

@@ -27,6 +27,7 @@ NAMES = {
     "vocabulary": "tokenizer",
     "chat": "chat template",
     "engine": "what computed the scores",
+    "text": "text of the items",
 }
 """What a reader calls each field of `Experiment`."""
 HASHED = ("wording", "template", "vocabulary")

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from spillover.core.config import CompareConfig
-from spillover.core.declared_measure import Declaration
+from spillover.core.declared_measure import Declaration, asked_measure
 from spillover.core.languages import UNKNOWN_LANGUAGE
 from spillover.core.types import Primary
 from spillover.stages.compare.contrasts import TrainedRun
@@ -34,10 +34,7 @@ class PrimaryMeasure:
 
 def primary_measure(pairs: Pairs, config: CompareConfig, declared: Declaration | None) -> PrimaryMeasure:
     """The measure of joined scores. declared: by the run, before it was scored; None where it declared nothing."""
-    asked = Declaration(config.primary, config.fallback)
-    if declared and asked.primary == "auto":
-        asked = Declaration(declared.primary, asked.fallback or declared.fallback)
-    measure, because = _resolved(pairs, asked)
+    measure, because = _resolved(pairs, asked_measure(config, declared))
     if declared is None:
         return PrimaryMeasure(measure, AFTER + because)
     by_declaration, _ = _resolved(pairs, declared)

@@ -104,6 +104,7 @@ def evaluate(
         vocabulary=model.vocabulary,
         chat=f"{chat.form} {chat.key}" if chat else "off",
         engine=model.engine,
+        text=benchmark.text,
     )
     settings = {
         "model": model.ref.fingerprint,
@@ -117,6 +118,8 @@ def evaluate(
     } | config.model_dump(exclude=OF_THE_BENCHMARK | {"batch_tokens", "chat", "system_prompt"})
     settings |= {"fold": str(benchmark.fold)} if benchmark.fold else {}
     settings |= {"shots": shots} | sentences_hash(shots) | chat_settings(chat) | benchmark.wording_settings()
+    if benchmark.translated:
+        settings["translated"] = {"text": benchmark.text, "key": benchmark.translated.key}
     evaluation = Evaluation(model.ref, task.name, label_set, hash_of(settings), {}, experiment)
     n_content_free = len(experiment.content_free)
     if run is None:

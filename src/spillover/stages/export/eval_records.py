@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 
 from spillover.core.model_names import public_name
-from spillover.core.types import Evaluation, LabelScores, Relationship
+from spillover.core.types import OWN_TEXT, Evaluation, LabelScores, Relationship
 from spillover.stats.calibration import rescaled
 from spillover.stats.summary import LEVEL, Summary, accuracy_interval, summarise_language
 
@@ -225,6 +225,8 @@ def _generation_config(evaluation: Evaluation, scores: LabelScores) -> dict[str,
             "template_hash": settings.template,
             "wording_hash": settings.wording,
         }
+        if settings.text != OWN_TEXT:
+            details["text"] = settings.text
     return details
 
 

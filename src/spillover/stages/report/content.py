@@ -14,7 +14,7 @@ from spillover.core.tables import csv_text, records
 from spillover.core.types import Evaluation, Finding
 from spillover.stages.alternatives.result import Alternatives
 from spillover.stages.alternatives.result_files import FOLDER as ALTERNATIVES
-from spillover.stages.alternatives.result_files import read_alternatives
+from spillover.stages.alternatives.result_files import first_translations, read_alternatives
 from spillover.stages.audit.answer_lengths import LengthRow, length_table
 from spillover.stages.audit.findings import read_findings
 from spillover.stages.compare.all_tasks import rows_of_all_tasks
@@ -65,7 +65,7 @@ def page_content(runs: Sequence[Run]) -> dict[str, Any]:
         "facts": run_facts(run, list(evaluations.values()), comparisons),
         "tasks": [_task_part(run, one, evaluations, by_folder, findings, wording) for one in comparisons],
         "all_tasks": _all_tasks(comparisons),
-        "alternatives": [_alternatives_part(result) for result in read_alternatives(run.path / ALTERNATIVES)],
+        "alternatives": [_alternatives_part(run, result) for result in read_alternatives(run.path / ALTERNATIVES)],
         "evaluations": summary_tables(evaluations, by_folder),
         "findings": findings,
         "answer_lengths": _answer_lengths(run, findings or ()),
@@ -195,11 +195,19 @@ def _flips(sides: Sequence[tuple[Path, Evaluation]], codes: Sequence[str]) -> di
     return flipped_items(before, after) | {"names": {code: language(code).name for code in codes}}
 
 
-def _alternatives_part(result: Alternatives) -> dict[str, Any]:
+def _alternatives_part(run: Run, result: Alternatives) -> dict[str, Any]:
     """What the page shows of the alternatives on one task."""
     rows = [row | {"group": group_title(row["group"], "all")} for row in records(result.rows)]
     figure = figure_block(alternatives_figure(result))
-    return {"result": result, "figure": figure, "rows": rows, "level": f"{100 * result.level:g}"}
+    return {
+        "result": result,
+        "figure": figure,
+        "rows": rows,
+        "level": f"{100 * result.level:g}",
+        "translations": records(result.translations),
+        "examples": first_translations(run.path, result),
+        "reasons": [text for text in dict.fromkeys(result.translations["reason"]) if text],
+    }
 
 
 def _training(run: Run) -> dict[str, Any] | None:

@@ -10,10 +10,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import asdict
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
-from spillover.core.config import EvaluateConfig, SteerConfig
+from spillover.core.config import CompareConfig, EvaluateConfig, SteerConfig
+from spillover.core.declared_measure import asked_measure, declare_measure, declared_measure
 from spillover.core.errors import ConfigError
 from spillover.core.file_names import check_file_name
 from spillover.core.files import hash_of
@@ -23,7 +26,7 @@ from spillover.models.intervention import DESCRIPTION, Base, HeldOut, Interventi
 from spillover.models.load import Model
 from spillover.models.sentence_states import SentenceStates, sentence_states
 from spillover.models.served_model import ServedModel, refuse_server
-from spillover.stages.steer.held_out import choose, held_out_ids
+from spillover.stages.steer.held_out import choose, held_out_ids, metrics_of
 from spillover.stages.steer.layer_rule import layers_by_rule, retrieval_by_layer
 from spillover.stages.steer.methods import METHODS
 from spillover.stages.steer.parallel_text import ParallelText, read_parallel_text
@@ -45,6 +48,7 @@ def steer(
     further: Sequence[Benchmark] = (),
     config: SteerConfig | None = None,
     evaluate: EvaluateConfig | None = None,
+    compare: CompareConfig | None = None,
     seed: int = 0,
     name: str | None = None,
     progress: Progress = no_progress,
@@ -54,40 +58,45 @@ def steer(
     scored: the benchmark that will be evaluated with it, and whose items are held out to choose on; or a task's name
     for its demo data. further: other benchmarks that will be. text: the benchmark whose training questions are the
     parallel text, that of `config.text` in the data of `scored` unless given. evaluate: how held-out items are asked.
-    name: the method's unless given.
+    compare: by what they choose; its primary measure is declared in the run before they are scored, unless the run
+    declares one. name: the method's unless given.
 
     ConfigError for a model on a server, and for layers that it does not have. DataError for text that overlaps the
     scored items.
     """
     if isinstance(base, ServedModel):
         refuse_server("steer")
-    config, evaluate = config or SteerConfig(), evaluate or EvaluateConfig()
+    config, evaluate, compare = config or SteerConfig(), evaluate or EvaluateConfig(), compare or CompareConfig()
     name = check_file_name(name or config.method, "name of the intervention")
     check_settings(base, config)
     scored = open_benchmark(scored) if isinstance(scored, str) else scored
     text = text or open_benchmark(config.text, data=scored.data, required_split=TRAIN)
     sentences = read_parallel_text(text, [scored, *further], config, seed)
-    held_out = None
+    held_out, asked = None, compare
     settings = config.model_dump(exclude=NOT_SETTINGS) | {
         "model": base.ref.fingerprint, "dtype": str(base.dtype).removeprefix("torch."), "seed": seed,
         "data": sentences.fingerprint,
     }  # fmt: skip
+    run = open_run(out)
     if config.choose == "held-out":
         held_out = HeldOut(task=scored.task.name, ids=held_out_ids(scored, config.held_out))
+        asked = compare.model_copy(update=asdict(asked_measure(compare, declared_measure(run))))
+        metrics_of(scored.task, asked)
         settings |= {
             "held_out_items": hash_of(held_out.ids),
             "held_out_data": scored.hashes(),
             "task": scored.task.fingerprint,
         }
-        settings |= {"evaluate": evaluate.model_dump(exclude={"batch_tokens", "prefix_cache"})}
-    run = open_run(out)
+        settings |= {"evaluate": evaluate.model_dump(exclude={"batch_tokens", "prefix_cache"})} | _choice(asked)
     folder = run.path / "steer" / name
     with run.stage(f"steer/{name}", settings) as stage:
         if stage.finished and (folder / DESCRIPTION).is_file():
             return folder
+        if held_out:
+            declare_measure(run, asked)
         recipe = _recipe(base, sentences, config, name, progress)
         if held_out:
-            real = _chosen(recipe, base, scored, held_out, config, evaluate, progress)
+            real = _chosen(recipe, base, scored, held_out, config, evaluate, asked, progress)
         else:
             real = _by_rule(recipe, config)
         # The intervention is written last: where it is, its nulls are.
@@ -98,6 +107,13 @@ def steer(
         log.info("%s: layers %s, strength %g", name, ", ".join(map(str, description.layers)), description.strength)
         stage.facts |= description.model_dump(include={"layers", "strength", "languages", "sentences"})
     return folder
+
+
+def _choice(compare: CompareConfig) -> dict[str, Any]:
+    """What the settings record of the measure that chooses; nothing of the default: settings of before it hold."""
+    keys = {"primary", "fallback", "length"} | ({"calibration"} if compare.primary == "calibrated" else set())
+    chosen = compare.model_dump(include=keys)
+    return {"compare": chosen} if chosen != CompareConfig().model_dump(include=keys) else {}
 
 
 def check_settings(base: Model, config: SteerConfig) -> None:
@@ -152,6 +168,7 @@ def _chosen(
     held_out: HeldOut,
     config: SteerConfig,
     evaluate: EvaluateConfig,
+    compare: CompareConfig,
     progress: Progress,
 ) -> Intervention:
     """The best on held-out items, of all strengths at all layers (all pairs of layers, where the method has two)."""
@@ -161,9 +178,9 @@ def _chosen(
         for chosen in combinations(layers, METHODS[config.method].n_layers)
         for strength in config.strengths
     ]
-    best, scores = choose(base, scored, held_out.ids, candidates, evaluate, progress)
+    best, scores, metric = choose(base, scored, held_out.ids, candidates, evaluate, progress, compare)
     rows = [
         {"layers": candidate.description.layers, "strength": candidate.description.strength, "score": score}
         for candidate, score in zip(candidates, scores, strict=True)
     ]
-    return with_facts(best, {"candidates": rows})
+    return with_facts(best, {"metric": metric, "candidates": rows})

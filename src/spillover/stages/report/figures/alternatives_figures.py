@@ -69,13 +69,14 @@ def alternatives_figure(result: Alternatives) -> Figure:
 
 def drawn_rows(result: Alternatives) -> pd.DataFrame:
     """row, kind, method (a row's own name, or that of the row whose null it is), place (0 for a row, then its nulls),
-    delta, low, high as they are written, holm_p. A null of several rows stands at each of them."""
+    delta, low, high as they are written, holm_p. A null of several rows stands at each of them; one that could not be
+    made has no place."""
     import pandas as pd
 
     measure = result.measure
     lines = []
     places: dict[str, int] = {}
-    rows = [row for row in records(result.of_group(result.group)) if row["row"] != result.reference]
+    rows = [row for row in records(result.of_group(result.group)) if row["row"] != result.reference and row["n"]]
     # A null of several rows may stand before one of them.
     for row in sorted(rows, key=lambda row: row["kind"] == "null"):
         change = {end: measure.factor * row[f"{measure.metric}_{end}"] for end in ENDS}
