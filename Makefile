@@ -40,7 +40,8 @@ SETTINGS := OPENBLAS_CORETYPE=Haswell OPENBLAS_CORETYPE=SkylakeX OPENBLAS_CORETY
 
 test-kernels: install  ## SETTINGS="OPENBLAS_CORETYPE=Zen OMP_NUM_THREADS=1,OPENBLAS_CORETYPE=Zen": a comma joins two
 	@set -e; for setting in $(SETTINGS); do \
-	  echo "== $$setting"; env $$(echo "$$setting" | tr , ' ') $(BIN)/pytest -m "not packaged and not slow" $(NUMERIC); \
+	  echo "== $$setting"; \
+	  env $$(echo "$$setting" | tr , ' ') $(BIN)/pytest -n 2 --dist worksteal -m "not packaged and not slow" $(NUMERIC); \
 	done
 
 test-lm-eval: install .venv-lm-eval/.installed  ## exported tasks in lm-evaluation-harness itself

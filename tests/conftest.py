@@ -1,4 +1,8 @@
-"""Tiny random models and tokenizers, made here: no test loads anything but what it makes or what the package holds."""
+"""Tiny random models and tokenizers, made here: no test loads anything but what it makes or what the package holds.
+
+Heavy packages are imported by what needs them: with `pytest -n`, the process that only hands out tests starts the others when
+it has read this file.
+"""
 
 from __future__ import annotations
 
@@ -6,23 +10,14 @@ import gc
 import os
 import zipfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
-import torch
 from hypothesis import HealthCheck, settings
 
-from spillover.models.load import Model
-from spillover.tasks.examples import language_files, load_parallel
-from spillover.tasks.prompts import render
-from spillover.tasks.wording import load_task
-from tests.builders import (
-    make_model,
-    save_model,
-)
+if TYPE_CHECKING:
+    from spillover.models.load import Model
 
-# The models here are so small that threads cost more than they save; the packaged one is scored with all of them.
-if "OMP_NUM_THREADS" not in os.environ:
-    torch.set_num_threads(1)
 # A busy machine is no failure: no test is judged by how long an example took.
 settings.register_profile("spillover", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("spillover")
@@ -30,12 +25,16 @@ settings.load_profile("spillover")
 
 @pytest.fixture(scope="session")
 def tiny() -> Model:
+    from tests.builders import make_model
+
     return make_model()
 
 
 @pytest.fixture
 def tiny_folder(tmp_path: Path) -> Path:
     """A tiny model on disk, as a user's own folder."""
+    from tests.builders import save_model
+
     return save_model(tmp_path / "tiny-model")
 
 
@@ -50,6 +49,9 @@ def tokenizer_folder(tmp_path_factory, tiny) -> str:
 @pytest.fixture(scope="session")
 def demo_prompts():
     """Prompts of the demo data by (task, language, label set)."""
+    from spillover.tasks.examples import load_parallel
+    from spillover.tasks.prompts import render
+    from spillover.tasks.wording import load_task
 
     def prompts(task: str, language: str, label_set: str = "english", limit: int | None = 6):
         wording = load_task(task)
@@ -61,12 +63,17 @@ def demo_prompts():
 
 @pytest.fixture(scope="session")
 def all_languages() -> list[str]:
+    from spillover.tasks.examples import language_files
+    from spillover.tasks.wording import load_task
+
     return list(language_files("demo", load_task("sentiment"), "test"))
 
 
 @pytest.fixture
 def bfloat16_attention():
     """Skips where torch has the processor's AMX but was told not to use AVX-512: its own attention then raises."""
+    import torch
+
     states = torch.zeros(1, 1, 64, 32, dtype=torch.bfloat16)
     try:
         torch.nn.functional.scaled_dot_product_attention(states, states, states)
@@ -85,5 +92,10 @@ def tool_logs(tmp_path_factory) -> Path:
 
 
 def pytest_collection_finish() -> None:
+    import torch
+
+    # The models here are so small that threads cost more than they save; the packaged one is scored with all of them.
+    if "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(1)
     # What was imported stays: no garbage collection, of which each training makes two, needs to walk through it again.
     gc.freeze()

@@ -45,16 +45,21 @@ def model_folder(tmp_path_factory):
     return save_model(tmp_path_factory.mktemp("docs") / "model")
 
 
-@pytest.fixture
-def workplace(tmp_path, monkeypatch, model_folder):
-    """An empty folder to work in, with a tiny model in place of the packaged one, the examples and the user's own data."""
-    monkeypatch.chdir(tmp_path)
+def work_in(folder, monkeypatch, model_folder):
+    """The folder to work in, with a tiny model in place of the packaged one."""
+    monkeypatch.chdir(folder)
     # In float32: what a tiny model learns in a moment vanishes in bfloat16, and such an adapter is refused.
     monkeypatch.setattr(torch.cpu, "get_capabilities", dict, raising=False)
     monkeypatch.setattr(packaged_model, "packaged_folder", lambda name, progress: model_folder)
+    return folder
+
+
+@pytest.fixture
+def workplace(tmp_path, monkeypatch, model_folder):
+    """An empty folder to work in, with a tiny model in place of the packaged one, the examples and the user's own data."""
     small_data(tmp_path / "my-data", ("en", "de"))
     shutil.copytree(ROOT / "examples", tmp_path / "examples")
-    return tmp_path
+    return work_in(tmp_path, monkeypatch, model_folder)
 
 
 def test_every_command_of_the_readme_runs(workplace):
@@ -73,24 +78,35 @@ def test_the_python_of_the_readme_runs(workplace):
     assert (workplace / "runs" / "es-de" / "report.html").exists()
 
 
-@pytest.fixture
-def finished_runs(workplace, tool_logs):
-    """What the pages take for granted: runs/mine, trained and evaluated, parallel nli items in my-data, and the log of
-    another model on my-data's sentiment."""
-    shutil.copytree(tool_logs / "lm-eval-exported" / "sentiment", workplace / "logs" / "70b")
+@pytest.fixture(scope="module")
+def made_once(tmp_path_factory, model_folder, tool_logs):
+    """What `finished_runs` copies."""
+    folder = tmp_path_factory.mktemp("finished")
+    shutil.copytree(tool_logs / "lm-eval-exported" / "sentiment", folder / "logs" / "70b")
+    small_data(folder / "my-data", ("en", "de"))
     for language in ("en", "de"):
         rows = [
             {"id": f"nli-{i}", "premise": f"premise {i}", "hypothesis": f"hypothesis {i}", "label": label}
             for i, label in enumerate(("entailment", "neutral", "contradiction") * 2)
         ]
-        write_rows(workplace / "my-data" / "nli" / "test" / f"{language}.jsonl", rows)
+        write_rows(folder / "my-data" / "nli" / "test" / f"{language}.jsonl", rows)
     mine = ("--out", "runs/mine")
     items = (*mine, "--data", "my-data", "--lang", "en,de")
-    run_command("build", *mine, "--source", "de", "--data", "my-data")
-    run_command("train", *mine, "--set", "train.epochs=3")
-    run_command("evaluate", *items)
-    run_command("evaluate", *items, "--adapter", "runs/mine/train/adapter")
-    run_command("evaluate", "--task", "nli", "--data", "my-data", "--lang", "en,de", "--out", "runs/other")
+    with pytest.MonkeyPatch.context() as patch:
+        work_in(folder, patch, model_folder)
+        run_command("build", *mine, "--source", "de", "--data", "my-data")
+        run_command("train", *mine, "--set", "train.epochs=3")
+        run_command("evaluate", *items)
+        run_command("evaluate", *items, "--adapter", "runs/mine/train/adapter")
+        run_command("evaluate", "--task", "nli", "--data", "my-data", "--lang", "en,de", "--out", "runs/other")
+    return folder
+
+
+@pytest.fixture
+def finished_runs(workplace, made_once):
+    """What the pages take for granted: runs/mine, trained and evaluated, parallel nli items in my-data, and the log of
+    another model on my-data's sentiment."""
+    shutil.copytree(made_once, workplace, dirs_exist_ok=True)
 
 
 @pytest.mark.parametrize(

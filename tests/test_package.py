@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import multiprocessing
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -13,8 +16,8 @@ import spillover
 HEAVY = ["torch", "transformers", "peft", "pandas", "altair", "sklearn", "scipy"]
 
 
-def fresh(code: str) -> str:
-    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+def fresh(code: str, cwd: Path | None = None) -> str:
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=cwd)
     assert answer.returncode == 0, answer.stderr
     return answer.stdout.strip()
 
@@ -34,12 +37,24 @@ def test_compare_and_report_load_no_torch():
     assert fresh(code) == "False"
 
 
+def put_uncallable_names(answers):
+    """Into `answers`, in a process of its own: the public names that are no functions after these imports."""
+    for name in [name for name in sys.modules if name.partition(".")[0] == "spillover"]:
+        del sys.modules[name]
+    for name in ("evaluate.score_tables", "compare.stage", "report", "audit.stage"):
+        import_module(f"spillover.stages.{name}")
+    package = import_module("spillover")
+    answers.put([name for name in package.__all__ if not callable(getattr(package, name))])
+
+
 def test_public_names_are_functions_whatever_was_imported_before():
-    code = (
-        "import spillover.stages.evaluate.score_tables, spillover.stages.compare.stage, spillover.stages.report, spillover.stages.audit.stage\n"
-        "import spillover as sp\nprint(all(callable(getattr(sp, name)) for name in sp.__all__))"
-    )
-    assert fresh(code) == "True"
+    fork = multiprocessing.get_context("fork")  # a fresh process would import torch again
+    answers = fork.SimpleQueue()
+    process = fork.Process(target=put_uncallable_names, args=(answers,))
+    process.start()
+    process.join()
+    assert process.exitcode == 0
+    assert answers.get() == []
 
 
 def test_unknown_public_name():
@@ -61,27 +76,55 @@ def test_no_language_code_is_typed_in_python():
     assert [row for row in rows if typed.search(row[1])] == []
 
 
-BLOCK = "import sys\nfor name in ('torch', 'transformers', 'peft', 'accelerate'): sys.modules[name] = None\n"
+WITHOUT_TORCH = """
+import contextlib, io, json, sys
+for name in ("torch", "transformers", "peft", "accelerate"):
+    sys.modules[name] = None
+import spillover as sp
+from spillover.cli import main
+from spillover.core.errors import MissingExtra
+facts = {}
+try:
+    sp.load_model
+except MissingExtra as error:
+    facts["load_model"] = error.hint
+for verb in ("evaluate", "demo"):
+    with contextlib.redirect_stderr(io.StringIO()) as error:
+        try:
+            main([verb, "--out", "run"])
+        except SystemExit as ending:
+            facts[verb] = [ending.code, error.getvalue()]
+import spillover.stages.compare.stage, spillover.stages.report
+facts["audit"] = len(sp.audit(sp.open_benchmark("nli", languages=["en", "de"])))
+facts["source"] = sp.build_pairs("sentiment", languages=["de"])[0].source
+print(json.dumps(facts))
+"""
 
 
-def test_without_torch_the_core_audits_compares_and_reports():
-    code = "import spillover.stages.compare.stage, spillover.stages.report\nimport spillover as sp\nprint(sp.audit('nli'), sp.build_pairs('sentiment', languages=['de'])[0].source)"
-    assert fresh(BLOCK + code) == "[] de"
+@pytest.fixture(scope="module")
+def without_torch(tmp_path_factory):
+    """(what happens where there is no torch, by name; the folder where it happened)."""
+    folder = tmp_path_factory.mktemp("without-torch")
+    return json.loads(fresh(WITHOUT_TORCH, cwd=folder)), folder
 
 
-@pytest.mark.parametrize("arguments", [["evaluate", "--out", "run"], ["demo", "--out", "run"]])
-def test_without_torch_a_verb_that_needs_it_says_what_to_install(arguments, tmp_path):
-    code = BLOCK + f"from spillover.cli import main\nmain({arguments!r})"
-    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=tmp_path)
-    assert answer.returncode == 4
-    assert "pip install 'spillover[models]'" in answer.stderr
-    assert "Traceback" not in answer.stderr
-    assert not (tmp_path / "run").exists()
+def test_without_torch_the_core_audits_compares_and_reports(without_torch):
+    facts, _ = without_torch
+    assert (facts["audit"], facts["source"]) == (0, "de")
 
 
-def test_without_torch_a_public_name_says_what_to_install():
-    code = "import spillover as sp\ntry: sp.load_model\nexcept sp.core.errors.MissingExtra as error: print(error.hint)"
-    assert fresh(BLOCK + "import spillover.core.errors\n" + code) == "pip install 'spillover[models]'"
+@pytest.mark.parametrize("verb", ["evaluate", "demo"])
+def test_without_torch_a_verb_that_needs_it_says_what_to_install(verb, without_torch):
+    facts, folder = without_torch
+    code, error = facts[verb]
+    assert code == 4
+    assert "pip install 'spillover[models]'" in error
+    assert "Traceback" not in error
+    assert not (folder / "run").exists()
+
+
+def test_without_torch_a_public_name_says_what_to_install(without_torch):
+    assert without_torch[0]["load_model"] == "pip install 'spillover[models]'"
 
 
 def test_every_source_file_has_tests_under_its_name():

@@ -44,6 +44,12 @@ def tables(folder):
     return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*.parquet"))}
 
 
+@pytest.fixture
+def without_page(monkeypatch):
+    """Runs of which the tables alone are looked at have no page, a third of a tiny run's time."""
+    monkeypatch.setattr("spillover.pipeline.report", lambda folder, **_: folder / "report.html")
+
+
 def test_the_folder_is_the_one_the_readme_shows(finished):
     there = {str(path.relative_to(finished.path)) for path in finished.path.rglob("*") if path.is_file()}
     wanted = {
@@ -94,22 +100,23 @@ def test_again_computes_nothing_and_changes_no_table(place, finished, monkeypatc
     assert str(again.comparisons[0]) == str(finished.comparisons[0])
 
 
+@pytest.mark.usefixtures("without_page")
 def test_the_resolved_config_repeats_the_run(place, finished, tmp_path):
     run(load_config(finished.path / "config.yaml"), tmp_path / "again")
     assert tables(tmp_path / "again") == tables(finished.path)
 
 
-@pytest.mark.parametrize(
-    "stage", ["stages.evaluate.stage.evaluate", "pipeline.compare_run", "pipeline.report", "stages.train.stage.train"]
-)
-def test_killed_at_a_stage_and_resumed_equals_uninterrupted(place, finished, tmp_path, monkeypatch, stage):
+@pytest.mark.usefixtures("without_page")
+def test_killed_at_each_stage_and_resumed_equals_uninterrupted(place, finished, tmp_path, monkeypatch):
     def killed(*_, **__):
         raise KeyboardInterrupt
 
-    with monkeypatch.context() as patch:
-        patch.setattr(f"spillover.{stage}", killed)
-        with pytest.raises(KeyboardInterrupt):
-            run(config_of(place), tmp_path / "run")
+    stages = ["stages.train.stage.train", "stages.evaluate.stage.evaluate", "pipeline.compare_run", "pipeline.report"]
+    for stage in stages:
+        with monkeypatch.context() as patch:
+            patch.setattr(f"spillover.{stage}", killed)
+            with pytest.raises(KeyboardInterrupt):
+                run(config_of(place), tmp_path / "run")
     run(config_of(place), tmp_path / "run")
     assert tables(tmp_path / "run") == tables(finished.path)
 
@@ -163,7 +170,8 @@ def test_errors_in_the_data_stop_the_run_unless_told_not_to(place, tmp_path):
     rows = [json.loads(line) for line in path.read_text().splitlines()]
     swap = {"positive": "negative", "negative": "positive"}
     write_rows(path, [row | {"label": swap[row["label"]]} for row in rows])
-    config = config_of(place).model_copy(update={"data": str(data)})
+    config = config_of(place, train__keep_merged=False, probe__random_weights=False)
+    config = config.model_copy(update={"data": str(data)})
     with pytest.raises(DataError, match="sentiment de: classes are exchanged"):
         run(config, tmp_path / "run")
     assert not (tmp_path / "run" / "train").exists()
@@ -174,6 +182,7 @@ def test_errors_in_the_data_stop_the_run_unless_told_not_to(place, tmp_path):
     assert load_config(again.path / "config.yaml") == config, "the folder that the audit stopped takes what was told"
 
 
+@pytest.mark.usefixtures("without_page")
 def test_the_bases_scores_are_taken_over_from_a_run_that_evaluates_the_same(place, finished, tmp_path, monkeypatch):
     from spillover.models.local import LocalEngine
 
@@ -197,6 +206,7 @@ def test_the_bases_scores_are_taken_over_from_a_run_that_evaluates_the_same(plac
     assert mine == theirs
 
 
+@pytest.mark.usefixtures("without_page")
 def test_scores_of_other_items_are_not_taken_over(place, finished, tmp_path):
     config = config_of(place).model_copy(update={"limit": 4})
     run(config, tmp_path / "fewer", earlier=[finished.path])

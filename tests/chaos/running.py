@@ -36,6 +36,7 @@ import spillover.stages.train.stage  # noqa: F401
 from spillover.cli import main
 from spillover.core import runs
 from spillover.stages.report import page
+from spillover.tasks.wording import load_task
 from tests.builders import save_model, small_data
 
 CONFIG = (
@@ -56,6 +57,7 @@ CHANGES = {"os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.truncate"}
 MONTH = 30 * 24 * 3600
 PAUSED = b"paused\n"
 SECONDS = 600  # no process of a test outlives them
+TASK = "sentiment"  # of all runs: read once here, not in each process
 
 
 @dataclass(frozen=True)
@@ -120,6 +122,7 @@ def write_input(place: Path) -> None:
 
 def start(arguments: Sequence[str], place: Path, trouble: Trouble | None = None) -> Process:
     """Start spillover in the folder `place`."""
+    load_task(TASK)
     reading, writing = os.pipe()
     pid = os.fork()
     if pid == 0:  # pragma: no cover

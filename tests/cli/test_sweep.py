@@ -11,7 +11,7 @@ data: {workspace / "data"}
 model: {{name: {workspace / "model"}, dtype: float32, device: cpu}}
 build: {{sources: [de]}}
 train: {{epochs: 1, batch: 2, validation: 0.0, keep_merged: false}}
-probe: {{items: 3}}
+probe: {{items: 3, random_weights: false}}
 compare: {{draws: 20}}
 grid: {{build.arm: [translate, copy], train.seed: [0, 1]}}
 """

@@ -162,6 +162,7 @@ class FakeServer:
 
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # else the body, which is written after the head, waits 40 ms for its receipt
     fake: FakeServer
 
     def log_message(self, *_: Any) -> None:

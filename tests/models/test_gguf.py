@@ -1,9 +1,9 @@
 from __future__ import annotations
 
 import errno
+import multiprocessing
 import os
-import subprocess
-import sys
+import time
 from types import SimpleNamespace
 
 import pytest
@@ -150,26 +150,31 @@ def test_a_cache_that_cannot_be_made_is_named(tmp_path, monkeypatch):
         load_model(str(write_gguf(tmp_path / "model.gguf")))
 
 
-CONVERT = """
-import sys, time
-from pathlib import Path
-from spillover.models import gguf
-read = gguf._read
-def slow(*arguments):
-    print("converts", flush=True)
-    time.sleep(1)
-    return read(*arguments)
-gguf._read = slow
-print(gguf.gguf_folder(Path(sys.argv[1])))
-"""
+def convert_slowly(path, start, reports):
+    """Report that a conversion begins, and the folder."""
+    read = gguf_models._read
+
+    def slow(*arguments):
+        reports.put("converts")
+        time.sleep(0.5)
+        return read(*arguments)
+
+    gguf_models._read = slow
+    start.wait()
+    reports.put(str(gguf_folder(path)))
 
 
 def test_of_two_processes_one_converts_and_both_get_the_model(tmp_path, cache):
     path = write_gguf(tmp_path / "model.gguf")
-    command = [sys.executable, "-W", "ignore", "-c", CONVERT, str(path)]
-    both = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
-    outputs = [process.communicate()[0].splitlines() for process in both]
-    assert [process.returncode for process in both] == [0, 0]
-    assert sum("converts" in lines for lines in outputs) == 1
-    assert outputs[0][-1] == outputs[1][-1]
+    fork = multiprocessing.get_context("fork")  # a new process would import torch again
+    start, reports, lines = fork.Barrier(2), fork.SimpleQueue(), []
+    both = [fork.Process(target=convert_slowly, args=(path, start, reports)) for _ in range(2)]
+    for process in both:
+        process.start()
+    for process in both:
+        process.join()
+    assert [process.exitcode for process in both] == [0, 0]
+    while not reports.empty():
+        lines.append(reports.get())
+    assert sorted(lines) == sorted(["converts", *[str(gguf_folder(path))] * 2])
     assert left(cache) == [gguf_folder(path).name]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.stats import rankdata
 from sklearn.metrics import roc_auc_score
 
-from spillover.stats.auroc import auroc_influence
+from spillover.stats.auroc import auroc_influence, placements
 from spillover.stats.calibration import normalised
 from spillover.stats.summary import (
     auroc,
@@ -27,6 +28,19 @@ def test_delong_variance_equals_its_definition():
     variance = wins.mean(1).var(ddof=1) / len(positive) + wins.mean(0).var(ddof=1) / len(negative)
     assert area == pytest.approx(wins.mean())
     assert (influence**2).sum() / 40**2 == pytest.approx(variance)
+
+
+@pytest.mark.parametrize("decimals", [8, 1, 0])
+def test_placements_are_differences_of_ranks(decimals):
+    """An item's rank among all less its rank among its own is how many others lie below; ties take the mean rank."""
+    rng = np.random.default_rng(decimals)
+    column, of_label = rng.normal(size=41).round(decimals), np.arange(41) % 3 == 0
+    others_below = np.empty(41)
+    for own in (of_label, ~of_label):
+        others_below[own] = (rankdata(column)[own] - rankdata(column[own])) / (41 - own.sum())
+    assert (placements(column, of_label) == np.where(of_label, others_below, 1 - others_below)).all()
+    column[7] = np.nan
+    assert np.isnan(placements(column, of_label)).all()
 
 
 def test_auroc_equals_scikit_learn_one_vs_rest():

@@ -8,11 +8,19 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import binomtest, norm, ttest_1samp
+from scipy.stats import binomtest, norm, t, ttest_1samp
 
 from spillover.stats.clusters import cluster_contributions
 from spillover.stats.contributions import LARGEST_CHANGE, METRICS, estimate
-from spillover.stats.intervals import Estimate, adjusted_wald, proportion_interval, skewness_adjusted, two_way, within
+from spillover.stats.intervals import (
+    Estimate,
+    Standard,
+    adjusted_wald,
+    proportion_interval,
+    skewness_adjusted,
+    two_way,
+    within,
+)
 
 
 @given(st.integers(0, 40), st.integers(0, 40), st.integers(1, 100))
@@ -25,6 +33,16 @@ def test_one_language_is_agresti_and_mins_interval(gained, lost, same):
     if n > 1:
         assert (found.low, found.high) == pytest.approx((b - c - half, b - c + half), abs=1e-6)
         assert (found.p < 0.05) == (found.low > 0 or found.high < 0)
+
+
+@pytest.mark.parametrize("freedom", [None, 0.5, 1, 7, 1000.0])
+def test_quantiles_and_shares_are_those_of_scipy(freedom):
+    ours, theirs = Standard(freedom), norm if freedom is None else t(freedom)
+    for value in (-40.0, -3.0, -0.5, 0.0, 1.0, math.inf):
+        assert (ours.cdf(value), ours.sf(value)) == (theirs.cdf(value), theirs.sf(value))
+    for share in (1e-9, 0.025, 0.5, 0.8, 0.975):
+        assert ours.ppf(share) == pytest.approx(theirs.ppf(share), rel=1e-12, abs=1e-12)
+    assert math.isnan(ours.cdf(math.nan))
 
 
 def test_adjusted_is_near_the_t_interval_where_that_is_good():

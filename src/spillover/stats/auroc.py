@@ -36,14 +36,20 @@ def auroc_influence(values: Floats, gold: NDArray[np.int64]) -> tuple[float, Flo
 def placements(column: Floats, of_label: NDArray[np.bool_]) -> Floats:
     """[n]: DeLong's placement values: for an item of the label, the share of other items below it; for another, the
     share of the label's items above it. Ties count half."""
-    from scipy.stats import rankdata
-
-    ranks = rankdata(column)
+    if np.isnan(column).any():
+        return np.full(len(column), np.nan)
     shares = np.empty(len(column))
-    positives, negatives = int(of_label.sum()), int((~of_label).sum())
-    shares[of_label] = (ranks[of_label] - rankdata(column[of_label])) / negatives
-    shares[~of_label] = 1 - (ranks[~of_label] - rankdata(column[~of_label])) / positives
+    own, others = column[of_label], column[~of_label]
+    shares[of_label] = _below(own, others) / len(others)
+    shares[~of_label] = 1 - _below(others, own) / len(own)
     return shares
+
+
+def _below(values: Floats, others: Floats) -> Floats:
+    """[n]: how many of `others` each value exceeds, ties as a half."""
+    ordered = np.sort(others)
+    counts = np.searchsorted(ordered, values, side="left") + np.searchsorted(ordered, values, side="right")
+    return np.asarray(counts / 2)
 
 
 def _centred(influence: Floats, gold: NDArray[np.int64], counts: NDArray[np.int64]) -> Floats:

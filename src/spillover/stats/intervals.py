@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
@@ -26,12 +25,38 @@ PSEUDO_OBSERVATIONS = 1.5
 CLUSTER_PSEUDO = 0.75
 
 
-def distribution(n: int, *, clustered: bool) -> Any:
+@dataclass(frozen=True)
+class Standard:
+    """The standard normal distribution, or Student's t with `freedom` degrees of freedom.
+
+    The numbers of scipy.stats, without its checks of arguments: these take a hundred times as long as the number."""
+
+    freedom: float | None = None
+
+    def ppf(self, share: float) -> float:
+        """The quantile below which lies this share, between 0 and 1."""
+        from scipy.special import ndtri, stdtrit
+
+        return float(ndtri(share) if self.freedom is None else stdtrit(self.freedom, share))
+
+    def cdf(self, value: float) -> float:
+        """The share below a value."""
+        from scipy.special import ndtr, stdtr
+
+        return float(ndtr(value) if self.freedom is None else stdtr(self.freedom, value))
+
+    def sf(self, value: float) -> float:
+        """The share above a value."""
+        return self.cdf(-value)
+
+
+NORMAL = Standard()
+
+
+def distribution(n: int, *, clustered: bool) -> Standard:
     """What a mean of n contributions over its standard error is distributed as: normal, or t with n - 1 degrees of
     freedom where they are those of clusters."""
-    from scipy.stats import norm, t
-
-    return t(n - 1) if clustered else norm
+    return Standard(n - 1) if clustered else NORMAL
 
 
 @dataclass(frozen=True)
@@ -62,8 +87,8 @@ def adjusted_wald(contributions: Floats, level: float, *, clustered: bool = Fals
     centre = float(contributions.sum()) / (n + 2)
     error = math.sqrt(((squares + pseudo_square) / (n + 2) - centre**2) / (n + 2))
     standard = distribution(n, clustered=clustered)
-    half = float(standard.ppf((1 + level) / 2)) * error
-    p = float(2 * standard.sf(abs(centre) / error))
+    half = standard.ppf((1 + level) / 2) * error
+    p = 2 * standard.sf(abs(centre) / error)
     return Estimate(float(contributions.mean()), centre - half, centre + half, error, p)
 
 
@@ -81,8 +106,8 @@ def clustered_mean(contributions: Floats, level: float) -> Estimate:
     pseudo_square = CLUSTER_PSEUDO * float((residuals**4).sum()) / squares if squares > UNVARIED else 1.0
     error = math.sqrt(squares * n / (n - 1) + pseudo_square) / n
     standard = distribution(n, clustered=True)
-    half = float(standard.ppf((1 + level) / 2)) * error
-    return Estimate(mean, mean - half, mean + half, error, float(2 * standard.sf(abs(mean) / error)))
+    half = standard.ppf((1 + level) / 2) * error
+    return Estimate(mean, mean - half, mean + half, error, 2 * standard.sf(abs(mean) / error))
 
 
 def skewness_adjusted(contributions: Floats, level: float, *, clustered: bool = False) -> Estimate:
@@ -107,8 +132,6 @@ def two_way(matrix: Floats, level: float, *, floor: float = 0.0) -> Estimate:
     that is in both is not subtracted: with three columns the coverage was then too low. t with Satterthwaite's degrees
     of freedom. floor: the least standard error. NaN for fewer than two columns or items.
     """
-    from scipy.stats import t
-
     n, k = matrix.shape
     if n < 2 or k < 2 or np.isnan(matrix).any():
         return untested(matrix)
@@ -119,25 +142,22 @@ def two_way(matrix: Floats, level: float, *, floor: float = 0.0) -> Estimate:
     if math.sqrt(of_items + of_columns) < UNVARIED:
         return untested(matrix)
     freedom = (of_items + of_columns) ** 2 / (of_items**2 / (n - 1) + of_columns**2 / (k - 1))
-    error = math.sqrt(variance)
-    half = float(t.ppf((1 + level) / 2, freedom)) * error
-    p = float(2 * t.sf(abs(mean) / error, freedom))
-    return Estimate(mean, mean - half, mean + half, error, p)
+    error, standard = math.sqrt(variance), Standard(freedom)
+    half = standard.ppf((1 + level) / 2) * error
+    return Estimate(mean, mean - half, mean + half, error, 2 * standard.sf(abs(mean) / error))
 
 
 def proportion_interval(contributions: Floats, level: float) -> tuple[float, float]:
     """(low, high) of a mean of shares in [0, 1], from contributions [n] as `cluster_contributions` has them: Wilson's
     interval with as many items as would give their variance, so that clusters count as what they hold. Where nothing
     varies that is n. NaN for none."""
-    from scipy.stats import norm
-
     n = len(contributions)
     if not n:
         return math.nan, math.nan
     share = float(np.clip(contributions.mean(), 0, 1))
     variance = float(contributions.var(ddof=1)) if n > 1 else 0.0
     independent = n * share * (1 - share) / variance if variance > UNVARIED and 0 < share < 1 else n
-    z = float(norm.ppf((1 + level) / 2))
+    z = NORMAL.ppf((1 + level) / 2)
     shrink = 1 + z**2 / independent
     centre = (share + z**2 / (2 * independent)) / shrink
     half = z / shrink * math.sqrt(share * (1 - share) / independent + z**2 / (4 * independent**2))
@@ -164,19 +184,19 @@ class SkewedMean:
     estimate: float
     error: float
     skewness: float
-    standard: Any
+    standard: Standard
 
     def interval(self, level: float) -> tuple[float, float]:
         """(low, high), Hall's (1992). Near 1, an area's error is far from normal: the normal interval of an area of
         0.99 of 100 items covered the true value in 80 % of cases, this one in 95 %
         (experiments/2026-11-24-auroc-near-one.md)."""
-        bound = float(self.standard.ppf((1 + level) / 2))
+        bound = self.standard.ppf((1 + level) / 2)
         low, high = (self.estimate - self.error * self._skewness_adjusted(end) for end in (bound, -bound))
         return low, high
 
     def p(self, value: float) -> float:
         """Two-sided p of "the true mean is `value`": below 1 - level exactly where the interval excludes it."""
-        return float(2 * self.standard.sf(abs(self.statistic(value))))
+        return 2 * self.standard.sf(abs(self.statistic(value)))
 
     def statistic(self, value: float) -> float:
         """Hall's transformed t statistic, distributed as `standard` if `value` is the true mean."""

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import math
 
+from spillover.stats.intervals import NORMAL, Standard
+
 
 def items_needed(effect: float, discordance: float, *, alpha: float = 0.05, power: float = 0.8) -> int:
     """Items for a two-sided test at `alpha` to detect a change of `effect`, in (0, 1), with this power.
@@ -46,10 +48,8 @@ def minimum_detectable_mean(
 ) -> float:
     """The same for a mean over languages, from its standard error. clusters: how many it was estimated from; the
     quantiles are then those of t, as in the test."""
-    from scipy.stats import norm, t
-
-    standard = norm if clusters is None else t(clusters - 1)
-    return float((standard.ppf(1 - alpha / 2) + standard.ppf(power)) * error)
+    standard = NORMAL if clusters is None else Standard(clusters - 1)
+    return (standard.ppf(1 - alpha / 2) + standard.ppf(power)) * error
 
 
 def items_needed_mean(effect: float, deviation: float, *, alpha: float = 0.05, power: float = 0.8) -> int:

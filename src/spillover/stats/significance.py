@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 
 from spillover.core.types import Floats
-from spillover.stats.intervals import PSEUDO_OBSERVATIONS, UNVARIED, distribution, skewed_mean
+from spillover.stats.intervals import NORMAL, PSEUDO_OBSERVATIONS, UNVARIED, distribution, skewed_mean
 
 # Contributions are counted in sixtieths of an item, exact for ties of up to six labels.
 STEPS_PER_ITEM = 60
@@ -77,7 +77,7 @@ def noninferiority_test(
     if mean is None:
         change = float(contributions.mean())
         return change, change, float(change >= -margin - UNVARIED)
-    return mean.estimate, min(mean.interval(1 - 2 * size)[1], 1.0), float(mean.standard.cdf(mean.statistic(-margin)))
+    return mean.estimate, min(mean.interval(1 - 2 * size)[1], 1.0), mean.standard.cdf(mean.statistic(-margin))
 
 
 def tango_statistic(gained: float, lost: float, n: float, change: float) -> float:
@@ -99,8 +99,6 @@ def tango_test(
     more". A tie flips a fraction of an item: flips are counted in items of that size, so that the standard error is
     theirs. clustered: whether the contributions are those of clusters; the score statistic then has t's quantiles.
     NaN for fewer than two items."""
-    from scipy.stats import norm
-
     if len(contributions) < 2:
         return math.nan, math.nan, math.nan
     size = float((contributions**2).sum() / np.abs(contributions).sum()) if contributions.any() else 1.0
@@ -108,16 +106,15 @@ def tango_test(
     lost = float(-contributions[contributions < 0].sum()) / size
     n, standard = len(contributions) / size, distribution(len(contributions), clustered=clustered)
     # The level at which the normal quantile is the one that is wanted.
-    level = 2 * float(norm.cdf(standard.ppf((1 + level) / 2))) - 1
-    return *tango_interval(gained, lost, n, level), float(standard.sf(tango_statistic(gained, lost, n, -margin)))
+    level = 2 * NORMAL.cdf(standard.ppf((1 + level) / 2)) - 1
+    return *tango_interval(gained, lost, n, level), standard.sf(tango_statistic(gained, lost, n, -margin))
 
 
 def tango_interval(gained: float, lost: float, n: float, level: float) -> tuple[float, float]:
     """(low, high): the changes that Tango's test does not reject, for a claim of non-inferiority."""
     from scipy.optimize import brentq
-    from scipy.stats import norm
 
-    bound, delta, edge = float(norm.ppf((1 + level) / 2)), (gained - lost) / n, 1 - 1e-9
+    bound, delta, edge = NORMAL.ppf((1 + level) / 2), (gained - lost) / n, 1 - 1e-9
 
     def end(side: int) -> float:
         if abs(tango_statistic(gained, lost, n, side * edge)) < bound:

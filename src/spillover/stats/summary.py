@@ -297,7 +297,7 @@ def _logit_interval(area: float, mean: SkewedMean, level: float) -> tuple[float,
     """The normal interval of the area's logit, as an area; (area, area) at 0 and at 1, where it is undefined."""
     if not 0 < area < 1:
         return area, area
-    bound = float(mean.standard.ppf((1 + level) / 2))
+    bound = mean.standard.ppf((1 + level) / 2)
     centre, half = math.log(area / (1 - area)), bound * mean.error / (area * (1 - area))
     return 1 / (1 + math.exp(half - centre)), 1 / (1 + math.exp(-half - centre))
 

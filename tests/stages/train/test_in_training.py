@@ -367,12 +367,21 @@ def test_what_fell_beyond_the_margin_is_kept_only_when_nothing_held():
     assert best_step([row(0, 0.0, 1.0)], config) is None
 
 
+RISING_AND_FALLING = [(0.8, 0.5), (0.8, 0.6), (0.8, 0.7), (0.8, 0.9), (0.8, 0.8), (0.8, 0.2)]
+BY_UNSEEN = TINY.model_copy(update={"best": "auroc.unseen"})
+
+
+@pytest.fixture(scope="module")
+def whole(pairs, tmp_path_factory):
+    """The run of a training that nothing interrupts."""
+    folder = tmp_path_factory.mktemp("whole")
+    train(make_model(), pairs, out=folder, config=BY_UNSEEN, evaluation=Planted(RISING_AND_FALLING))
+    return folder
+
+
 @pytest.mark.parametrize("at", ["step", "save", "keep"])
-def test_killed_and_resumed_has_each_line_once_and_the_same_adapter(pairs, tmp_path, monkeypatch, at):
-    seen = [(0.8, 0.5), (0.8, 0.6), (0.8, 0.7), (0.8, 0.9), (0.8, 0.8), (0.8, 0.2)]
-    config = TINY.model_copy(update={"best": "auroc.unseen"})
-    train(make_model(), pairs, out=tmp_path / "whole", config=config, evaluation=Planted(seen))
-    calls = []
+def test_killed_and_resumed_has_each_line_once_and_the_same_adapter(pairs, whole, tmp_path, monkeypatch, at):
+    seen, config, calls = RISING_AND_FALLING, BY_UNSEEN, []
     target, name, last = {
         "step": (CompletionTrainer, "training_step", 8),
         "save": (CompletionTrainer, "_save_checkpoint", 4),
@@ -396,8 +405,8 @@ def test_killed_and_resumed_has_each_line_once_and_the_same_adapter(pairs, tmp_p
     # The same snapshots again from there on.
     again = Planted(seen[:1] + seen[1 + newest // 2 :])
     train(make_model(), pairs, out=tmp_path / "killed", config=config, evaluation=again)
-    assert steps_without_clock(tmp_path / "killed") == steps_without_clock(tmp_path / "whole")
-    for name, tensor in adapter_of(tmp_path / "whole").items():
+    assert steps_without_clock(tmp_path / "killed") == steps_without_clock(whole)
+    for name, tensor in adapter_of(whole).items():
         torch.testing.assert_close(tensor, adapter_of(tmp_path / "killed")[name], atol=0, rtol=0)
 
 

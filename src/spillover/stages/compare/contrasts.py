@@ -24,7 +24,7 @@ from spillover.stages.compare.language_groups import Group
 from spillover.stages.compare.measures import Measure
 from spillover.stages.compare.pairing import Changes, Pairs, changes_of, join, refuse_unmatched, restricted
 from spillover.stats.contributions import LARGEST_CHANGE, METRICS, estimate
-from spillover.stats.intervals import Estimate, two_way, within
+from spillover.stats.intervals import Estimate, Standard, two_way, within
 from spillover.stats.power import minimum_detectable_mean
 from spillover.stats.significance import corrected
 
@@ -223,8 +223,6 @@ def contrast(real: Floats, other: Floats, metric: str, level: float, *, clustere
     With several seeds on a side, the variance between seeds (pooled over both sides) is added to that of the items, and
     t has Satterthwaite's degrees of freedom. It is conservative, as the items' noise is in both.
     """
-    from scipy.stats import t
-
     contributions = real.mean(axis=1) - other.mean(axis=1)
     change = estimate(contributions, metric, level, changes=2, clustered=clustered)
     counts = (real.shape[1], other.shape[1])
@@ -236,7 +234,8 @@ def contrast(real: Floats, other: Floats, metric: str, level: float, *, clustere
     error = math.sqrt(change.error**2 + between)
     items = change.error**4 / max(len(contributions) - 1, 1)
     degrees = error**4 / (items + between**2 / freedom)
-    half = float(t.ppf((1 + level) / 2, degrees)) * error
-    p = float(2 * t.sf(abs(change.delta) / error, degrees))
+    standard = Standard(degrees)
+    half = standard.ppf((1 + level) / 2) * error
+    p = 2 * standard.sf(abs(change.delta) / error)
     ends = change.delta - half, change.delta + half
     return within(Estimate(change.delta, *ends, error, p), 2 * LARGEST_CHANGE[metric])

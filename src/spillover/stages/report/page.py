@@ -1,4 +1,4 @@
-"""The page as text: the template filled in, every text escaped, and a policy that names the hash of each script."""
+"""The page, and the page of a single chart, as text: every text escaped; a policy names the hash of each script."""
 
 from __future__ import annotations
 
@@ -30,6 +30,12 @@ def render_page(values: Mapping[str, Any]) -> str:
     scripts = [_script(vega()), _script(read_text(Path(__file__).with_name("page.js")))]
     policy = " ".join(f"'sha256-{base64.b64encode(hashlib.sha256(s.encode()).digest()).decode()}'" for s in scripts)
     return template("page.html.j2", autoescape=True).render(css=css, scripts=scripts, policy=policy, **values)
+
+
+def figure_page(title: str, chart: Mapping[str, Any]) -> str:
+    """One chart as a page of its own that makes no request. chart: Vega-Lite. Every text in it is escaped."""
+    vega_script = _script(vega())
+    return template("figure.html.j2", autoescape=True).render(title=title, chart=chart, vega=vega_script)
 
 
 @cache
@@ -68,7 +74,8 @@ def figure_block(figure: Figure, *, with_svg: bool = False) -> dict[str, Any]:
 
 @cache
 def vega() -> str:
-    """Vega, Vega-Lite and Vega-Embed as one script with no global name but `vegaEmbed`."""
+    """Vega, Vega-Lite and Vega-Embed as one script with no global name but `vegaEmbed`. Bundled once a process, which
+    takes more than a second."""
     import vl_convert
 
     return f"(()=>{{{vl_convert.javascript_bundle('window.vegaEmbed = vegaEmbed;')}}})();"

@@ -7,12 +7,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from contextlib import nullcontext
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from spillover.core.errors import ConfigError
 from spillover.core.files import atomic
@@ -23,15 +21,10 @@ from spillover.stages.compare.latex import to_latex
 from spillover.stages.report.charts import Figure, specification, svg
 from spillover.stages.report.content import page_content, run_figures
 from spillover.stages.report.multi_run import transfer_figures
-from spillover.stages.report.page import render_page
-
-if TYPE_CHECKING:
-    import altair as alt
+from spillover.stages.report.page import figure_page, render_page
 
 # Pixels per point of a PNG: sharp in print.
 PNG_SCALE = 2.0
-# Stands for `<` on the way through vl-convert; a character that Unicode leaves to private use.
-LESS_THAN = "\ue03c"
 
 
 class FigureFormat(str, Enum):
@@ -67,10 +60,9 @@ def write_figures(path: Path | str, *others: Path | str, formats: Sequence[Figur
     with run.locked():
         for figure in figures:
             for kind in formats:
-                chart = figure.still if figure.still is not None and kind is not FigureFormat.HTML else figure.chart
                 file = run.path / "figures" / f"{figure.name}.{kind.value}"
                 with atomic(file) as partial:
-                    partial.write_bytes(_render(chart, kind))
+                    partial.write_bytes(_render(figure, kind))
                 written.append(file)
     return written
 
@@ -90,16 +82,15 @@ def parse_formats(text: str) -> list[FigureFormat]:
     return [FigureFormat(name) for name in names]
 
 
-def _render(chart: alt.TopLevelMixin, kind: FigureFormat) -> bytes:
+def _render(figure: Figure, kind: FigureFormat) -> bytes:
     import vl_convert
 
+    if kind is FigureFormat.HTML:
+        return figure_page(figure.title, specification(figure.chart)).encode()
+    chart = figure.chart if figure.still is None else figure.still
     if kind is FigureFormat.SVG:
         return svg(chart).encode()
     spec = specification(chart)
-    if kind is FigureFormat.HTML:
-        # vl-convert writes the chart into a script as it is: `</script>` in a text would end it.
-        text = json.dumps(spec).replace("<", LESS_THAN)
-        return str(vl_convert.vegalite_to_html(text, bundle=True)).replace(LESS_THAN, "\\u003c").encode()
     if kind is FigureFormat.PNG:
         return bytes(vl_convert.vegalite_to_png(spec, scale=PNG_SCALE))
     return bytes(vl_convert.vegalite_to_pdf(spec))
