@@ -42,8 +42,8 @@ USAGE_ERROR: type[Any] = typer.BadParameter.__bases__[0]
 VERBS = {
     "demo": "demo", "run": "run", "import": "import_data", "audit": "audit", "build": "build", "train": "train",
     "merge": "merge", "swap": "swap", "steer": "steer", "evaluate": "evaluate", "compare": "compare",
-    "alternatives": "alternatives", "probe": "probe", "report": "report", "export": "export", "sweep": "sweep",
-    "ls": "ls",
+    "alternatives": "alternatives", "probe": "probe", "report": "report", "explore": "explore", "export": "export",
+    "sweep": "sweep", "ls": "ls",
 }  # fmt: skip
 
 
