@@ -1,7 +1,7 @@
 """How long the questions of `spillover explore` take: loading, the first answer of a language and later ones, the lens,
 one item in all languages.
 
-    python -m benchmarks.explore --model gemma3-270m --repeats 5
+    python -m benchmarks.explore --model gemma3-270m --repeats 5 --languages
 """
 
 from __future__ import annotations
@@ -11,14 +11,22 @@ import statistics
 import time
 from dataclasses import replace
 
+import torch
+
 from spillover.explore.questions import Question
 from spillover.explore.session import open_session, question_of
 
 
-def seconds(work) -> float:
-    started = time.perf_counter()
+def seconds(work) -> tuple[float, float]:
+    """(by the clock, of the processor): on a busy machine only the second says what the work costs."""
+    started, used = time.perf_counter(), time.process_time()
     work()
-    return time.perf_counter() - started
+    return time.perf_counter() - started, time.process_time() - used
+
+
+def show(name: str, *took: tuple[float, float]) -> None:
+    clock, processor = (statistics.median(times) for times in zip(*took, strict=True))
+    print(f"{name}: median {clock:.2f} s, processor {processor:.2f} s, worst {max(took)[0]:.2f} s", flush=True)
 
 
 def main() -> None:
@@ -28,34 +36,34 @@ def main() -> None:
     parser.add_argument("--lang", default="sw")
     parser.add_argument("--tokens", type=int, default=300, help="least length of the prompt")
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--languages", action="store_true", help="also one item in all languages")
     arguments = parser.parse_args()
 
-    started = time.perf_counter()
-    session = open_session(arguments.model)
-    print(f"load: {time.perf_counter() - started:.2f} s")
+    opened = []
+    show("load", seconds(lambda: opened.append(open_session(arguments.model))))
+    session = opened[0]
     examples = session.examples(arguments.task, [arguments.lang])[arguments.lang]
     question = question_of(Question(arguments.task, arguments.lang, ()), examples[0])
+    tokenizer = session.sides[0].model.tokenizer
     words = " ".join(text for example in examples for text in example.fields.values()).split()
-    count, tokens = 0, 0
-    while tokens < arguments.tokens:
-        count += 5
+    for count in range(1, len(words)):
         question = replace(question, texts=(" ".join(words[:count]), *question.texts[1:]), item="")
-        tokens = next(iter(session.answers(question))).tokens if count % 20 == 0 else tokens
-    fresh = open_session(arguments.model)
-    print(f"prompt: {tokens} tokens, dtype {fresh.sides[0].model.dtype}")
-    print(f"first answer: {seconds(lambda: list(fresh.answers(question))):.2f} s")
-    others = [replace(question, texts=(f"{text} {i}", *question.texts[1:])) for i, text in
-              enumerate([question.texts[0]] * arguments.repeats)]  # fmt: skip
-    later = [seconds(lambda asked=asked: list(fresh.answers(asked))) for asked in others]
-    print(f"later answers: median {statistics.median(later):.2f} s, worst {max(later):.2f} s")
-    print(f"first lens: {seconds(lambda: list(fresh.lens(question))):.2f} s")
-    lens = [seconds(lambda asked=asked: list(fresh.lens(asked))) for asked in others]
-    print(f"later lenses: median {statistics.median(lens):.2f} s, worst {max(lens):.2f} s")
-    item = question_of(Question(arguments.task, arguments.lang, ()), examples[0])
-    texts = fresh.in_languages(item)
-    for which in ("first", "second"):
-        took = seconds(lambda: list(fresh.languages(item, texts)))
-        print(f"{len(texts)} languages, {which} time: {took:.2f} s")
+        tokens = len(tokenizer(session.asked(question).prompt.text)["input_ids"])
+        if tokens >= arguments.tokens:
+            break
+    print(f"prompt: {tokens} tokens, {session.sides[0].model.dtype}, {torch.get_num_threads()} threads")
+    show("first answer", seconds(lambda: list(session.answers(question))))
+    others = [
+        replace(question, texts=(f"{question.texts[0]} {i}", *question.texts[1:])) for i in range(arguments.repeats)
+    ]
+    show("later answers", *(seconds(lambda asked=asked: list(session.answers(asked))) for asked in others))
+    show("first lens", seconds(lambda: list(session.lens(question))))
+    show("later lenses", *(seconds(lambda asked=asked: list(session.lens(asked))) for asked in others))
+    if arguments.languages:
+        item = question_of(question, examples[0])
+        texts = session.in_languages(item)
+        for which in ("first", "second"):
+            show(f"{len(texts)} languages, {which} time", seconds(lambda: list(session.languages(item, texts))))
 
 
 if __name__ == "__main__":

@@ -42,7 +42,7 @@ def workplace(tmp_path_factory) -> Path:
 def address(workplace):
     """The page of the run's models, in a process of its own; without it the test of a browser has nothing to open."""
     command = [sys.executable, "-m", "spillover", "explore", "--model", "model", "--adapter", "adapter"]
-    command += ["--dtype", "float32", "--run", "run"]
+    command += ["--dtype", "float32", "--run", "run", "--data", "demo"]
     environment = os.environ | {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
     server = subprocess.Popen(
         command, cwd=workplace, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -68,6 +68,7 @@ class OpenedPage:
             viewport={"width": width, "height": 900}, color_scheme=scheme, accept_downloads=True
         )
         self.page = context.new_page()
+        self.page.set_default_timeout(READY)  # a busy machine is no failure
         self.requests, self.messages = [], []
         self.page.on("request", lambda request: self.requests.append(request.url))
         self.page.on("console", lambda message: self.messages.append((message.type, message.text)))

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from spillover.core.errors import RunError
-from spillover.explore.run_items import models_of_run, open_run_items, question_of_item
+from spillover.explore.run_items import open_run_items, opening_of_run, question_of_item
 from spillover.explore.session import open_session, session_of
 from spillover.stages.evaluate.score_tables import read_evaluation
 from tests.builders import make_model
@@ -41,11 +41,12 @@ def test_the_answers_of_an_item_are_those_of_the_run(workplace, of_run):
 
 
 def test_the_models_of_a_run_are_found(workplace, tmp_path):
-    found = models_of_run(str(workplace / "run"))
+    found, task = opening_of_run(str(workplace / "run"))
+    assert (task, found["data"]) == ("sentiment", str(workplace / "data"))
     assert found["name"] == str(workplace / "model")
     assert found["adapter"] == str(workplace / "adapter")
     with pytest.raises(RunError, match="not a run folder"):
-        models_of_run(str(tmp_path))
+        opening_of_run(str(tmp_path))
 
 
 def test_what_is_no_finished_run_of_these_models_is_refused(of_run, copied, tmp_path):
@@ -64,7 +65,7 @@ def test_what_is_no_finished_run_of_these_models_is_refused(of_run, copied, tmp_
     (copied / "run.json").write_text(json.dumps(manifest), encoding="utf-8")
     with pytest.raises(RunError, match="another model on the same task"):
         open_run_items(str(copied), of_run)
-    assert "adapter" not in models_of_run(str(copied))
+    assert "adapter" not in opening_of_run(str(copied))[0]
 
 
 def test_data_that_has_changed_is_refused(workplace, of_run, tmp_path):

@@ -73,10 +73,13 @@ def test_the_shots_of_a_language_are_computed_once(session, monkeypatch):
     monkeypatch.setattr(
         engine, "_compute_prefix", lambda plan, *rest: computed.append(len(plan.prefix)) or compute(plan, *rest)
     )
-    for code in ("sw", "th", "sw", "th"):
-        for text in ("good", "very bad"):
-            first_answer(opened, Question("sentiment", code, (text,)))
-    assert len([length for length in computed if length > 100]) == 2
+    questions = [Question("sentiment", code, (text,)) for code in ("sw", "th") for text in ("good", "very bad")]
+    for question in questions:
+        first_answer(opened, question)
+    first = list(computed)
+    for question in questions:
+        first_answer(opened, question)
+    assert computed == first
 
 
 def test_many_visitors_at_once_get_their_own_answers(session):
@@ -194,7 +197,7 @@ def test_without_a_counterpart_similarity_is_undefined(session):
     assert view.split("base") is None
 
 
-@pytest.mark.parametrize("text", ["A good book.", "en", "en: a | b | c"])
+@pytest.mark.parametrize("text", ["A good book.", "en", "en: a"])
 def test_translations_that_are_none_name_their_line(text):
     with pytest.raises(DataError, match="translations:2"):
         pasted_translations(Question("nli", "sw", ("a", "b")), f"de: x | y\n{text}")

@@ -33,20 +33,23 @@ def explore(
     tuned model beside its base.
     """
     from spillover.explore.page import check_port, make_page, serve
-    from spillover.explore.run_items import models_of_run
+    from spillover.explore.run_items import opening_of_run
     from spillover.explore.session import open_session
     from spillover.tasks.wording import load_task
 
-    for task in config.tasks:
-        load_task(task)
     if port is not None:
         check_port(port)
-    models: dict[str, Any] = config.model.model_dump(exclude={"server", "tokenizer", "in_flight"})
+    arguments = config.model.model_dump(exclude={"server", "tokenizer", "in_flight"}) | {"data": config.data}
+    tasks = list(config.tasks)
     if run is not None:
-        models |= _models_of_run(context, models_of_run(str(run)))
+        of_run, task = opening_of_run(str(run))
+        arguments |= _not_given(context, of_run)
+        tasks = tasks if context.params.get("tasks") else [task]
+    for task in tasks:
+        load_task(task)
     with progress_bars() as progress:
-        session = open_session(**models, config=config.evaluate, data=config.data, progress=progress)
-    page = make_page(session, config.tasks, run=None if run is None else str(run), fixed_run=share)
+        session = open_session(**arguments, config=config.evaluate, progress=progress)
+    page = make_page(session, tasks, run=None if run is None else str(run), fixed_run=share)
     address = serve(page, port=port, share=share)
     if share:
         say("warning: --share: whoever has this address can use the page, and what they type reaches this machine")
@@ -60,10 +63,9 @@ def explore(
         page.close(verbose=False)
 
 
-def _models_of_run(context: typer.Context, of_run: dict[str, Any]) -> dict[str, Any]:
-    """The models of a run, but for what was given as options."""
-    given = {"name": "model__name", "adapter": "model__adapter", "steer": "model__steer"}
-    changed = any(text.startswith("model.") for text in context.params.get("set_") or ())
-    if changed or any(context.params.get(parameter) for parameter in given.values()):
-        return {}
-    return of_run
+def _not_given(context: typer.Context, of_run: dict[str, Any]) -> dict[str, Any]:
+    """What a run says of models and data, but for what was given as options: they go before."""
+    given = context.params
+    changed = any(text.startswith("model.") for text in given.get("set_") or ())
+    models = changed or any(given.get(f"model__{key}") for key in ("name", "adapter", "steer"))
+    return {key: value for key, value in of_run.items() if not (given.get("data") if key == "data" else models)}

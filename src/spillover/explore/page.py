@@ -83,6 +83,8 @@ def _load_item(views: Sequence[ViewTab], of_run: RunTab) -> None:
         event = event.then(
             view.handler, view.inputs, view.outputs, show_progress="hidden", api_visibility="private", **QUEUE
         )  # fmt: skip
+        if view.name == FIRST_TAB:
+            keep_address(event, view.query)
 
 
 def _open_address(

@@ -100,26 +100,26 @@ def question_of_item(run: OpenedRun, item: FlippedItem) -> Question:
     return question_of(question, examples[0])
 
 
-def models_of_run(path: str) -> dict[str, Any]:
-    """The arguments of `open_session` for the models that a run evaluated: its base, and the adapter or intervention of
-    the first other one, where its folder is still there. RunError where the run has no evaluation of a base."""
+def opening_of_run(path: str) -> tuple[dict[str, Any], str]:
+    """(the arguments of `open_session` for the models and the data of a run; its task): its base, and the adapter or
+    intervention of the first other model, where its folder is still there. RunError where the run has no evaluation of
+    a base."""
     run = existing_run(path)
     evaluations = run.evaluations(BASE)
     if not evaluations or not evaluations[0].tables:
         raise RunError(f"{path}: no evaluation of {BASE}", hint=f"spillover evaluate --out {path}")
+    facts = evaluations[0].record.get("facts", {})
     base = read_evaluation(evaluations[0].path).model
+    arguments: dict[str, Any] = {"name": base.name, "revision": base.revision, "data": facts.get("data", DEMO)}
     others = [found for found in run.evaluations() if found.model != BASE and found.tables]
-    arguments: dict[str, Any] = {"name": base.name, "revision": base.revision}
-    if not others:
-        return arguments
-    other = read_evaluation(others[0].path).model
+    other = read_evaluation(others[0].path).model if others else base
     adapters = [Path(other.adapter), run.path / "train" / "adapter"] if other.adapter else []
     folders = [folder for folder in adapters if folder.is_dir()]
     if folders:
         arguments |= {"adapter": str(folders[0]), "adapter_layers": other.adapter_layers}
     elif other.steer and (run.path / "steer" / other.steer).is_dir():
         arguments["steer"] = str(run.path / "steer" / other.steer)
-    return arguments
+    return arguments, facts.get("task", evaluations[0].task)
 
 
 def _flipped_item(row: Mapping[str, Any], labels: list[str]) -> FlippedItem:
