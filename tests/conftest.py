@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 import os
+import shutil
 import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +22,26 @@ if TYPE_CHECKING:
 # A busy machine is no failure: no test is judged by how long an example took.
 settings.register_profile("spillover", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("spillover")
+
+CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "chrome")
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """One for all tests. Skipped where there is none; an error where CI says there must be one."""
+    program = next(filter(None, map(shutil.which, CHROMIUM)), None)
+    try:
+        from playwright.sync_api import sync_playwright
+    except ImportError:
+        program = None
+    if program is None:
+        assert os.environ.get("SPILLOVER_BROWSER") != "required", "no Chromium, or no playwright to drive it"
+        pytest.skip("no Chromium here, or no playwright to drive it: apt-get install chromium, pip install playwright")
+    with sync_playwright() as driver:
+        # Its own sandbox needs what containers forbid, and the page is our own.
+        chromium = driver.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        yield chromium
+        chromium.close()
 
 
 @pytest.fixture(scope="session")

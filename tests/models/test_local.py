@@ -263,3 +263,18 @@ def test_no_prompts_no_batches(tiny):
 def test_single_token_context_works(tiny):
     prompts = [Prompt("a", "en", "", "x", ("p", "n")), Prompt("b", "en", "", "y", ("p", "n"))]
     np.testing.assert_allclose(scores(tiny, prompts), by_hand(tiny, prompts), atol=EXACT)
+
+
+def test_as_many_prefixes_stay_in_memory_as_are_asked_for(tiny, demo_prompts, monkeypatch):
+    engine = LocalEngine(tiny, kept_prefixes=2)
+    computed = []
+    compute = engine._compute_prefix
+    monkeypatch.setattr(
+        engine, "_compute_prefix", lambda plan, *rest: computed.append(plan.prompts[0].language) or compute(plan, *rest)
+    )
+    for language in ("en", "de", "en", "th", "en", "de"):
+        prompts = demo_prompts("sentiment", language)
+        for batch in engine.score(engine.plan(prompts)):
+            expected = scores(tiny, prompts)[list(batch.index)]
+            np.testing.assert_allclose(batch.logprobs, expected, atol=EXACT)
+    assert computed == ["en", "de", "th", "de"]

@@ -43,8 +43,8 @@ VERBS = {
     "demo": "demo", "run": "run", "import": "import_data", "audit": "audit", "translate": "translate",
     "build": "build", "train": "train",
     "merge": "merge", "swap": "swap", "steer": "steer", "evaluate": "evaluate", "compare": "compare",
-    "alternatives": "alternatives", "probe": "probe", "report": "report", "export": "export", "sweep": "sweep",
-    "ls": "ls",
+    "alternatives": "alternatives", "probe": "probe", "report": "report", "explore": "explore", "export": "export",
+    "sweep": "sweep", "ls": "ls",
 }  # fmt: skip
 
 

@@ -75,6 +75,7 @@ EXTRAS = {
     "httpx": "server",
     "sacrebleu": "translate",
     "sentencepiece": "translate",
+    "gradio": "explore",
 }
 
 

@@ -206,12 +206,13 @@ def load_model(  # type: ignore[misc]  # names the options that the overloads le
     why = ", as torch reports no bfloat16 for this processor" if slow else ""
     log.info("loaded %s as %s on %s%s", name, str(torch_dtype).removeprefix("torch."), where, why)
     if adapter:
-        model = _with_adapter(model, adapter, adapter_layers)
+        model = with_adapter(model, adapter, adapter_layers)
     return attach_intervention(model, steer) if steer else model
 
 
-def _with_adapter(model: Model, adapter: str, layers: str | None) -> Model:
-    """ModelError where it changes nothing, and as `attach_adapter`."""
+def with_adapter(model: Model, adapter: str, layers: str | None) -> Model:
+    """The model with an adapter that changes what it says. ModelError where it changes nothing, and as
+    `attach_adapter`."""
     tuned = attach_adapter(model, adapter, layers=layers)
     if same_logits(model, tuned):
         raise ModelError(

@@ -12,7 +12,7 @@ from __future__ import annotations
 import copy
 import logging
 import time
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
@@ -51,6 +51,8 @@ TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 1.0, torch.float16: 0.25}
 KeysValues = dict[int, tuple[Tensor, Tensor]]
 PrefixKey = tuple[tuple[int, ...], tuple[str, str] | None]
 """The tokens of a prefix, and the intervention (by its key) and language that change it; None where nothing does."""
+Prefix = tuple[KeysValues, PrefixSums | None]
+"""What is kept of a shared prefix: keys and values, and the sums of its hidden states where they were asked for."""
 
 
 class LocalEngine:
@@ -59,7 +61,8 @@ class LocalEngine:
 
     rule: "exact", the log-probability of the whole label word, or "paper" (see `label_tokens.paper_rule_tokens`).
     chat: the model's chat template, None for prompts as plain text. intervention: the model's; another one may take its
-    place between two plans, and a shared prefix that neither of them changes is not computed again.
+    place between two plans, and a shared prefix that neither of them changes is not computed again. kept_prefixes: how
+    many shared prefixes stay in memory, those used last.
     """
 
     def __init__(
@@ -70,6 +73,7 @@ class LocalEngine:
         prefix_cache: bool = True,
         rule: str = "exact",
         chat: ChatTemplate | None = None,
+        kept_prefixes: int = 1,
     ) -> None:
         self.model = model
         self.batch_tokens = batch_tokens
@@ -81,8 +85,8 @@ class LocalEngine:
             keep_freed_memory()
         self.facts: dict[str, Any] = {}
         self._trusted = False
-        self._prefix: tuple[PrefixKey, KeysValues] = (((), None), {})
-        self._prefix_sums: PrefixSums | None = None
+        self._kept_prefixes = kept_prefixes
+        self._prefixes: OrderedDict[PrefixKey, Prefix] = OrderedDict()
         self._paper_tokens: dict[tuple[str, ...], list[list[int]]] = {}
         self._workers: list[LocalEngine] = [self]
 
@@ -172,7 +176,6 @@ class LocalEngine:
             self._workers.append(copy.copy(self))
             self._workers[-1].model = replace(self.model, module=share_weights(self.model.module))
         for engine in self._workers:
-            engine._prefix, engine._prefix_sums = self._prefix, self._prefix_sums
             engine.prefix_cache, engine.intervention = self.prefix_cache, self.intervention
         return self._workers[:number]
 
@@ -234,35 +237,44 @@ class LocalEngine:
             hidden_states,
         )
 
-    def _prefix_of(self, plan: Plan, *, states: bool = False) -> KeysValues:
-        """Keys and values of the shared prefix by layer, each [1, kv heads, prefix, head]; kept until the next one.
+    def _prefix_of(self, plan: Plan, *, states: bool = False) -> Prefix:
+        """Keys and values of the shared prefix by layer, each [1, kv heads, prefix, head]; kept, see `kept_prefixes`.
         With `states`, also the sums of its hidden states, in the same pass."""
         if not plan.prefix:
-            self._prefix, self._prefix_sums = (((), None), {}), None
-            return {}
+            return {}, None
         key, changed = self._prefix_key(plan)
-        if self._prefix[0] != key or (states and self._prefix_sums is None):
-            device = self.model.device
-            ids = torch.tensor([plan.prefix], device=device)
-            positions = torch.arange(len(plan.prefix), device=device)
-            segment = Segment(0, 1, len(plan.prefix))
-            current = Sharing((segment,), positions, kept={})
-            nowhere = torch.zeros(0, dtype=torch.long, device=device)
-            sums = PrefixSums() if states else None
-            summed = residuals(self.model.module, sums) if sums else nullcontext()
-            with (
-                torch.inference_mode(),
-                sharing(self.model.module, current),
-                logits_at(self.model.module, nowhere),
-                self._steered(plan, changed),
-                summed,
-            ):
-                self.model.module(input_ids=ids, position_ids=positions.unsqueeze(0), use_cache=False)
-            n_layers = len(current.kept or {})
-            if n_layers != self.model.layers:
-                raise UnsupportedAttention(f"{n_layers} of its {self.model.layers} layers call their attention by name")
-            self._prefix, self._prefix_sums = (key, current.kept or {}), sums
-        return self._prefix[1]
+        kept = self._prefixes.get(key)
+        if kept is None or (states and kept[1] is None):
+            # Before the new one is computed: both need not fit into memory.
+            self._prefixes.pop(key, None)
+            while len(self._prefixes) >= self._kept_prefixes:
+                self._prefixes.popitem(last=False)
+            kept = self._compute_prefix(plan, changed, states)
+            self._prefixes[key] = kept
+        self._prefixes.move_to_end(key)
+        return kept
+
+    def _compute_prefix(self, plan: Plan, changed: Sequence[int], states: bool) -> Prefix:
+        device = self.model.device
+        ids = torch.tensor([plan.prefix], device=device)
+        positions = torch.arange(len(plan.prefix), device=device)
+        segment = Segment(0, 1, len(plan.prefix))
+        current = Sharing((segment,), positions, kept={})
+        nowhere = torch.zeros(0, dtype=torch.long, device=device)
+        sums = PrefixSums() if states else None
+        summed = residuals(self.model.module, sums) if sums else nullcontext()
+        with (
+            torch.inference_mode(),
+            sharing(self.model.module, current),
+            logits_at(self.model.module, nowhere),
+            self._steered(plan, changed),
+            summed,
+        ):
+            self.model.module(input_ids=ids, position_ids=positions.unsqueeze(0), use_cache=False)
+        n_layers = len(current.kept or {})
+        if n_layers != self.model.layers:
+            raise UnsupportedAttention(f"{n_layers} of its {self.model.layers} layers call their attention by name")
+        return current.kept or {}, sums
 
     def _prefix_key(self, plan: Plan) -> tuple[PrefixKey, range]:
         """(what the shared prefix's keys and values depend on, its positions that an intervention changes)."""
@@ -284,7 +296,7 @@ class LocalEngine:
         self, plan: Plan, items: Sequence[Item], *, states: bool = False
     ) -> tuple[NDArray[np.float32], States | None]:
         """[b, labels]: items after the cached prefix, all labels in one pass."""
-        prefix = self._prefix_of(plan, states=states)
+        prefix, prefix_sums = self._prefix_of(plan, states=states)
         row = pack(items, len(plan.prefix), self.model.device)
         positions = [
             [[end if node < 0 else first + node for node in path] for path in item.tree.paths]
@@ -293,7 +305,7 @@ class LocalEngine:
         inputs = {"input_ids": row.ids, "position_ids": row.positions, "use_cache": False}
         with sharing(self.model.module, Sharing(row.segments, row.positions[0], prefix)):
             widths = [len(item.body) for item in items]
-            pool = pooling(items, positions, widths, self._prefix_sums) if states else None
+            pool = pooling(items, positions, widths, prefix_sums) if states else None
             changed = packed_positions(self.intervention, items, row.ends, row.nodes) if self.intervention else []
             with self._steered(plan, changed):
                 return self._read(inputs, items, positions, pool, plan.n_answers)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import csv
 import io
-import os
 import shutil
 from dataclasses import replace
 
@@ -17,27 +16,8 @@ from spillover.stages.report import report
 from spillover.stages.report.stage import FigureFormat, write_figures
 from tests.stages.report.builders import make_run
 
-NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 EVIL = "</script><script>hacked = 1</script><img src=x onerror='hacked = 2'>\"'\u202eevil\u2066 {code} {i} ${{hacked = 3}} "
 LONG = "x<b>y</b> " * 10_000
-
-
-@pytest.fixture(scope="module")
-def browser():
-    """One for all tests here. Skipped where there is none; an error where CI says there must be one."""
-    program = next(filter(None, map(shutil.which, NAMES)), None)
-    try:
-        from playwright.sync_api import sync_playwright
-    except ImportError:
-        program = None
-    if program is None:
-        assert os.environ.get("SPILLOVER_BROWSER") != "required", "no Chromium, or no playwright to drive it"
-        pytest.skip("no Chromium here, or no playwright to drive it: apt-get install chromium, pip install playwright")
-    with sync_playwright() as driver:
-        # Its own sandbox needs what containers forbid, and the page is our own.
-        chromium = driver.chromium.launch(executable_path=program, args=["--no-sandbox"])
-        yield chromium
-        chromium.close()
 
 
 @pytest.fixture(scope="module")

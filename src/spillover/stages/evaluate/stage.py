@@ -280,14 +280,23 @@ def score_language(
         if batches_path:
             _append_batch(batches_path, evaluation.key, batch)
         bar.add(sum(i < items for i in batch.index))
-    scores = label_scores(task, plan.prompts[:items], batches)
-    if task.kind == "labels":
-        scores = replace(scores, calibration=_calibration(engine, task, plan.prompts[0], items, batches))
+    scores = scores_of_batches(engine, task, plan, items, batches)
     if path and batches_path:
         texts = [_text_of(prompt, task) for prompt in plan.prompts[:items]]
         write_scores(path, scores, facts_of(evaluation), texts)
         batches_path.unlink(missing_ok=True)
     return scores
+
+
+def scores_of_batches(
+    engine: Engine, task: Task, plan: Plan, items: int, batches: Sequence[ScoredBatch]
+) -> LabelScores:
+    """Scores of the plan's first `items` prompts, and from those behind them, which have no content, what calibration
+    needs. batches: of the whole plan."""
+    scores = label_scores(task, plan.prompts[:items], batches)
+    if task.kind != "labels":
+        return scores
+    return replace(scores, calibration=_calibration(engine, task, plan.prompts[0], items, batches))
 
 
 def _text_of(prompt: Prompt, task: Task) -> str:

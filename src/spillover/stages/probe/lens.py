@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -23,12 +24,13 @@ from torch import Tensor
 
 from spillover.core.errors import ConfigError, DataError
 from spillover.core.notebook import block, paragraph, table
-from spillover.core.types import ScoredBatch, States
+from spillover.core.types import Prompt, ScoredBatch, States
 from spillover.models.batching import Item, Plan
 from spillover.models.blocks import final_norm
 from spillover.models.fast.unembedding import float32_product
 from spillover.models.hidden_states import residuals
 from spillover.models.load import Model
+from spillover.models.local import LocalEngine
 from spillover.models.served_model import ServedModel, refuse_server
 from spillover.stages.probe.lens_targets import LensTargets, token_text
 
@@ -100,7 +102,7 @@ class LogitLens:
 
 
 def measure_batch(
-    lens: LogitLens, targets: LensTargets, plan: Plan, batch: ScoredBatch
+    lens: LogitLens, targets: LensTargets, plan: Plan, batch: ScoredBatch, *, energy: bool = True
 ) -> dict[str, NDArray[np.float32]]:
     """What the lens reads of a batch of b items, for every layer:
 
@@ -108,7 +110,8 @@ def measure_batch(
     lens.sequence, lens.control: the same shape, natural log-probability of the whole word, and of a random one with as
     many tokens. lens.pool: [b, layers] mean probability of a token of letters alone.
     lens.rank: [b, layers, sets] of the gold label's first token, 1 is the top.
-    lens.entropy (bits), lens.energy: [b, layers].
+    lens.entropy (bits), lens.energy: [b, layers]. energy: whether to measure it; its first time reads the whole
+    unembedding.
     """
     states = batch.states
     assert isinstance(states, States)
@@ -118,7 +121,14 @@ def measure_batch(
     inner, last = slice(0, last_layer), slice(last_layer, last_layer + 1)
     measured = [
         _measure_layers(
-            lens, targets, items, gold_tokens, _layers(states.last, chosen), _layers(states.nodes, chosen), exact=exact
+            lens,
+            targets,
+            items,
+            gold_tokens,
+            _layers(states.last, chosen),
+            _layers(states.nodes, chosen),
+            exact=exact,
+            energy=energy,
         )
         for chosen, exact in ((inner, False), (last, True))
     ]
@@ -168,24 +178,44 @@ def top_tokens(model: Model | ServedModel, text: str, *, places: int = 5, top: i
     ids = model.tokenizer(text)["input_ids"]
     if not ids or len(ids) > model.context:
         raise DataError(f"the text has {len(ids)} tokens", hint=f"give 1 to {model.context}")
-    raw = model.token_bytes
-    lens = LogitLens(model)
     by_layer: list[Tensor] = []
     with torch.inference_mode(), residuals(model.module, lambda states: by_layer.append(states[-places:].clone())):
         model.module(torch.tensor([ids], device=model.device), use_cache=False)
-    rows = [
-        {"layer": layer, "places": [_most_probable(raw, logprobs, top) for logprobs in lens.logprobs(states)]}
-        for layer, states in enumerate(by_layer)
-    ]
-    return TopTokens(tokens=[_token_name(raw, i) for i in ids[-places:]], layers=rows)
+    return _predictions_by_layer(LogitLens(model), ids[-places:], by_layer, top)
 
 
-def _most_probable(raw: Sequence[bytes], logprobs: Tensor, top: int) -> list[dict[str, Any]]:
-    best = logprobs.exp().topk(top)
-    return [
-        {"token": _token_name(raw, token), "probability": probability}
-        for probability, token in zip(best.values.tolist(), best.indices.tolist(), strict=True)
+def top_tokens_of_prompt(lens: LogitLens, engine: LocalEngine, prompt: Prompt, *, places: int, top: int) -> TopTokens:
+    """As `top_tokens`, at the last tokens of a prompt before its answer, asked as the engine asks: in the chat
+    template, with the intervention. engine: one of the lens's model that computes prompts whole (`prefix_cache` off).
+    """
+    plan = engine.plan([replace(prompt, answers=prompt.answers[:1])])
+    context = (*plan.prefix, *plan.items[0].body)
+    kept = slice(max(0, len(context) - places), len(context))
+    by_layer: list[Tensor] = []
+    with residuals(lens.model.module, lambda states: by_layer.append(states[kept].clone())):
+        list(engine.score(plan))
+    return _predictions_by_layer(lens, context[kept], by_layer, top)
+
+
+def _predictions_by_layer(lens: LogitLens, ids: Sequence[int], by_layer: Sequence[Tensor], top: int) -> TopTokens:
+    """What `top_tokens` gives. by_layer: [places, hidden] residuals of each layer. All layers go through one product:
+    the unembedding is read from memory once for many rows."""
+    raw = lens.model.token_bytes
+    rows = torch.cat([states.to(by_layer[0].device) for states in by_layer])
+    places = []
+    for chunk in torch.split(rows, ROWS):
+        best = lens.logprobs(chunk).topk(top)
+        places += [
+            [
+                {"token": _token_name(raw, token), "probability": math.exp(logprob)}
+                for logprob, token in zip(*row, strict=True)
+            ]
+            for row in zip(best.values.tolist(), best.indices.tolist(), strict=True)
+        ]
+    layers = [
+        {"layer": layer, "places": places[layer * len(ids) : (layer + 1) * len(ids)]} for layer in range(len(by_layer))
     ]
+    return TopTokens(tokens=[_token_name(raw, i) for i in ids], layers=layers)
 
 
 def _token_name(raw: Sequence[bytes], token: int) -> str:
@@ -202,6 +232,7 @@ def _measure_layers(
     nodes: Tensor,
     *,
     exact: bool,
+    energy: bool,
 ) -> dict[str, Tensor]:
     """The arrays of `measure_batch`, [b, layers, ...] each, from last [b, layers, hidden] and nodes [n, layers,
     hidden]."""
@@ -219,7 +250,9 @@ def _measure_layers(
         for start in range(0, len(flat_last), ROWS):
             normed = lens.normed(flat_last[start : start + ROWS])
             logits = lens.logits(normed, exact=exact)
-            measured, total = _at_last_token(lens, targets, flat_gold[start : start + ROWS], normed, logits)
+            measured, total = _at_last_token(targets, flat_gold[start : start + ROWS], logits)
+            if energy:
+                measured["energy"] = lens.energy(normed)
             for name, values in measured.items():
                 parts.setdefault(name, []).append(values.cpu())
             _fill(token_logprobs, rows, tokens, logits, total, start)
@@ -237,7 +270,7 @@ def _measure_layers(
 
 
 def _at_last_token(
-    lens: LogitLens, targets: LensTargets, gold_tokens: Sequence[Sequence[int]], normed: Tensor, logits: Tensor
+    targets: LensTargets, gold_tokens: Sequence[Sequence[int]], logits: Tensor
 ) -> tuple[dict[str, Tensor], Tensor]:
     """(what is measured at the token that predicts the label, [b, ...] each; the log-sum-exp of the logits [b])."""
     largest = logits.max(dim=-1, keepdim=True).values
@@ -258,7 +291,6 @@ def _at_last_token(
         "first": torch.stack([torch.stack(by_label, dim=-1) for by_label in first], dim=1),
         "rank": torch.stack(rank, dim=-1),
         "entropy": (total - torch.linalg.vecdot(weights, logits) / sums) * BITS,
-        "energy": lens.energy(normed),
         "pool": weights @ pool / sums,
     }
     return measures, total

@@ -1,0 +1,187 @@
+"""The page: the question above, and a tab for each way to look at it. Served on this machine alone.
+
+Nothing is asked of other hosts: no analytics, no fonts, no scripts.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import socket
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+# Gradio reads it when it is imported.
+os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+
+import gradio as gr
+
+from spillover.core.errors import ConfigError, RunError
+from spillover.explore.ask_tab import ask_tab
+from spillover.explore.languages_tab import languages_tab
+from spillover.explore.layers_tab import layers_tab
+from spillover.explore.panel import Panel, make_panel
+from spillover.explore.questions import from_query
+from spillover.explore.run_tab import RunTab, run_tab
+from spillover.explore.session import Session
+from spillover.explore.tables import text_html
+from spillover.explore.view_tab import QUEUE, ViewTab, keep_address
+
+HOST = "127.0.0.1"
+TITLE = "spillover explore"
+FIRST_TAB = "ask"
+# Visitors whose last results are kept.
+VISITORS = 200
+
+
+def check_port(port: int) -> None:
+    """ConfigError for a port that cannot be served on: found before a model is loaded."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except (OSError, OverflowError) as error:
+            reason = getattr(error, "strerror", None) or "not a port"
+            raise ConfigError(
+                f"--port {port}: {reason.lower()}", hint="another --port, or leave it out: a free one is chosen"
+            ) from None
+
+
+def make_page(session: Session, tasks: Sequence[str], *, run: str | None = None, fixed_run: bool = False) -> gr.Blocks:
+    """The page, not served yet. tasks: offered first, before the bundled ones. run: a run folder to begin with.
+    fixed_run: no other one can be opened, for a page that strangers see."""
+    with gr.Blocks(title=TITLE, analytics_enabled=False) as page:
+        gr.HTML(_heading(session), js_on_load=None)
+        panel = make_panel(session, tasks)
+        views: list[ViewTab] = []
+        with gr.Tabs(elem_id="tabs") as tabs:
+            for name, title, make in (
+                ("ask", "Ask", ask_tab), ("layers", "Layers", layers_tab), ("languages", "Languages", languages_tab),
+            ):  # fmt: skip
+                with gr.Tab(title, id=name, elem_id=f"tab-{name}"):
+                    views.append(make(panel))
+            with gr.Tab("Run", id="run", elem_id="tab-run"):
+                of_run = run_tab(panel, run, fixed=fixed_run, tabs=tabs, target=FIRST_TAB)
+        _load_item(views, of_run)
+        _open_address(page, panel, tabs, views, of_run, run)
+    return page
+
+
+def _heading(session: Session) -> str:
+    names = " and ".join(
+        f"<strong>{text_html(side.name)}</strong> ({text_html(side.model.ref.title)})" for side in session.sides
+    )
+    return f"<h1>{TITLE}</h1><p>{names}</p>"
+
+
+def _load_item(views: Sequence[ViewTab], of_run: RunTab) -> None:
+    """A clicked item of the run is asked at once, and looked into."""
+    event = of_run.picked
+    for view in (view for view in views if view.name in ("ask", "layers")):
+        event = event.then(
+            view.handler, view.inputs, view.outputs, show_progress="hidden", api_visibility="private", **QUEUE
+        )  # fmt: skip
+        if view.name == FIRST_TAB:
+            keep_address(event, view.query)
+
+
+def _open_address(
+    page: gr.Blocks, panel: Panel, tabs: gr.Tabs, views: Sequence[ViewTab], of_run: RunTab, run: str | None
+) -> None:
+    """When the page is opened its address says what it shows; where it says something, that is computed."""
+    wanted = gr.State("")
+    options = [(view.name, key, component) for view in views for key, component in view.options.items()]
+
+    def restore(query: str) -> list[Any]:
+        question, kept = from_query(query or "")
+        name = kept.get("tab", "")
+        if question is not None and question.task not in panel.tasks:
+            question = None
+        if question is None:
+            name = "run" if name == "run" or (run and not name) else ""
+        values = [
+            _option_value(component, kept[key]) if of == name and key in kept else gr.skip()
+            for of, key, component in options
+        ]
+        chosen = gr.Tabs(selected=name) if name in {"run", *(view.name for view in views)} else gr.skip()
+        shown = panel.updates(question) if question else [gr.skip()] * len(panel.components)
+        return [name, chosen, *values, *shown]
+
+    address = gr.Textbox(visible="hidden")
+    outputs = [wanted, tabs, *(component for _, _, component in options), *panel.components]
+    quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+    event = page.load(restore, address, outputs, js="() => window.location.search", **quiet)
+    for view in views:
+        event = event.then(
+            _when_wanted(view), [wanted, *view.inputs], view.outputs, **quiet, **QUEUE
+        )  # fmt: skip
+        keep_address(event, view.query)
+    opening, inputs, filled = of_run.opening
+
+    def open_wanted(name: str, path: str) -> Any:
+        return opening(path) if name == "run" else tuple(gr.skip() for _ in filled)
+
+    event.then(open_wanted, [wanted, *inputs], filled, **quiet)
+
+
+def _option_value(component: Any, text: str) -> Any:
+    """An option's update from an address; as it is where the text is no value of it."""
+    if not isinstance(component, gr.Slider):
+        return gr.update(value=text)
+    number = int(text) if text.isdecimal() else 0
+    return gr.update(value=number) if component.minimum <= number <= component.maximum else gr.skip()
+
+
+def _when_wanted(view: ViewTab) -> Callable[..., Iterator[Any]]:
+    """The tab's handler, for the tab of that name alone."""
+
+    def handler(wanted: str, *values: Any) -> Iterator[Any]:
+        if wanted != view.name:
+            yield tuple(gr.skip() for _ in view.outputs)
+            return
+        yield from view.handler(*values)
+
+    return handler
+
+
+def launch_options() -> dict[str, Any]:
+    """What a page is launched with, here and on a Space: style, script, and nothing that Gradio offers beside it."""
+    folder = Path(__file__).parent
+    script = (folder / "page.js").read_text(encoding="utf-8")
+    system = ("system-ui", "Noto Sans", "sans-serif")
+    return {
+        "theme": gr.themes.Default(font=system, font_mono=("ui-monospace", "monospace")),
+        "css": (folder / "page.css").read_text(encoding="utf-8"),
+        "head": f"<script>{script}</script>",
+        "footer_links": [],
+        "run_history": False,
+        "enable_monitoring": False,
+        "mcp_server": False,
+        "ssr_mode": False,
+        "pwa": False,
+        "quiet": True,
+        "state_session_capacity": VISITORS,
+    }
+
+
+def serve(page: gr.Blocks, *, port: int | None = None, share: bool = False) -> str:
+    """Serve a page on this machine in threads of their own, and return its address; with `share` the public one that
+    Gradio's servers give. RunError where it cannot be served or shared."""
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            _, local, public = page.queue(default_concurrency_limit=4).launch(
+                server_name=HOST,
+                server_port=port,
+                share=share,
+                inbrowser=False,
+                prevent_thread_lock=True,
+                **launch_options(),
+            )
+    except OSError as error:
+        raise RunError(f"the page cannot be served: {error}", hint="another --port") from None
+    if share and not public:
+        page.close()
+        raise RunError("Gradio's servers gave no public address", hint="leave --share out, or check the network")
+    return str(public or local)

@@ -1,0 +1,80 @@
+"""The page as a whole: nothing leaves this machine, nothing sticks out, and many visitors do not disturb each other."""
+
+from __future__ import annotations
+
+import re
+import socket
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from spillover.core.errors import ConfigError
+from spillover.explore.page import check_port
+from spillover.models.load import load_model
+from spillover.stages.evaluate.stage import evaluate
+from spillover.tasks.benchmark import open_benchmark
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(390, "dark"), (1440, "light")])
+def test_each_tab_fits_and_asks_no_other_host(opened, width, scheme):
+    browser = opened(width=width, scheme=scheme)
+    for tab, name in (("Ask", "ask"), ("Layers", "layers"), ("Languages", "languages")):
+        if not browser.page.get_by_role("tab", name=tab, exact=True).is_visible():
+            browser.page.locator(".overflow-menu button").first.click()
+            browser.page.get_by_role("button", name=tab, exact=True).last.click()
+        else:
+            browser.tab(tab)
+        assert "Done in" in browser.start(name)
+        assert browser.overflow() <= 0
+    assert [url for url in browser.requests if not re.match(r"(http://127\.0\.0\.1:\d+/|data:|blob:)", url)] == []
+    assert not browser.errors
+    dark = browser.page.evaluate("document.body.classList.contains('dark')")
+    assert dark == (scheme == "dark")
+
+
+def test_every_field_has_a_name_for_screen_readers(opened):
+    page = opened().page
+    unnamed = page.locator("input, textarea, button").evaluate_all(
+        """fields => fields.filter(field => field.offsetParent && !field.labels?.length && !field.getAttribute('aria-label')
+        && !field.innerText.trim() && !field.title).map(field => field.outerHTML.slice(0, 200))"""
+    )
+    assert unnamed == []
+
+
+@pytest.mark.allow_hosts(["127.0.0.1"])
+def test_fifty_questions_of_eight_visitors_have_the_right_answers(address, workplace):
+    from gradio_client import Client
+
+    model = load_model(str(workplace / "model"), dtype="float32")
+    benchmark = open_benchmark("sentiment", languages="sw,de,th", limit=None)
+    evaluation = evaluate(model, benchmark)
+    asked = [(code, i) for i in range(17) for code in evaluation.scores][:50]
+    clients = [Client(address, verbose=False, download_files=False) for _ in range(8)]
+
+    def ask(number):
+        code, i = asked[number]
+        example = benchmark.examples([code])[code][i]
+        texts = [*example.fields.values(), "", "", ""][:2]
+        values = ["sentiment", code, None, "english", *texts, "", "", True, "own", ""]
+        found = clients[number % 8].predict(*values, api_name="/ask")
+        expected = evaluation.scores[code].logprobs[evaluation.scores[code].example_ids.index(example.id)]
+        shown = [float(value) for value in re.findall(r'base: log-probability">(-[\d.]+)<', found[1])]
+        return max(abs(one - other) for one, other in zip(shown, expected, strict=True))
+
+    with ThreadPoolExecutor(8) as pool:
+        errors = list(pool.map(ask, range(50)))
+    assert max(errors) < 1e-3
+
+
+@pytest.mark.allow_hosts(["127.0.0.1"])
+def test_a_port_in_use_has_one_line_with_the_cure():
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(ConfigError, match=f"--port {port}: address already in use") as error:
+            check_port(port)
+        assert "another --port" in error.value.hint
+    check_port(port)
+    with pytest.raises(ConfigError, match="--port 99999: not a port"):
+        check_port(99999)

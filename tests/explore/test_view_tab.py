@@ -1,0 +1,49 @@
+"""In the browser: downloads, the command, the address, and cancel."""
+
+from __future__ import annotations
+
+import csv
+import json
+from urllib.parse import parse_qs, urlsplit
+
+
+def test_what_is_computed_can_be_downloaded_copied_and_sent(opened, tmp_path):
+    browser = opened()
+    page = browser.page
+    assert "Done in" in browser.start("ask")
+    page.get_by_text("Copy the command, download").click()
+    code = page.locator("#ask-command textarea").input_value()
+    assert "open_session('model', adapter='adapter'" in code
+    for kind in ("csv", "json", "png"):
+        with page.expect_download() as download:
+            page.locator(f"#ask-{kind}").click()
+        path = tmp_path / download.value.suggested_filename
+        download.value.save_as(path)
+        if kind == "csv":
+            rows = list(csv.DictReader(path.open(encoding="utf-8")))
+            assert {row["model"] for row in rows} == {"base", "tuned"}
+        elif kind == "json":
+            assert json.loads(path.read_text(encoding="utf-8"))["tab"] == "ask"
+        else:
+            assert path.read_bytes().startswith(b"\x89PNG")
+    page.wait_for_function("location.search.includes('tab=ask')")
+    query = "?" + urlsplit(page.url).query
+    shown = page.locator("#ask-results").inner_text()
+    assert parse_qs(query[1:])["texts"] == [page.locator("#text-0 textarea").input_value()]
+    colleague = opened(query=query)
+    colleague.ended("ask")
+    assert colleague.page.locator("#ask-results").inner_text() == shown
+    assert not browser.errors + colleague.errors
+
+
+def test_cancel_stops_a_long_computation(opened):
+    browser = opened()
+    browser.tab("Languages")
+    browser.page.locator("#languages-start").click()
+    browser.page.wait_for_function(
+        "/\\d+ of/.test(document.querySelector('#languages-status').innerText)", timeout=60_000
+    )
+    browser.page.locator("#languages-cancel").click()
+    assert browser.ended("languages") == "Cancelled."
+    browser.tab("Ask")
+    assert "Done in" in browser.start("ask")
