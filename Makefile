@@ -8,7 +8,7 @@ FUZZ :=
 CHAOS :=
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: install demo test test-kernels test-slow test-lm-eval test-packaged test-servers check bench bench-lens bench-train bench-audit bench-alignment bench-page pictures fuzz chaos clean
+.PHONY: install demo test test-kernels test-slow test-lm-eval test-packaged test-servers check docs bench bench-lens bench-train bench-audit bench-alignment bench-page pictures figures fuzz chaos clean
 
 install: $(VENV)/.installed
 
@@ -69,6 +69,10 @@ check: install
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+docs: install  ## the site, into site/; a broken link, an unknown name or a page without a place is an error
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	! grep -rlE --include='*.html' '<(script|link|img|iframe)[^>]*="?(https?:)?//' site  # nothing from another host
+
 bench: install .venv-lm-eval/.installed  ## DATA=folder, BENCH="--items 24 --repeats 1"
 	$(BIN)/python benchmarks/scoring.py --lm-eval-python .venv-lm-eval/bin/python $(if $(DATA),--data $(DATA)) $(BENCH)
 	$(MAKE) bench-lens BENCH=
@@ -101,6 +105,9 @@ bench-page: install  ## the page of 20 languages x 600 items x 2 models: bytes, 
 pictures: install  ## the pictures of README.md, from the run of `make demo`; RUN=folder
 	PYTHONPATH=. $(BIN)/python -m benchmarks.pictures $(or $(RUN),runs/demo)
 
+figures: install  ## the figures of the concept pages in docs/concepts
+	PYTHONPATH=. $(BIN)/python -m benchmarks.concept_figures
+
 # Environments of their own: LLaMA-Factory wants an older transformers.
 bench-train: install .venv-trl/.installed .venv-llamafactory/.installed  ## DATA=folder, BENCH="--rows 64 --repeats 3"
 	$(BIN)/python benchmarks/training.py --trl-python .venv-trl/bin/python \
@@ -121,4 +128,4 @@ bench-train: install .venv-trl/.installed .venv-llamafactory/.installed  ## DATA
 	touch $@
 
 clean:
-	rm -rf $(VENV) .venv-vllm .venv-lm-eval .venv-trl .venv-llamafactory .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf site $(VENV) .venv-vllm .venv-lm-eval .venv-trl .venv-llamafactory .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
