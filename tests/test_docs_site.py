@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from mkdocs.config import load_config
 from mkdocs.structure.files import get_files
+
+import spillover
+from spillover.stages.report.column_reference import WRITTEN_TABLES
 
 ROOT = Path(__file__).parent.parent
 LARGEST_FIGURE = 60_000  # bytes
@@ -65,6 +69,20 @@ def test_docstrings_keep_brackets_and_columns():
         "Writes &lt;run>/compare, as `a <b>` has it; 1 < 2."
     )
     assert as_markdown("First.\n\nbatch   one\nnone    two") == "First.\n\n    batch   one\n    none    two"
+
+
+def test_every_public_name_is_in_the_reference():
+    page = (ROOT / "docs" / "api" / "index.md").read_text(encoding="utf-8")
+    named = re.findall(r"^::: spillover(?:\.\w+)*\.(\w+)$", page, flags=re.MULTILINE)
+    assert sorted(named) == sorted(spillover.__all__)
+
+
+def test_the_tables_of_the_run_folder_are_ones_that_are_written():
+    page = (ROOT / "docs" / "run-folder.md").read_text(encoding="utf-8")
+    lines = re.findall(r"^├── (compare|alternatives|probe/<model>)/ +(.*)$", page, flags=re.MULTILINE)
+    tables = {f"{folder}/{name}" for folder, names in lines for name in re.findall(r"(\w+)\.parquet", names)}
+    assert len(tables) == 9
+    assert tables <= set(WRITTEN_TABLES)
 
 
 def test_nothing_is_loaded_from_another_host(config):
