@@ -8,7 +8,7 @@ FUZZ :=
 CHAOS :=
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: install demo test test-kernels test-slow test-lm-eval test-packaged test-servers check bench bench-lens bench-train bench-audit bench-alignment bench-page pictures notebooks fuzz chaos clean
+.PHONY: install demo test test-kernels test-slow test-lm-eval test-packaged test-servers check bench bench-lens bench-train bench-audit bench-alignment bench-page pictures notebooks fuzz chaos docs figures clean
 
 install: $(VENV)/.installed
 
@@ -70,6 +70,10 @@ check: install
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+docs: install  ## the site, into site/; a broken link, an unknown name or a page without a place is an error
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	! grep -rlE --include='*.html' '<(script|link|img|iframe)[^>]*="?(https?:)?//' site  # nothing from another host
+
 bench: install .venv-lm-eval/.installed  ## DATA=folder, BENCH="--items 24 --repeats 1"
 	$(BIN)/python benchmarks/scoring.py --lm-eval-python .venv-lm-eval/bin/python $(if $(DATA),--data $(DATA)) $(BENCH)
 	$(MAKE) bench-lens BENCH=
@@ -104,6 +108,8 @@ pictures: install  ## the pictures of README.md, from the run of `make demo`; RU
 
 notebooks: install  ## run examples/*.ipynb and keep their outputs: some ten minutes
 	PYTHONPATH=. $(BIN)/python -m benchmarks.notebooks
+figures: install  ## the figures of the concept pages in docs/concepts
+	PYTHONPATH=. $(BIN)/python -m benchmarks.concept_figures
 
 # Environments of their own: LLaMA-Factory wants an older transformers.
 bench-train: install .venv-trl/.installed .venv-llamafactory/.installed  ## DATA=folder, BENCH="--rows 64 --repeats 3"
@@ -125,4 +131,4 @@ bench-train: install .venv-trl/.installed .venv-llamafactory/.installed  ## DATA
 	touch $@
 
 clean:
-	rm -rf $(VENV) .venv-vllm .venv-lm-eval .venv-trl .venv-llamafactory .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf site $(VENV) .venv-vllm .venv-lm-eval .venv-trl .venv-llamafactory .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

@@ -75,7 +75,7 @@ def test_an_example_for_several_devices_is_one_that_accelerate_reads(path):
 
 def test_the_costs_of_the_page_about_servers_are_what_the_script_prints():
     page = (EXAMPLES.parent / "docs" / "server.md").read_text(encoding="utf-8")
-    command, shown = re.search(r"```text\n\$ python (.*?)\n(.*?)```", page, flags=re.DOTALL).groups()
+    command, shown = re.search(r"```console\n\$ python (.*?)\n(.*?)```", page, flags=re.DOTALL).groups()
     answer = subprocess.run(
         [sys.executable, *shlex.split(command)], cwd=EXAMPLES.parent, capture_output=True, text=True
     )
