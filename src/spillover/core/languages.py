@@ -130,6 +130,12 @@ def in_order(codes: Iterable[str]) -> list[str]:
 
 
 @cache
+def ends_with_full_stop(code: str) -> bool:
+    """Whether a text in this language usually ends with a full stop or the like."""
+    return language(code).script not in read_yaml(resources() / "languages.yaml")["without_full_stop"]
+
+
+@cache
 def letter_names(code: str) -> frozenset[str]:
     """First words of the Unicode names of this language's letters (LATIN, CYRILLIC, ...); empty when not known."""
     import langcodes

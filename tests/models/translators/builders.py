@@ -36,7 +36,7 @@ def nllb_model(seed: int = 0) -> tuple[Any, Any]:
         decoder_attention_heads=2, encoder_ffn_dim=32, decoder_ffn_dim=32, max_position_embeddings=64, pad_token_id=1,
         bos_token_id=0, eos_token_id=2, decoder_start_token_id=2,
     )  # fmt: skip
-    return _random(transformers.M2M100ForConditionalGeneration(config), seed), tokenizer
+    return random_module(transformers.M2M100ForConditionalGeneration(config), seed), tokenizer
 
 
 def madlad_tokenizer(*codes: str) -> transformers.PreTrainedTokenizerBase:
@@ -58,10 +58,10 @@ def t5_model(tokenizer: Any, seed: int = 1, **options: Any) -> tuple[Any, Any]:
         eos_token_id=1, decoder_start_token_id=0,
         tie_word_embeddings=False, **options,
     )  # fmt: skip
-    return _random(transformers.T5ForConditionalGeneration(config), seed), tokenizer
+    return random_module(transformers.T5ForConditionalGeneration(config), seed), tokenizer
 
 
-def _random(module: Any, seed: int) -> Any:
+def random_module(module: Any, seed: int) -> Any:
     torch.manual_seed(seed)
     with torch.no_grad():
         for parameter in module.parameters():

@@ -54,6 +54,11 @@ def test_chinese_characters_count_as_three():
     assert checks("zh").problem(TEXT, "旧水壶在12分钟内煮沸1200升水，没有一点声音。") == ""
 
 
+def test_a_language_without_full_stops_is_not_cut():
+    assert checks("th").problem("The train departed on time.", "รถไฟออกตรงเวลา") == ""
+    assert checks().problem("The train departed on time.", "Der Zug fuhr ab").startswith("truncated")
+
+
 def test_names_may_stay_as_they_are():
     assert checks().problem("New York Times Magazine", "New York Times Magazine") == ""
 

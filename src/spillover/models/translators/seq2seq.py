@@ -75,9 +75,11 @@ class Seq2SeqTranslator:
         rows = self.tokenizer(list(texts))["input_ids"]
         lines = [Line("", too_long(len(ids), self._limit) if len(ids) > self._limit else "") for ids in rows]
         fitting = [number for number, line in enumerate(lines) if not line.problem]
-        end = self.module.config.eos_token_id
+        end, start = self.module.config.eos_token_id, self._target_id(asked)
         for number, ids in zip(fitting, self._generated([rows[i] for i in fitting], asked, retry), strict=True):
-            text = self.tokenizer.decode(ids, skip_special_tokens=True).strip()
+            # M2M100's language tokens need not be special ones: they would be read as text.
+            written = [token for token in ids if token != start]
+            text = self.tokenizer.decode(written, skip_special_tokens=True).strip()
             # Many decoders begin with the end token.
             lines[number] = Line(text, "" if end in ids[1:] else unfinished(self.config.max_new_tokens))
         return lines
@@ -97,11 +99,15 @@ class Seq2SeqTranslator:
             )  # fmt: skip
         return [row.tolist() for row in generated]
 
+    def _target_id(self, asked: Direction) -> int | None:
+        """The token that the decoder begins with; None where the prefix names the language."""
+        return int(self.tokenizer.convert_tokens_to_ids(asked.target)) if asked.target else None
+
     def _options(self, asked: Direction, retry: bool) -> dict[str, Any]:
         beams = self.config.beams or self.module.generation_config.num_beams or 1
         options: dict[str, Any] = {"num_beams": beams}
         if asked.target:
-            options["forced_bos_token_id"] = self.tokenizer.convert_tokens_to_ids(asked.target)
+            options["forced_bos_token_id"] = self._target_id(asked)
         if retry:
             options |= {"num_beams": max(beams, RETRY_BEAMS), "no_repeat_ngram_size": RETRY_NGRAM}
         return options

@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from spillover.core.config import AuditThresholds, TranslateConfig
+from spillover.core.languages import ends_with_full_stop
 from spillover.core.types import Language
 from spillover.stages.audit.inputs import Identify
 from spillover.stages.audit.language_checks import NAME, other_language, other_script, shares_a_sentence
@@ -84,7 +85,8 @@ class RowChecks:
         length, of_text = weighted_length(translation), weighted_length(text)
         share = length / max(of_text, 1)
         if of_text >= LEAST_LENGTH:
-            cut = has_final_punctuation(text) and not has_final_punctuation(translation)
+            expected = has_final_punctuation(text) and ends_with_full_stop(self.target.code)
+            cut = expected and not has_final_punctuation(translation)
             if share < self.thresholds.length_ratio and cut:
                 return f"truncated: {share:.2f} of the text's length, and no final punctuation"
             if share < self.config.shortest:
