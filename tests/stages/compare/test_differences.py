@@ -15,6 +15,7 @@ SETTINGS = Experiment("w", "t", "english", "own", "exact", ("N/A", ""), "bfloat1
 OTHERS = {
     "wording": "other", "template": "other", "labels": "native", "shots": "en", "rule": "paper", "content_free": ("-",),
     "dtype": "float32", "vocabulary": "other", "chat": "turns 1a2b3c4d", "engine": "vllm 0.32.0 at a:8000",
+    "text": "translated into en by a model (1a2b3c4d), text 5e6f7a8b",
 }  # fmt: skip
 
 
