@@ -69,7 +69,7 @@ def print_alternatives(result: Alternatives) -> None:
     show()
     print_table(
         f"{result.task}: accuracy, calibrated accuracy (%) and AUROC over all languages; tokens and seconds of "
-        "scoring, and seconds before: of training, or of making the intervention",
+        "scoring (and of translating), and seconds before: of training, or of making the intervention",
         ("row", "acc.", "calibr.", "AUROC", "tokens", "seconds", "before", "trained"),
         [_cost_cells(row) for row in records(result.of_group("all")) if row["kind"] != "null"],
     )
