@@ -176,27 +176,30 @@ class Useless:
 def test_the_best_useless_setting_beats_the_base_on_the_items_that_chose_it_and_not_on_others(count, expected):
     """Expected: the mean of the largest of so many independent standard normal values."""
     rng = np.random.default_rng(0)
-    runs, n = 400, 300
+    # A mean in standard errors has one of 0.1 after 100 runs; a share of .025, which may be .05, one of .008 after 400.
+    runs, n = {"scored": 100, "held-out": 400}, 300
     benchmark = SimpleNamespace(
         examples=lambda: {"en": [SimpleNamespace(id=f"i{i}") for i in range(n)]}, task=SimpleNamespace(name="t")
     )
     held = held_out_ids(benchmark, 0.3)
     held_rows = np.array([int(name[1:]) for name in held])
     inflation, beats = {"scored": [], "held-out": []}, {"scored": 0, "held-out": 0}
-    for _ in range(runs):
+    for run in range(max(runs.values())):
         useless = Useless(rng, n)
         settings = useless.settings(count)
         for name, items in (("scored", np.setdiff1d(np.arange(n), held_rows)), ("held-out", held_rows)):
+            if run >= runs[name]:
+                continue
             rows = useless.rows(best=useless.best(settings, items))
             line = cell(alternatives_of(rows, held_out=held), "best")
             error = (line["auroc_high"] - line["auroc_low"]) / (2 * 1.96)
             inflation[name].append(line["auroc_delta"] / error)
             beats[name] += line["verdict"] == "improved"
-    print(count, {name: (round(np.mean(values), 2), beats[name] / runs) for name, values in inflation.items()})
+    print(count, {name: (round(np.mean(values), 2), beats[name] / runs[name]) for name, values in inflation.items()})
     assert abs(np.mean(inflation["scored"]) - expected) < 0.35
     assert abs(np.mean(inflation["held-out"])) < 0.2
-    assert beats["scored"] / runs > 0.5
-    assert beats["held-out"] / runs <= 0.05
+    assert beats["scored"] / runs["scored"] > 0.5
+    assert beats["held-out"] / runs["held-out"] <= 0.05
 
 
 @pytest.mark.slow
