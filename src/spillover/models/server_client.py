@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import os
+import threading
 import weakref
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -18,6 +19,7 @@ except ImportError:  # its name before, which Python 3.10 gets
     import httpx  # type: ignore[no-redef]
 
 from spillover.core.errors import ModelError, first_line
+from spillover.models.prompt_tokens import PromptTokens
 
 KEY_VARIABLE = "SPILLOVER_API_KEY"
 TIMEOUT = 300.0
@@ -51,6 +53,8 @@ class ServerClient:
 
     def __init__(self, url: str, *, timeout: float = TIMEOUT) -> None:
         self.url = url.rstrip("/").removesuffix("/v1")
+        self._prompt_tokens = PromptTokens()
+        self._counting = threading.Lock()
         key = os.environ.get(KEY_VARIABLE)
         # No redirects: the key is for this server alone.
         self._http = httpx.Client(
@@ -61,6 +65,12 @@ class ServerClient:
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=256),
         )
         weakref.finalize(self, self._http.close)
+
+    def take_prompt_tokens(self) -> PromptTokens:
+        """Prompt tokens of the requests since this was last asked."""
+        with self._counting:
+            taken, self._prompt_tokens = self._prompt_tokens, PromptTokens()
+        return taken
 
     def models(self) -> list[dict[str, Any]]:
         """What it serves, one entry a model or adapter."""
@@ -137,11 +147,16 @@ class ServerClient:
             raise self._no_scores("one answer with log-probabilities")
         if answer.get("model", model) != model:
             raise ModelError(f"{self.url}: asked for {model!r}, it answers as {answer['model']!r}", hint=NEEDED)
-        read = (answer.get("usage") or {}).get("prompt_tokens", length)
+        usage = answer.get("usage") or {}
+        read = usage.get("prompt_tokens", length)
         if read != length:
             raise ModelError(
                 f"{self.url}: was sent {length} tokens and read {read}: it adds to prompts, or cuts them", hint=NEEDED
             )
+        details = usage.get("prompt_tokens_details")
+        cached = details.get("cached_tokens") if isinstance(details, dict) else None
+        with self._counting:
+            self._prompt_tokens += PromptTokens(length, cached if isinstance(cached, int) else None)
         return logprobs
 
     def _checked(self, value: Any) -> float:
