@@ -1,4 +1,6 @@
-"""A server of vLLM's dialect for tests: `http.server`, answering from tiny models, with a switch for each fault."""
+"""A server of vLLM's dialect for tests: `http.server`, answering from tiny models, with a switch for each fault.
+
+What it says is what vLLM 0.32.0 says (test_vllm.py compares the two); what we never read is left out."""
 
 from __future__ import annotations
 
@@ -117,7 +119,7 @@ class FakeServer:
         logprobs = self._echoed(ids, last, own) if echo else self._next(body, last)
         answer = {
             "model": body["model"],
-            "choices": [{"index": 0, "text": "", "logprobs": logprobs}],
+            "choices": [{"index": 0, "logprobs": logprobs}],
             "usage": {
                 "prompt_tokens": len(ids),
                 "total_tokens": len(ids) + 1,

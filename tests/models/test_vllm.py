@@ -16,7 +16,7 @@ from spillover.models.load import attach_adapter, load_model
 from spillover.models.local import LocalEngine
 from spillover.models.packaged_model import local_path
 from spillover.models.served_model import open_served_model
-from spillover.models.server_client import NEUTRAL
+from spillover.models.server_client import NEUTRAL, TIMEOUT
 from spillover.stages.build.stage import build_pairs
 from spillover.stages.compare.differences import differences
 from spillover.stages.compare.stage import compare
@@ -203,7 +203,9 @@ def test_the_server_of_our_tests_answers_as_vllm_does(request_name, vllm, local)
     body = {"model": NAME, "max_tokens": 1, "return_tokens_as_token_ids": True} | REQUESTS[request_name]
     fake = FakeServer({NAME: local}, max_model_len=2048)
     with serving(fake) as (url,):
-        ours, theirs = (httpx.post(f"{address}/v1/completions", json=body) for address in (url, vllm.url))
+        ours, theirs = (
+            httpx.post(f"{address}/v1/completions", json=body, timeout=TIMEOUT) for address in (url, vllm.url)
+        )
     assert ours.status_code == theirs.status_code
     assert_within(ours.json(), theirs.json())
 
@@ -219,7 +221,9 @@ def test_the_server_of_our_tests_describes_itself_as_vllm_does(vllm, local, adap
     text = {"model": NAME, "prompt": "Größe überrascht, 很好", "add_special_tokens": False}
     with serving(fake) as (url,):
         for method, path, body in (("GET", "/v1/models", None), ("GET", "/version", None), ("POST", "/tokenize", text)):
-            ours, theirs = (httpx.request(method, address + path, json=body) for address in (url, vllm.url))
+            ours, theirs = (
+                httpx.request(method, address + path, json=body, timeout=TIMEOUT) for address in (url, vllm.url)
+            )
             assert ours.status_code == theirs.status_code == 200
             assert_within(ours.json(), theirs.json(), path)
 
