@@ -64,6 +64,8 @@ def vllm_server(
         _wait_for(server)
         yield server
     finally:
+        if process.poll() is not None:  # its log may be gone when somebody looks
+            print(f"vLLM had ended ({process.returncode}):\n{_end_of(log)}")
         server.stop()
 
 
@@ -74,4 +76,8 @@ def _wait_for(server: VllmServer) -> None:
             if httpx.get(f"{server.url}/v1/models").status_code == 200:
                 return
         time.sleep(0.5)
-    raise RuntimeError(f"vLLM did not start:\n{server.log.read_text(errors='replace')[-3000:]}")
+    raise RuntimeError(f"vLLM did not start:\n{_end_of(server.log)}")
+
+
+def _end_of(log: Path) -> str:
+    return log.read_text(encoding="utf-8", errors="replace")[-3000:] if log.exists() else "(no log)"
