@@ -8,7 +8,7 @@ FUZZ :=
 CHAOS :=
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: install demo test test-kernels test-slow test-lm-eval test-packaged test-servers check bench bench-lens bench-train bench-audit bench-alignment bench-page pictures notebooks fuzz chaos docs figures clean
+.PHONY: install demo test test-kernels test-slow test-lm-eval test-packaged test-servers check bench bench-lens bench-train bench-audit bench-alignment bench-page pictures notebooks fuzz chaos docs figures bench-servers clean
 
 install: $(VENV)/.installed
 
@@ -78,6 +78,10 @@ bench: install .venv-lm-eval/.installed  ## DATA=folder, BENCH="--items 24 --rep
 	$(BIN)/python benchmarks/scoring.py --lm-eval-python .venv-lm-eval/bin/python $(if $(DATA),--data $(DATA)) $(BENCH)
 	$(MAKE) bench-lens BENCH=
 
+bench-servers: install .venv-vllm/.installed .venv-lm-eval/.installed  ## DATA=folder, BENCH="--repeats 1 --baseline-items 12"
+	PYTHONPATH=. $(BIN)/python -m benchmarks.serving --vllm-python .venv-vllm/bin/python \
+	  --lm-eval-python .venv-lm-eval/bin/python $(if $(DATA),--data $(DATA)) $(BENCH)
+
 bench-lens: install  ## the lens against the paper's way; DATA=folder, BENCH="--items 24"
 	PYTHONPATH=. $(BIN)/python -m benchmarks.lens $(if $(DATA),--data $(DATA)) $(BENCH)
 
@@ -85,7 +89,7 @@ bench-lens: install  ## the lens against the paper's way; DATA=folder, BENCH="--
 .venv-lm-eval/.installed: constraints.txt
 	$(PYTHON) -m venv .venv-lm-eval
 	.venv-lm-eval/bin/pip install --quiet --disable-pip-version-check -c constraints.txt torch
-	.venv-lm-eval/bin/pip install --quiet --disable-pip-version-check -c constraints.txt "lm-eval[hf]==0.4.13"
+	.venv-lm-eval/bin/pip install --quiet --disable-pip-version-check -c constraints.txt "lm-eval[api,hf]==0.4.13"
 	touch $@
 
 fuzz: install  ## damaged input files; FUZZ="--inputs 2000 --seed 1 --only config"

@@ -41,9 +41,11 @@ EQUAL = 1e-4
 class Worker:
     """One engine in a process of its own: a request a line in, an answer a line out."""
 
-    def __init__(self, python: str, *arguments: str) -> None:
+    def __init__(self, python: str, *arguments: str, **environment: str) -> None:
         command = [python, str(HERE / "scoring_worker.py"), *arguments]
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=os.environ | environment
+        )
 
     def ask(self, prompts: list[dict], **options: object) -> dict:
         self.process.stdin.write(json.dumps({"prompts": prompts} | options) + "\n")
@@ -52,6 +54,10 @@ class Worker:
             if line.startswith("{"):
                 return json.loads(line)
         raise SystemExit("a benchmark process ended early; its own message is above")
+
+    def end(self) -> None:
+        self.process.stdin.close()
+        self.process.wait()
 
 
 def cell_prompts(data: str, cell: str, items: int) -> list[dict]:
@@ -228,8 +234,7 @@ def bench_model(model: str, options: argparse.Namespace, before: list[dict]) -> 
         options.out.parent.mkdir(parents=True, exist_ok=True)
         options.out.write_text(json.dumps(before + rows, indent=2) + "\n", encoding="utf-8")
     for worker in filter(None, (*workers.values(), exact, harness)):
-        worker.process.stdin.close()
-        worker.process.wait()
+        worker.end()
     return rows
 
 

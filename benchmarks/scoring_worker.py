@@ -1,4 +1,5 @@
-"""One engine of `scoring.py` in a process of its own: `scoring_worker.py ours|paper|lm-eval MODEL DTYPE`.
+"""One engine of `scoring.py` in a process of its own: `scoring_worker.py ours|paper|lm-eval MODEL DTYPE`; or of
+`serving.py`, over a server: `scoring_worker.py served|lm-eval-served MODEL DTYPE URL`.
 
 A request is a line of JSON with prompts; the answer is a line with seconds, tokens and label log-probabilities. With
 BENCH_PROCESSOR_TIME set, one thread works and its processor time counts, which other work on the machine disturbs less.
@@ -10,12 +11,14 @@ import json
 import os
 import sys
 import time
+import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
 
 CUBE = 2048
+SERVED = "served"
 ONE_THREAD = bool(os.environ.get("BENCH_PROCESSOR_TIME"))
 clock = time.process_time if ONE_THREAD else time.perf_counter
 
@@ -120,11 +123,88 @@ def lm_eval(name: str, dtype: str) -> Callable[[dict], dict]:
     return answer
 
 
+def counters(url: str) -> dict[str, int]:
+    """Prompt tokens that a vLLM server has read since its start, and how many of them its prefix cache held."""
+    with urllib.request.urlopen(f"{url}/metrics") as response:
+        lines = response.read().decode().splitlines()
+    names = {"tokens": "vllm:prompt_tokens_total", "cached": "vllm:prefix_cache_hits_total"}
+    return {
+        key: sum(int(float(line.split()[-1])) for line in lines if line.partition("{")[0] == name)
+        for key, name in names.items()
+    }
+
+
+def over_server(url: str, score: Callable[[], list[list[float]]]) -> dict:
+    """Seconds, prompt tokens and cached ones of `score`, which begins with an empty cache, and what it returns."""
+    request = urllib.request.Request(f"{url}/reset_prefix_cache", method="POST")
+    with urllib.request.urlopen(request) as response:
+        assert json.load(response)["success"], "the cache is in use"
+    before, started = counters(url), time.perf_counter()
+    logprobs = score()
+    seconds, after = time.perf_counter() - started, counters(url)
+    return {"seconds": seconds, "logprobs": logprobs} | {key: after[key] - before[key] for key in before}
+
+
+def served(name: str, dtype: str, url: str) -> Callable[[dict], dict]:
+    """Ours over a server. check_seconds: what an evaluation's checks of it take, which are not in `seconds`."""
+    from spillover.core.types import Prompt
+    from spillover.models.served_model import open_served_model
+    from spillover.models.server import ServerEngine
+
+    model = open_served_model(SERVED, [url], tokenizer=name, dtype=dtype)
+
+    def answer(request: dict) -> dict:
+        prompts = [Prompt(p["id"], "", p["prefix"], p["body"], tuple(p["answers"])) for p in request["prompts"]]
+        engine = ServerEngine(model)
+        started = time.perf_counter()
+        engine.tokens_per_second(engine.plan(prompts))
+        check_seconds = time.perf_counter() - started
+
+        def score() -> list[list[float]]:
+            rows = {batch.index[0]: batch.logprobs[0].tolist() for batch in engine.score(engine.plan(prompts))}
+            return [rows[i] for i in range(len(prompts))]
+
+        return over_server(url, score) | {"check_seconds": check_seconds, "facts": engine.facts}
+
+    return answer
+
+
+def lm_eval_served(name: str, dtype: str, url: str) -> Callable[[dict], dict]:
+    """`local-completions`, with as many requests at a time as ours begins with."""
+    from lm_eval.api.instance import Instance
+    from lm_eval.models.openai_completions import LocalCompletionsAPI
+
+    model = LocalCompletionsAPI(
+        base_url=f"{url}/v1/completions", model=SERVED, tokenizer=name, tokenizer_backend="huggingface",
+        add_bos_token=True, num_concurrent=16,
+    )  # fmt: skip
+
+    def answer(request: dict) -> dict:
+        asked = [
+            Instance("loglikelihood", {}, (prompt["prefix"] + prompt["body"], answer), i)
+            for prompt in request["prompts"]
+            for i, answer in enumerate(prompt["answers"])
+        ]
+
+        def score() -> list[list[float]]:
+            found = iter(model.loglikelihood(asked, disable_tqdm=True))
+            return [[next(found)[0] for _ in prompt["answers"]] for prompt in request["prompts"]]
+
+        return over_server(url, score)
+
+    return answer
+
+
+ENGINES = {
+    "ours": ours, "paper": paper, "lm-eval": lm_eval, "served": served, "lm-eval-served": lm_eval_served,
+}  # fmt: skip
+
+
 def main() -> None:
     if ONE_THREAD:
         torch.set_num_threads(1)
-    engine, name, dtype = sys.argv[1:]
-    respond = {"ours": ours, "paper": paper, "lm-eval": lm_eval}[engine](name, dtype)
+    engine, *arguments = sys.argv[1:]
+    respond = ENGINES[engine](*arguments)
     for line in sys.stdin:
         print(json.dumps(respond(json.loads(line))), flush=True)
 

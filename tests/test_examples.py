@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import subprocess
@@ -80,6 +81,23 @@ def test_the_costs_of_the_page_about_servers_are_what_the_script_prints():
         [sys.executable, *shlex.split(command)], cwd=EXAMPLES.parent, capture_output=True, text=True
     )
     assert answer.stdout == shown
+
+
+def test_a_server_gets_its_adapters_as_they_were_given(tmp_path):
+    program = tmp_path / "python"
+    program.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n', encoding="utf-8")
+    program.chmod(0o755)
+
+    def arguments(*adapters):
+        command = ["sh", str(EXAMPLES / "serving" / "cpu.sh"), "folder", *adapters]
+        environment = os.environ | {"PYTHON": str(program)}
+        answer = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+        return answer.stdout.splitlines()
+
+    given = arguments("es-de=my runs/adapter", "it=other")
+    assert given[-3:] == ["--lora-modules", "es-de=my runs/adapter", "it=other"]
+    assert "--enable-lora" in given
+    assert not any("lora" in argument for argument in arguments())
 
 
 @pytest.mark.parametrize("path", sorted((EXAMPLES / "serving").glob("*.sh")), ids=lambda path: path.name)

@@ -7,16 +7,15 @@
 #   head_dtype float32             logits are not rounded to 16 bits
 #   --enable-prefix-caching        few-shot examples are computed once for all items; vLLM's default
 #   --max-logprobs 128             the most that one request may name
+#   --enable-prompt-tokens-details answers say how much of a prompt came from the prefix cache
 # Not tested on a GPU by this project; tested on a CPU are the requests that it sends (docs/server.md).
 set -eu
 model=$1
 shift
-lora=""
 if [ $# -gt 0 ]; then
   # Base and all adapters stand on one server; the rank is at least that of the largest adapter.
-  lora="--enable-lora --max-lora-rank ${MAX_LORA_RANK:-64} --lora-modules $*"
+  set -- --enable-lora --max-lora-rank "${MAX_LORA_RANK:-64}" --lora-modules "$@"
 fi
-# shellcheck disable=SC2086
 exec vllm serve "$model" \
   --served-model-name "${NAME:-model}" \
   --host "${HOST:-127.0.0.1}" --port "${PORT:-8000}" \
@@ -28,4 +27,5 @@ exec vllm serve "$model" \
   --logprobs-mode raw_logprobs \
   --generation-config vllm \
   --enable-prefix-caching \
-  $lora
+  --enable-prompt-tokens-details \
+  "$@"

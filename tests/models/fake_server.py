@@ -1,4 +1,6 @@
-"""A server of vLLM's dialect for tests: `http.server`, answering from tiny models, with a switch for each fault."""
+"""A server of vLLM's dialect for tests: `http.server`, answering from tiny models, with a switch for each fault.
+
+What it says is what vLLM 0.32.0 says (test_vllm.py compares the two); what we never read is left out."""
 
 from __future__ import annotations
 
@@ -19,6 +21,12 @@ from spillover.models.load import Model
 LOGPROBS: dict[tuple[Any, tuple[int, ...]], tuple[torch.Tensor, list[float]]] = {}
 LOCK = threading.Lock()
 OFFSETS = {"logits": 5.0, "too-small": -3.0}
+# Tokens of a block of the prefix cache: whole blocks are shared.
+BLOCK = 16
+
+
+def refusal(status: int, kind: str, message: str, parameter: str) -> dict[str, Any]:
+    return {"error": {"message": message, "type": kind, "param": parameter, "code": status}}
 
 
 @dataclass
@@ -34,6 +42,8 @@ class FakeServer:
     max_model_len: int = 4096
     version: str = "0.32.0"
     root: str = "/models/tiny"
+    roots: Mapping[str, str] = field(default_factory=dict)
+    """Of adapters."""
     seconds: float = 0.0
     fails: int = 0
     """So many completions are answered with the fault `429` or `500`, after `fails_from` that are not."""
@@ -42,6 +52,7 @@ class FakeServer:
     most_at_once: int = 0
     url: str = ""
     _at_once: int = 0
+    _blocks: set[tuple[str, tuple[int, ...]]] = field(default_factory=set)
     _lock: Any = field(default_factory=threading.Lock)
 
     @property
@@ -57,6 +68,15 @@ class FakeServer:
                     rows = module(torch.tensor([ids]), use_cache=False).logits[0].float().log_softmax(-1)
                 LOGPROBS[module, ids] = rows[-1].clone(), [float(rows[at - 1, ids[at]]) for at in range(1, len(ids))]
             return LOGPROBS[module, ids]
+
+    def cached(self, name: str, ids: tuple[int, ...], *, reads: bool) -> int:
+        """How many of a prompt's tokens the prefix cache holds; its last one is always computed. They then are in it.
+        reads: whether the request may read from it."""
+        ends = range(BLOCK, len(ids) + 1, BLOCK)
+        with self._lock:
+            known = [end for end in ends if end < len(ids) and (name, ids[:end]) in self._blocks]
+            self._blocks |= {(name, ids[:end]) for end in ends}
+        return max(known, default=0) if reads else 0
 
     @contextlib.contextmanager
     def counted(self, body: dict[str, Any]) -> Iterator[None]:
@@ -75,7 +95,9 @@ class FakeServer:
         if "no-completions" in self.faults:
             return 404, {"detail": "Not Found"}
         if body["model"] not in self.models and "any-model" not in self.faults:
-            return 404, {"error": {"message": f"The model `{body['model']}` does not exist.", "code": 404}}
+            served = ", ".join(name for name in self.models if name not in self.parents)
+            message = f"The model `{body['model']}` does not exist. Valid aliases: {served}."
+            return 404, refusal(404, "NotFoundError", message, "model")
         name = body["model"] if body["model"] in self.models else next(iter(self.models))
         if "adapter-off" in self.faults:
             name = self.parents.get(name, name)
@@ -85,16 +107,28 @@ class FakeServer:
         elif "text-only" in self.faults:
             return 422, {"error": {"message": "Input should be a valid string"}}
         if len(prompt) + body["max_tokens"] > self.max_model_len:
-            return 400, {"error": {"message": f"maximum context length is {self.max_model_len} tokens"}}
+            message = (
+                f"This model's maximum context length is {self.max_model_len} tokens. However, your prompt contains "
+                f"{len(prompt)} input tokens, which exceeds this limit even without any output tokens. Please reduce "
+                f"the length of the input prompt. (parameter=input_tokens, value={len(prompt)})"
+            )
+            return 400, refusal(400, "BadRequestError", message, "input_tokens")
         ids = (1, *prompt) if "adds-bos" in self.faults else tuple(prompt)
         last, own = self.logprobs(name, ids)
         echo = body.get("echo") and "no-echo" not in self.faults
         logprobs = self._echoed(ids, last, own) if echo else self._next(body, last)
         answer = {
             "model": body["model"],
-            "choices": [{"index": 0, "text": "", "logprobs": logprobs}],
-            "usage": {"prompt_tokens": len(ids), "completion_tokens": 1},
+            "choices": [{"index": 0, "logprobs": logprobs}],
+            "usage": {
+                "prompt_tokens": len(ids),
+                "total_tokens": len(ids) + 1,
+                "completion_tokens": 1,
+                "prompt_tokens_details": {"cached_tokens": self.cached(name, ids, reads=not echo)},
+            },
         }
+        if "silent-cache" in self.faults:
+            answer["usage"]["prompt_tokens_details"] = None
         if "no-logprobs" in self.faults:
             answer["choices"][0]["logprobs"] = None
         if "no-choices" in self.faults:
@@ -133,17 +167,24 @@ class FakeServer:
             "token_logprobs": [None, *own, float(last[best])],
         }
 
+    def card(self, name: str) -> dict[str, Any]:
+        """What /v1/models says of a model, or of an adapter."""
+        card = {"id": name, "object": "model", "owned_by": "vllm"}
+        if name in self.parents:
+            return card | {
+                "root": self.roots.get(name, f"/adapters/{name}"),
+                "parent": self.parents[name],
+                "max_model_len": None,
+            }
+        return card | {"root": self.root, "parent": None, "max_model_len": self.max_model_len}
+
     def answer(self, method: str, path: str, body: dict[str, Any]) -> tuple[int, Any]:
         if "html" in self.faults:
             return 200, "<html><body>Welcome to nginx!</body></html>"
         if "redirect" in self.faults:
             return 302, ""
         if path == "/v1/models":
-            cards = [{"id": name, "root": self.root, "max_model_len": self.max_model_len} for name in self.models]
-            for card in cards:
-                if card["id"] in self.parents:
-                    card["parent"] = self.parents[card["id"]]
-            return 200, {"object": "list", "data": cards}
+            return 200, {"object": "list", "data": [self.card(name) for name in self.models]}
         if path == "/version" and self.version:
             return 200, {"version": self.version}
         if path == "/tokenize" and "no-tokenize" not in self.faults:

@@ -14,7 +14,7 @@ from spillover.models.load import load_model
 from spillover.models.local import LocalEngine
 from spillover.models.served_model import open_served_model
 from tests.builders import make_model, prompts_of
-from tests.models.fake_server import FakeServer, serving
+from tests.models.fake_server import BLOCK, FakeServer, serving
 from tests.models.test_own_answers import kind_prompts
 
 pytestmark = pytest.mark.allow_hosts(["127.0.0.1"])
@@ -162,6 +162,26 @@ def test_what_batching_changes_is_counted(tiny, tokenizer_folder):
         assert engine.tokens_per_second(engine.plan(prompts_of(20))) > 0
     assert engine.facts["engine"] == f"vllm 0.32.0 at {urls[0].partition('://')[2]}"
     assert engine.facts["batching"] == {"items": 16, "in flight": 16, "flips": 0, "largest difference": 0.0}
+
+
+def test_tokens_sent_and_those_from_the_servers_cache_are_counted(tiny, tokenizer_folder):
+    fake = FakeServer({"tiny": tiny})
+    with serving(fake) as urls:
+        engine = open_engine(opened(urls, tokenizer_folder))
+        plan = engine.plan(prompts_of(20))
+        engine.tokens_per_second(plan)
+        fake.completions.clear()
+        list(engine.score(plan))
+        once = engine.facts["server tokens"]
+        assert once["sent"] == sum(len(body["prompt"]) for body in fake.completions)
+        assert once["cached"] >= 20 * (len(plan.prefix) // BLOCK * BLOCK) > 0
+        next(engine.score(plan))  # and no further
+        both = engine.facts["server tokens"]
+        assert both["sent"] > once["sent"]
+        fake.faults = {"silent-cache"}
+        silent = open_engine(opened(urls, tokenizer_folder))
+        list(silent.score(plan))
+        assert silent.facts["server tokens"] == {"sent": once["sent"], "cached": None}
 
 
 def test_what_needs_weights_is_refused(tiny, tokenizer_folder, tmp_path):

@@ -8,6 +8,7 @@ import httpx2 as httpx
 import pytest
 
 from spillover.core.errors import ModelError
+from spillover.models.prompt_tokens import PromptTokens
 from spillover.models.server_client import ServerClient, Unavailable, address_of
 
 
@@ -29,10 +30,10 @@ def completion(logprobs, **more):
     return json.dumps({"choices": [{"logprobs": logprobs}]} | more)
 
 
-def reads(**more):
+def reads(*, usage=None, **more):
     """An answer to `next_token("m", [1, 2], [5, 6])`."""
     logprobs = {"top_logprobs": [{"token_id:5": -1.0, "token_id:6": -2.0}], "token_logprobs": [-0.9]}
-    return completion(logprobs | more, model="m", usage={"prompt_tokens": 2})
+    return completion(logprobs | more, model="m", usage=usage or {"prompt_tokens": 2})
 
 
 def test_an_address_with_and_without_v1_is_one():
@@ -116,6 +117,17 @@ def test_what_will_not_pass_is_an_error(status, body, reason):
     with pytest.raises(ModelError, match=reason) as error:
         client_of(status, body).models()
     assert error.value.hint
+
+
+@pytest.mark.parametrize(
+    ("details", "cached"), [({"cached_tokens": 1}, 1), ({"cached_tokens": 0}, 0), ({}, None), (None, None), ("x", None)]
+)
+def test_cached_tokens_are_those_that_the_server_reports(details, cached):
+    client = client_of(body=reads(usage={"prompt_tokens": 2, "prompt_tokens_details": details}))
+    client.next_token("m", [1, 2], [5, 6])
+    client.next_token("m", [1, 2], [5, 6])
+    assert client.take_prompt_tokens() == PromptTokens(4, None if cached is None else 2 * cached)
+    assert client.take_prompt_tokens() == PromptTokens()
 
 
 def test_what_a_server_need_not_tell():

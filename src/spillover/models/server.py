@@ -12,7 +12,7 @@ import logging
 import math
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,6 +21,7 @@ from spillover.core.errors import ConfigError
 from spillover.core.types import Prompt, ScoredBatch
 from spillover.models.batching import Plan, answer_table, check_lengths, make_plan, token_counts
 from spillover.models.label_tokens import tokenize_prompts
+from spillover.models.prompt_tokens import PromptTokens
 from spillover.models.reads import answer_logprobs, is_whole, next_token_reads, whole_texts
 from spillover.models.served_model import LOCAL, ServedModel
 
@@ -46,6 +47,7 @@ class ServerEngine:
     chat: ChatTemplate | None = None
     facts: dict[str, Any] = field(default_factory=dict)
     _rate: float = math.nan
+    _prompt_tokens: PromptTokens = field(default_factory=PromptTokens)
 
     def plan(self, prompts: Sequence[Prompt]) -> Plan:
         """Tokens of prompts that are scored together; the same prompts give the same plan."""
@@ -67,17 +69,22 @@ class ServerEngine:
         if states:
             raise ConfigError(f"{self.model.ref.name}: a server gives no hidden states", hint=LOCAL)
         self._check(plan)
+        self.model.pool.take_prompt_tokens()
         # Longest first: a context that is too short is met at once.
         numbers = [number for batch in plan.batches for number in batch if number not in skip]
-        self._send_prefix(plan, numbers)
-        for number, logprobs in self._scored(plan, numbers):
-            items = [plan.items[number]]
-            yield ScoredBatch(
-                (number,),
-                answer_table([logprobs], plan.n_answers, -np.inf),
-                np.array([items[0].context], dtype=np.int32),
-                token_counts(plan, items),
-            )
+        try:
+            self._send_prefix(plan, numbers)
+            for number, logprobs in self._scored(plan, numbers):
+                items = [plan.items[number]]
+                yield ScoredBatch(
+                    (number,),
+                    answer_table([logprobs], plan.n_answers, -np.inf),
+                    np.array([items[0].context], dtype=np.int32),
+                    token_counts(plan, items),
+                )
+        finally:
+            self._prompt_tokens += self.model.pool.take_prompt_tokens()
+            self.facts["server tokens"] = asdict(self._prompt_tokens)
 
     def _scored(
         self, plan: Plan, numbers: Sequence[int], at_a_time: int | None = None

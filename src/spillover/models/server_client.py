@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import os
 import re
+import threading
 import weakref
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -21,6 +22,7 @@ except ImportError:  # its name before, which Python 3.10 gets
 
 from spillover.core.config import KEY_VARIABLE
 from spillover.core.errors import ModelError, first_line
+from spillover.models.prompt_tokens import PromptTokens
 
 TIMEOUT = 300.0
 RETRIED = (408, 429, 500, 502, 503, 504)
@@ -61,6 +63,8 @@ class ServerClient:
     def __init__(self, url: str, *, timeout: float = TIMEOUT, needed: str = NEEDED) -> None:
         self.needed = needed
         self.url = url.rstrip("/").removesuffix("/v1")
+        self._prompt_tokens = PromptTokens()
+        self._counting = threading.Lock()
         key = os.environ.get(KEY_VARIABLE)
         # No redirects: the key is for this server alone.
         self._http = httpx.Client(
@@ -71,6 +75,12 @@ class ServerClient:
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=256),
         )
         weakref.finalize(self, self._http.close)
+
+    def take_prompt_tokens(self) -> PromptTokens:
+        """Prompt tokens of the requests since this was last asked."""
+        with self._counting:
+            taken, self._prompt_tokens = self._prompt_tokens, PromptTokens()
+        return taken
 
     def models(self) -> list[dict[str, Any]]:
         """What it serves, one entry a model or adapter."""
@@ -161,11 +171,16 @@ class ServerClient:
             raise self._no_scores("one answer with log-probabilities")
         if answer.get("model", model) != model:
             raise ModelError(f"{self.url}: asked for {model!r}, it answers as {answer['model']!r}", hint=NEEDED)
-        read = (answer.get("usage") or {}).get("prompt_tokens", length)
+        usage = answer.get("usage") or {}
+        read = usage.get("prompt_tokens", length)
         if read != length:
             raise ModelError(
                 f"{self.url}: was sent {length} tokens and read {read}: it adds to prompts, or cuts them", hint=NEEDED
             )
+        details = usage.get("prompt_tokens_details")
+        cached = details.get("cached_tokens") if isinstance(details, dict) else None
+        with self._counting:
+            self._prompt_tokens += PromptTokens(length, cached if isinstance(cached, int) else None)
         return logprobs
 
     def _checked(self, value: Any) -> float:

@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from spillover.core.errors import ModelError, RunError
+from spillover.models.prompt_tokens import PromptTokens
 from spillover.models.server_client import TIMEOUT, ServerClient, Unavailable
 
 log = logging.getLogger(__name__)
@@ -111,13 +112,17 @@ class ServerPool:
         timeout: float = TIMEOUT,
     ) -> None:
         self.retries, self.backoff, self.timeout = retries, backoff, timeout
-        self._servers = len(clients)
+        self._clients = tuple(clients)
         self._lanes = [_Lane(client, InFlight(in_flight)) for client in clients]
 
     @property
     def clients(self) -> list[ServerClient]:
         """The servers that are not dropped."""
         return [lane.client for lane in self._lanes]
+
+    def take_prompt_tokens(self) -> PromptTokens:
+        """Prompt tokens of the requests since this was last asked, of all servers, dropped ones too."""
+        return sum((client.take_prompt_tokens() for client in self._clients), PromptTokens())
 
     @property
     def in_flight(self) -> int:
@@ -229,7 +234,7 @@ class ServerPool:
                 f"no server answers: {error}",
                 hint="what is done is kept: start the server again, and rerun the same command",
             )
-        if work.failures[job.number] > self.retries + self._servers:
+        if work.failures[job.number] > self.retries + len(self._clients):
             raise ModelError(
                 f"one request fails again and again: {error}", hint="the server's log says why; what is done is kept"
             )
