@@ -9,7 +9,7 @@ from spillover.core.types import Evaluation, ModelRef
 from spillover.stages.compare import compare
 from spillover.stats.contributions import contributions_of
 from spillover.stats.resampling import weighted_measures
-from spillover.stats.summary import auroc, calibrated_hits, hits
+from spillover.stats.summary import auroc, calibrated_hits
 from tests.builders import (
     table,
 )
@@ -46,7 +46,7 @@ def test_from_the_calibrated_model_the_change_in_accuracy_starts_at_its_calibrat
     gold = np.arange(80) % 2
     before, after = (table(rng.normal([bias - 3, -3], 1, (80, 2)), gold) for bias in (2, 0.5))
     plain, calibrated = (contributions_of(before, after, calibrated_before=value) for value in (False, True))
-    assert calibrated["accuracy"].mean() == pytest.approx(hits(after).mean() - calibrated_hits(before).mean())
+    assert calibrated["accuracy"].mean() == pytest.approx(after.hits().mean() - calibrated_hits(before).mean())
     assert abs(calibrated["accuracy"].mean() - plain["accuracy"].mean()) > 0.01
     for metric in ("calibrated_accuracy", "auroc"):
         assert (calibrated[metric] == plain[metric]).all()

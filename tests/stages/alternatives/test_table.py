@@ -18,7 +18,7 @@ from spillover.stages.compare.stage import compare
 from spillover.stages.steer.held_out import held_out_ids
 from spillover.stats.calibration import normalised
 from spillover.stats.significance import corrected
-from spillover.stats.summary import auroc, calibrated_hits, hits
+from spillover.stats.summary import auroc, calibrated_hits
 from tests.builders import evaluation, random_hits, table
 from tests.stages.alternatives.builders import FREE, moved, scored_rows
 
@@ -41,7 +41,9 @@ def cell(result, row, group="all"):
 def test_changes_are_against_the_calibrated_base_in_accuracy_and_against_the_base_in_auroc(scored, result):
     base, shots = (next(one for one in scored if one.row.name == name).evaluation for name in ("base", "shots"))
     ours = cell(result, "shots")
-    per_language = [hits(shots.scores[code]).mean() - calibrated_hits(base.scores[code]).mean() for code in base.scores]
+    per_language = [
+        shots.scores[code].hits().mean() - calibrated_hits(base.scores[code]).mean() for code in base.scores
+    ]
     assert ours["accuracy_delta"] == pytest.approx(np.mean(per_language))
     compared = compare(base, shots, config=CompareConfig(draws=20)).group_change("all", "auroc")
     assert [ours[f"auroc_{end}"] for end in ("delta", "low", "high")] == pytest.approx(
