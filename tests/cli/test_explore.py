@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+
 
 def test_without_the_extra_it_says_what_to_install(tmp_path):
     code = "import sys\nsys.modules['gradio'] = None\nfrom spillover.cli import main\nmain(['explore'])"
@@ -14,6 +16,7 @@ def test_without_the_extra_it_says_what_to_install(tmp_path):
     assert "Traceback" not in answer.stderr
 
 
+@pytest.mark.allow_hosts(["127.0.0.1"])
 def test_a_wrong_port_or_run_is_found_first(call, tmp_path):
     code, _, error = call("explore", "--port", "99999")
     assert (code, error.splitlines()[0]) == (2, "error: --port 99999: not a port")
