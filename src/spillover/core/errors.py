@@ -73,6 +73,7 @@ EXTRAS = {
     "datasets": "hub",
     "sentence_transformers": "encoder",
     "httpx": "server",
+    "ray": "ray",
 }
 
 

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 # Pixels per point of a PNG: sharp in print.
 PNG_SCALE = 2.0
+PAGE = "report.html"
 # Stands for `<` on the way through vl-convert; a character that Unicode leaves to private use.
 LESS_THAN = "\ue03c"
 
@@ -50,7 +51,7 @@ def report(path: Path | str, *others: Path | str, title: str | None = None, out:
     runs = [existing_run(folder) for folder in (path, *others)]
     heading = title or runs[0].manifest().get("name") or runs[0].path.name
     text = render_page(page_content(runs) | {"title": heading})
-    target = Path(out) if out is not None else runs[0].path / "report.html"
+    target = Path(out) if out is not None else runs[0].path / PAGE
     with runs[0].locked() if out is None else nullcontext(), atomic(target) as partial:
         partial.write_text(text, encoding="utf-8")
     return target
