@@ -38,7 +38,8 @@ class Worker:
         self._place.enter()
         relayed(self._messages, f"worker on {socket.gethostname()}", logging.WARNING)
         use_threads(self._threads)
-        return load_model(**self._config.model_dump(exclude={"server"}))
+        model: Model = load_model(**self._config.model_dump(exclude={"server"}))
+        return model
 
     def describe(self) -> RemoteModel:
         """What stands in for the model elsewhere."""
