@@ -57,9 +57,9 @@ class Session:
 
 def local_workers(monkeypatch, model, number=2):
     """A RemoteModel on so many workers that have loaded `model`."""
-    monkeypatch.setattr(Worker, "_model", model, raising=False)
-    handles = [Handle(Worker(None, 1, None, None)) for _ in range(number)]
-    return replace(handles[0].worker.describe(), pool=WorkerPool(Session(), tuple(handles)))
+    monkeypatch.setattr(Worker, "_model", lambda self, setup: model)
+    handles = [Handle(Worker()) for _ in range(number)]
+    return replace(handles[0].worker.describe(None), pool=WorkerPool(Session(), tuple(handles), None))
 
 
 def without_ray(monkeypatch):

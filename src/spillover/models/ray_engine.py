@@ -62,7 +62,7 @@ class RayEngine:
             if shard is None:
                 return None
             key, numbers = shard
-            running[worker.score.remote(self.config, stored[key], numbers)] = (worker, key)
+            running[worker.score.remote(self.pool.setup, self.config, stored[key], numbers)] = (worker, key)
             return key
 
         latest: list[Key | None] = [None] * len(self.pool.workers)

@@ -6,8 +6,7 @@ import contextlib
 import logging
 import socket
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
-from functools import cached_property
+from dataclasses import dataclass, replace
 from typing import Any
 
 from spillover.core.config import EvaluateConfig, ModelConfig, RayConfig
@@ -24,51 +23,62 @@ from spillover.models.remote_model import RemoteModel, WorkerPool
 log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True)
+class Setup:
+    """What a worker needs to load the model."""
+
+    model: ModelConfig
+    threads: int
+    place: Place
+    messages: Any
+
+
 class Worker:
     """The actor: a model and its engine. Its calls carry all that they need: after its death it knows nothing of the
     calls before."""
 
-    def __init__(self, model: ModelConfig, threads: int, place: Place, messages: Any) -> None:
-        self._config, self._threads, self._place, self._messages = model, threads, place, messages
+    def __init__(self) -> None:
+        # Without arguments: Ray may have lost them when it starts the actor again.
+        self._loaded: Model | None = None
         self._opened: tuple[EvaluateConfig, LocalEngine] | None = None
 
-    @cached_property
-    def _model(self) -> Model:
-        # Not when the actor is made: an error there would not come through as it is.
-        self._place.enter()
-        relayed(self._messages, f"worker on {socket.gethostname()}", logging.WARNING)
-        use_threads(self._threads)
-        model: Model = load_model(**self._config.model_dump(exclude={"server"}))
-        return model
+    def _model(self, setup: Setup) -> Model:
+        if self._loaded is None:
+            setup.place.enter()
+            relayed(setup.messages, f"worker on {socket.gethostname()}", logging.WARNING)
+            use_threads(setup.threads)
+            self._loaded = load_model(**setup.model.model_dump(exclude={"server"}))
+        return self._loaded
 
-    def describe(self) -> RemoteModel:
+    def describe(self, setup: Setup) -> RemoteModel:
         """What stands in for the model elsewhere."""
+        model = self._model(setup)
         return RemoteModel(
-            self._model.ref,
-            self._model.tokenizer,
-            self._model.generation_config,
-            self._model.intervention,
-            str(self._model.dtype).removeprefix("torch."),
-            self._model.device.type,
-            worker_count(self._model.module, self._model.device),
+            model.ref,
+            model.tokenizer,
+            model.generation_config,
+            model.intervention,
+            str(model.dtype).removeprefix("torch."),
+            model.device.type,
+            worker_count(model.module, model.device),
         )
 
-    def plan(self, config: EvaluateConfig, prompts: Sequence[Prompt]) -> Plan:
+    def plan(self, setup: Setup, config: EvaluateConfig, prompts: Sequence[Prompt]) -> Plan:
         """As the local engine's."""
-        return self._engine(config).plan(prompts)
+        return self._engine(setup, config).plan(prompts)
 
-    def tokens_per_second(self, config: EvaluateConfig, plan: Plan) -> float:
+    def tokens_per_second(self, setup: Setup, config: EvaluateConfig, plan: Plan) -> float:
         """As the local engine's."""
-        return self._engine(config).tokens_per_second(plan)
+        return self._engine(setup, config).tokens_per_second(plan)
 
-    def score(self, config: EvaluateConfig, plan: Plan, numbers: Sequence[int]) -> list[ScoredBatch]:
+    def score(self, setup: Setup, config: EvaluateConfig, plan: Plan, numbers: Sequence[int]) -> list[ScoredBatch]:
         """The batches of the items with these numbers."""
         skip = frozenset(range(len(plan.items))) - frozenset(numbers)
-        return list(self._engine(config).score(plan, skip))
+        return list(self._engine(setup, config).score(plan, skip))
 
-    def _engine(self, config: EvaluateConfig) -> LocalEngine:
+    def _engine(self, setup: Setup, config: EvaluateConfig) -> LocalEngine:
         if self._opened is None or self._opened[0] != config:
-            self._opened = (config, open_local_engine(self._model, config))
+            self._opened = (config, open_local_engine(self._model(setup), config))
         return self._opened[1]
 
 
@@ -92,13 +102,14 @@ def ray_workers(
                 hint=f"--workers {room}, or less for each",
             )
         kind = session.actor(Worker, config)
-        handles = [kind.remote(model, config.num_cpus, place, session.messages) for _ in range(workers or room)]
+        setup = Setup(model, config.num_cpus, place, session.messages)
+        handles = [kind.remote() for _ in range(workers or room)]
         log.info("loading %s on %d workers of Ray", model.name, len(handles))
-        described: list[RemoteModel] = [session.answer(handle.describe.remote()) for handle in handles]
+        described: list[RemoteModel] = [session.answer(handle.describe.remote(setup)) for handle in handles]
         computing = {f"{one.dtype} on {one.device}" for one in described}
         if len(computing) > 1 or len({one.ref.fingerprint for one in described}) > 1:
             raise ModelError(
                 f"{model.name}: the workers do not compute alike: {', '.join(sorted(computing))}",
                 hint="--dtype and --device, and one model for all",
             )
-        yield replace(described[0], pool=WorkerPool(session, tuple(handles)))
+        yield replace(described[0], pool=WorkerPool(session, tuple(handles), setup))

@@ -18,14 +18,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class WorkerPool:
-    """Workers that have loaded the same model, by their handles."""
+    """Workers that have loaded the same model, by their handles. setup: the first argument of each of their calls."""
 
     session: RaySession
     workers: tuple[Any, ...]
+    setup: Any
 
     def ask(self, method: str, *arguments: Any) -> Any:
         """What the first worker answers."""
-        return self.session.answer(getattr(self.workers[0], method).remote(*arguments))
+        return self.session.answer(getattr(self.workers[0], method).remote(self.setup, *arguments))
 
     def store(self, value: Any) -> Any:
         """A reference to a value, which is sent once to each machine."""
