@@ -8,7 +8,7 @@ FUZZ :=
 CHAOS :=
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: install demo test test-kernels test-slow test-lm-eval test-packaged test-servers check bench bench-lens bench-train bench-audit bench-alignment bench-page pictures notebooks fuzz chaos docs figures bench-servers clean
+.PHONY: install demo test test-kernels test-slow test-lm-eval test-packaged test-servers check bench bench-lens bench-train bench-audit bench-alignment bench-page pictures notebooks fuzz chaos docs figures bench-servers test-ray clean
 
 install: $(VENV)/.installed
 
@@ -27,7 +27,11 @@ demo: install  ## the whole chain on the packaged model; LIMIT=4 for a quick loo
 
 # Two processes with one thread each; a process that has nothing left takes tests from the other.
 test: install
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal -m "not packaged and not slow"
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal -m "not packaged and not slow and not ray"
+
+test-ray: install  ## sweeps and evaluations on a Ray that is started here, with workers killed
+	$(INSTALL) -e ".[dev,ray]"
+	OMP_NUM_THREADS=1 $(BIN)/pytest -m ray
 
 test-slow: install  ## simulations: coverage, false alarms, planted effects; `pytest -m slow -s` prints their figures
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal -m slow

@@ -196,7 +196,7 @@ def test_the_bases_scores_are_taken_over_from_a_run_that_evaluates_the_same(plac
     monkeypatch.setattr(LocalEngine, "score", counting)
     config = config_of(place)
     train = config.train.model_copy(update={"learning_rate": 3e-3, "keep_merged": False})
-    run(config.model_copy(update={"train": train}), tmp_path / "again", earlier=[finished.path])
+    run(config.model_copy(update={"train": train}), tmp_path / "again", other_runs=[finished.path])
     assert adapters
     assert all(adapters), "the base is not scored again"
     mine, theirs = (
@@ -209,7 +209,7 @@ def test_the_bases_scores_are_taken_over_from_a_run_that_evaluates_the_same(plac
 @pytest.mark.usefixtures("without_page")
 def test_scores_of_other_items_are_not_taken_over(place, finished, tmp_path):
     config = config_of(place).model_copy(update={"limit": 4})
-    run(config, tmp_path / "fewer", earlier=[finished.path])
+    run(config, tmp_path / "fewer", other_runs=[finished.path])
     one = next((tmp_path / "fewer" / "evaluate" / "base").glob("*/*.parquet"))
     assert len(read_scores(one)[0].example_ids) == 4
 

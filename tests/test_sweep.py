@@ -1,13 +1,17 @@
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import pytest
 
 from spillover.core.config import load_config
-from spillover.core.errors import ConfigError
-from spillover.pipeline import Result
-from spillover.sweep import load_grid, sweep
+from spillover.core.errors import ConfigError, DataError, RunError
+from spillover.core.files import write_yaml
+from spillover.core.runs import Run
+from spillover.core.types import no_progress
+from spillover.pipeline import EVALUATED, Result, _evaluate_both, _reuse_base_scores
+from spillover.sweep import SweepResult, collect, commands, load_grid, run_cell, sweep
 from tests.builders import save_model, small_data
 
 
@@ -57,30 +61,126 @@ def test_the_hard_tuning_recipe_is_the_one_described():
     assert (config.train.rank, config.train.targets, config.train.learning_rate) == (32, "all-linear", 1e-3)
 
 
-def test_a_sweep_runs_every_point_compares_the_first_with_the_others_and_resumes(tmp_path):
-    save_model(tmp_path / "model")
-    small_data(tmp_path / "data")
-    grid = tmp_path / "grid.yaml"
-    grid.write_text(
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory):
+    """(grid file, the result of its two cells, run one after the other into the folder `runs` beside it)."""
+    root = tmp_path_factory.mktemp("sweep")
+    save_model(root / "model")
+    small_data(root / "data", ("en", "de"))
+    grid = grid_file(
+        root,
         f"""name: arms
-data: {tmp_path / "data"}
-model: {{name: {tmp_path / "model"}, dtype: float32, device: cpu}}
+data: {root / "data"}
+model: {{name: {root / "model"}, dtype: float32, device: cpu}}
 build: {{sources: [de]}}
 train: {{epochs: 1, batch: 2, validation: 0.0, keep_merged: false}}
 probe: {{items: 3, random_weights: false}}
 compare: {{draws: 20}}
 grid: {{build.arm: [translate, copy]}}
-"""
+""",
     )
-    result = sweep(grid, tmp_path / "runs")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(root)
+        return grid, sweep(grid, "runs")
+
+
+def tables(folder):
+    paths = [*folder.rglob("*.parquet"), *folder.rglob("adapter_model.safetensors"), *folder.rglob("verdict.json")]
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(paths)}
+
+
+def test_a_sweep_runs_every_point_compares_the_first_with_the_others_and_resumes(swept, monkeypatch):
+    grid, result = swept
+    monkeypatch.chdir(grid.parent)
+    runs = Path("runs")
     assert [run.path.name for run in result.runs] == [config.name for config in load_grid(grid)]
     assert [comparison.task for comparison in result.comparisons] == ["sentiment"]
     assert set(result.comparisons[0].contrasts["against"]) == {"copy"}
-    assert result.page == tmp_path / "runs" / "report.html"
+    assert (result.page, result.failure) == (runs / "report.html", None)
     weights = result.runs[0].path / "train" / "adapter" / "adapter_model.safetensors"
     trained = weights.stat().st_mtime_ns
-    sweep(grid, tmp_path / "runs")
+    sweep(grid, runs)
     assert weights.stat().st_mtime_ns == trained
+    assert not list(runs.glob("*.lock"))
+
+
+def test_cells_by_commands_of_their_own_in_any_order_leave_the_runs_of_a_sweep(swept, tmp_path, monkeypatch):
+    grid, result = swept
+    monkeypatch.chdir(tmp_path)
+    first, second = commands(grid, "runs")
+    for command in (second, first):
+        verb, path, _, out, _, name = shlex.split(command)[1:]
+        assert (verb, path, out) == ("sweep", str(grid), "runs")
+        run_cell(path, name, out)
+        if command == second:
+            half = collect(grid, "runs")
+            assert [run.path.name for run in half.runs] == [name]
+            assert (half.comparisons, half.page) == ((), None)
+            lacking = result.runs[0].path.name
+            assert half.failure.problems == [f"1 of 2 cells have no result: {lacking} (runs/{lacking}: not finished)"]
+            assert half.failure.hint == first
+    collected = collect(grid, "runs")
+    assert collected.failure is None
+    assert [run.path.name for run in collected.runs] == [run.path.name for run in result.runs]
+    assert set(collected.comparisons[0].contrasts["against"]) == {"copy"}
+    assert collected.page.exists()
+    assert tables(tmp_path / "runs") == tables(grid.parent / "runs")
+
+
+def test_a_cell_that_the_grid_does_not_have_is_named(swept, tmp_path):
+    grid, result = swept
+    with pytest.raises(ConfigError, match="the grid has no cell 'arms-none'") as caught:
+        run_cell(grid, "arms-none", tmp_path)
+    assert result.runs[1].path.name in caught.value.hint
+
+
+def test_cells_of_another_config_are_not_collected(swept):
+    grid, result = swept
+    other = grid.with_name("other.yaml")
+    other.write_text(grid.read_text().replace("epochs: 1", "epochs: 2"))
+    with pytest.raises(RunError, match="2 of 2 cells have no result"):
+        raise collect(other, grid.parent / "runs").failure
+    where = grid.with_name("where.yaml")
+    where.write_text(grid.read_text() + "ray: {num_cpus: 4}\n")
+    assert len(collect(where, grid.parent / "runs").runs) == len(result.runs), "where a cell runs is not what it is"
+
+
+@pytest.mark.parametrize(("busy", "order"), [(False, ["base", "tuned"]), (True, ["tuned", "base"])])
+def test_a_cell_that_finds_another_at_the_base_scores_its_tuned_model_first(busy, order, tmp_path, monkeypatch):
+    scored = []
+    monkeypatch.setattr("spillover.pipeline.is_locked", lambda path: busy)
+    monkeypatch.setattr("spillover.stages.evaluate.stage.evaluate", lambda *_, name, **__: scored.append(name))
+    models, folder = {"base": None, "tuned": None}, Run(tmp_path / "cell")
+    _evaluate_both(load_config(), folder, ["a benchmark"], models, [tmp_path / "other"], no_progress)
+    assert scored == order
+
+
+def test_tables_and_finished_batches_of_the_base_are_taken_over_from_a_cell_with_the_same_inputs(tmp_path):
+    config = load_config()
+    inputs = config.model_dump(include=EVALUATED, mode="json")
+    other, own = tmp_path / "other", tmp_path / "own"
+    write_yaml(other / "config.yaml", config.model_copy(update={"name": "other"}).model_dump())
+    scored = [folder / "evaluate" / "base" / "sentiment" for folder in (other, own)]
+    for folder, names in zip(
+        scored, (("de.parquet", "en.batches.jsonl", "es.batches.jsonl"), ("es.parquet",)), strict=True
+    ):
+        folder.mkdir(parents=True)
+        for name in names:
+            (folder / name).write_text(str(folder))
+    _reuse_base_scores(inputs | {"limit": 3}, Run(own), other)
+    assert len(list(scored[1].iterdir())) == 1, "other items"
+    _reuse_base_scores(inputs, Run(own), tmp_path / "not there yet")
+    _reuse_base_scores(inputs, Run(own), other)
+    assert {path.name: path.read_text() for path in scored[1].iterdir()} == {
+        "de.parquet": str(scored[0]), "en.batches.jsonl": str(scored[0]), "es.parquet": str(scored[1])
+    }  # fmt: skip
+
+
+def test_an_error_of_several_cells_names_them_all_and_is_of_the_first_ones_kind():
+    failed = {"a": DataError("data/x:3: wrong"), "b": ConfigError("no")}
+    failure = SweepResult((), failed=failed).failure
+    assert isinstance(failure, DataError)
+    assert failure.problems == ["2 of 2 cells have no result: a (data/x:3: wrong); b (no)"]
 
 
 def test_a_sweep_over_folds_ends_with_every_item_compared_once(tmp_path):

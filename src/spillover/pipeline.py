@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
@@ -19,16 +19,20 @@ from spillover.core.declared_measure import declare_measure
 from spillover.core.errors import ConfigError, RunError
 from spillover.core.files import atomic, hash_of, read_yaml, write_yaml
 from spillover.core.languages import reference_language
+from spillover.core.locks import is_locked, locked
 from spillover.core.notebook import block, paragraph
-from spillover.core.runs import Run, open_run
+from spillover.core.runs import MANIFEST, Run, open_run
 from spillover.core.types import Progress, Prompt, TrainingPair, no_progress
 from spillover.stages.audit import audit_run
 from spillover.stages.audit.findings import refuse_errors
 from spillover.stages.build.stage import build_run, source_languages
 from spillover.stages.compare import compare_run
+from spillover.stages.compare.comparison_files import FOLDER as COMPARE
+from spillover.stages.compare.comparison_files import read_comparisons
 from spillover.stages.compare.result import Comparison
 from spillover.stages.compare.stage import training_languages
 from spillover.stages.report import report
+from spillover.stages.report.stage import PAGE
 from spillover.tasks.benchmark import Benchmark, benchmark_of, training_benchmark
 from spillover.tasks.wording import load_task
 
@@ -61,11 +65,12 @@ class Result:
 
 
 def run(
-    config: RunConfig, out: Path | str, *, earlier: Sequence[Path] = (), progress: Progress = no_progress
+    config: RunConfig, out: Path | str, *, other_runs: Sequence[Path] = (), progress: Progress = no_progress
 ) -> Result:
     """Run every stage into the folder `out`; finished stages are skipped, an interrupted one resumes.
 
-    earlier: run folders whose scores of the base are reused where they were made from the same inputs.
+    other_runs: run folders beside it, whether they are there yet or not, that share the scores of the base with it
+    where they are made from the same inputs.
 
     RunError when the folder belongs to another config, or another process writes to it, and nothing in it is touched.
     """
@@ -81,7 +86,7 @@ def run(
 
         rows_of_config(config, benchmarks, Path(out), trains=True)
     with open_run(out).locked():
-        return _run_stages(config, Path(out), benchmarks, questions, earlier, progress)
+        return _run_stages(config, Path(out), benchmarks, questions, other_runs, progress)
 
 
 def _run_stages(
@@ -89,17 +94,14 @@ def _run_stages(
     out: Path,
     benchmarks: Sequence[Benchmark],
     questions: Benchmark,
-    earlier: Sequence[Path],
+    other_runs: Sequence[Path],
     progress: Progress,
 ) -> Result:
     from spillover.models.load import load_model
     from spillover.stages.alternatives.stage import alternatives
-    from spillover.stages.evaluate.stage import evaluate
     from spillover.stages.probe.stage import probe
 
     folder = claim(config, out)
-    for other in earlier:
-        _reuse_base_scores(config, folder, other)
     findings = audit_run(folder, benchmarks, config=config.audit, progress=progress)
     if config.audit.stop:
         refuse_errors(findings)
@@ -112,9 +114,7 @@ def _run_stages(
     if set(folder.manifest()["stages"]) <= {"audit", "build"}:
         log.info("about %.0f minutes from here", max(1, estimate_seconds(config, benchmarks, base, pairs) / 60))
     models = {BASE: base, TUNED: _tuned(config, folder, benchmarks, base, pairs, evaluation, progress)}
-    for name, model in models.items():
-        for benchmark in benchmarks:
-            evaluate(model, benchmark, config=config.evaluate, out=folder.path, name=name, progress=progress)
+    _evaluate_both(config, folder, benchmarks, models, other_runs, progress)
     if config.alternatives.rows:
         alternatives(base, benchmarks, out=folder.path, config=config, progress=progress)
     probed = probe_benchmark(config, benchmarks)
@@ -127,17 +127,65 @@ def _run_stages(
     return Result(folder.path, page, tuple(comparisons))
 
 
-def _reuse_base_scores(config: RunConfig, folder: Run, earlier: Path) -> None:
-    """Copy the base's finished tables from a run with the same inputs. Each carries the key of all that went into it;
-    one with another key is scored again."""
-    wanted = config.model_dump(include=EVALUATED, mode="json")
-    if {key: value for key, value in read_yaml(earlier / "config.yaml").items() if key in EVALUATED} != wanted:
+def finished_result(config: RunConfig, out: Path) -> Result | None:
+    """The result of a run of this config that is finished in the folder `out`, read from it; None where it is not."""
+    page = out / PAGE
+    if not (out / MANIFEST).exists() or not page.exists():
+        return None
+    folder = open_run(out)
+    manifest = folder.manifest()
+    unfinished = [stage for stage in manifest["stages"].values() if stage["state"] != "done"]
+    if unfinished or manifest.get("config") != _config_key(config):
+        return None
+    return Result(out, page, tuple(read_comparisons(out / COMPARE)))
+
+
+def _evaluate_both(
+    config: RunConfig,
+    folder: Run,
+    benchmarks: Sequence[Benchmark],
+    models: Mapping[str, Model],
+    other_runs: Sequence[Path],
+    progress: Progress,
+) -> None:
+    """Score base and tuned. Of the runs that share the base's scores, one at a time scores the base; a run that finds
+    another one at it scores its tuned model first."""
+    from spillover.stages.evaluate.stage import evaluate
+
+    def score(name: str) -> None:
+        for benchmark in benchmarks:
+            evaluate(models[name], benchmark, config=config.evaluate, out=folder.path, name=name, progress=progress)
+
+    if not other_runs:
+        score(BASE)
+        score(TUNED)
         return
-    for table in sorted((earlier / "evaluate" / BASE).glob("*/*.parquet")):
-        target = folder.path / table.relative_to(earlier)
-        if not target.exists():
+    inputs = config.model_dump(include=EVALUATED, mode="json")
+    lock = folder.path.parent / f"base-{hash_of(inputs)}.lock"
+    tuned_first = is_locked(lock)
+    if tuned_first:
+        score(TUNED)
+    with locked(lock, what=Path("scores of the base"), wait=True):
+        for other in other_runs:
+            _reuse_base_scores(inputs, folder, other)
+        score(BASE)
+    if not tuned_first:
+        score(TUNED)
+
+
+def _reuse_base_scores(inputs: Mapping[str, Any], folder: Run, other: Path) -> None:
+    """Copy the base's tables, and the finished batches of an unfinished one, from a run with the same inputs. Each
+    carries the key of all that went into it; one with another key is scored again."""
+    recorded = other / "config.yaml"
+    if not recorded.exists() or {k: v for k, v in read_yaml(recorded).items() if k in EVALUATED} != inputs:
+        return
+    scored = other / "evaluate" / BASE
+    for path in sorted([*scored.glob("*/*.parquet"), *scored.glob("*/*.batches.jsonl")]):
+        target = folder.path / path.relative_to(other)
+        table = target.with_name(f"{target.name.partition('.')[0]}.parquet")
+        if not target.exists() and not table.exists():
             with atomic(target) as partial:
-                shutil.copyfile(table, partial)
+                shutil.copyfile(path, partial)
 
 
 def open_benchmarks(config: RunConfig) -> tuple[Benchmark, ...]:
@@ -168,7 +216,7 @@ def claim(config: RunConfig, out: Path) -> Run:
     A run that its audit stopped computed nothing yet: with repaired data or another config it takes the same folder.
     """
     folder = open_run(out)
-    key = hash_of(config.model_dump())
+    key = _config_key(config)
     recorded = folder.manifest().get("config")
     if recorded and recorded != key and set(folder.manifest()["stages"]) - {"audit"}:
         raise RunError(
@@ -180,6 +228,11 @@ def claim(config: RunConfig, out: Path) -> Run:
     if recorded != key or not (out / "config.yaml").exists():
         write_yaml(out / "config.yaml", config.model_dump())
     return folder
+
+
+def _config_key(config: RunConfig) -> str:
+    """A hash of all that decides what a run is; where it runs is no part of it."""
+    return hash_of(config.model_dump(exclude={"ray"}))
 
 
 def estimate_seconds(

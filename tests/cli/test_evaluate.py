@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import pytest
 
@@ -109,4 +110,16 @@ def test_a_run_that_trains_refuses_a_server(tmp_path, call):
     code, _, error = call("run", tmp_path / "c.yaml", "--out", tmp_path / "run")
     assert code == 2
     assert "trains, which needs the model's weights" in error
+    assert not (tmp_path / "run").exists()
+
+
+def test_workers_without_ray_and_ray_without_its_package_say_what_to_do(workspace, tmp_path, call, monkeypatch):
+    arguments = ("evaluate", "--model", workspace / "model", "--data", workspace / "data", "--out", tmp_path / "run")
+    code, _, error = call(*arguments, "--workers", "2")
+    assert code == 2
+    assert "--workers goes with --on ray" in error
+    monkeypatch.setitem(sys.modules, "ray", None)
+    code, _, error = call(*arguments, "--on", "ray")
+    assert code == 4
+    assert "pip install 'spillover[ray]'" in error
     assert not (tmp_path / "run").exists()

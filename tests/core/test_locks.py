@@ -10,7 +10,7 @@ import pytest
 
 from spillover.core import locks
 from spillover.core.errors import RunError
-from spillover.core.locks import locked
+from spillover.core.locks import is_locked, locked
 
 
 @pytest.fixture
@@ -51,6 +51,16 @@ def test_the_lock_of_a_dead_process_is_taken_over_and_removed_at_the_end(held_el
         assert outermost
         assert str(os.getpid()) in (tmp_path / "run" / "lock").read_text()
     assert list((tmp_path / "run").iterdir()) == []
+
+
+def test_whether_another_process_holds_it(held_elsewhere, tmp_path):
+    path = tmp_path / "run" / "lock"
+    assert is_locked(path)
+    kill(held_elsewhere)
+    assert not is_locked(path), "the file of a dead process is there, and nobody holds it"
+    with locked(path):
+        assert not is_locked(path), "it is held here"
+    assert not is_locked(path)
 
 
 def test_a_process_that_waits_gets_it_when_the_other_ends(held_elsewhere, tmp_path, monkeypatch):

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from spillover.cli.config_options import MODEL, config_options
-from spillover.cli.options import Json, Name, OptionalOut
+from spillover.cli.options import Json, Name, OnRay, OptionalOut
 from spillover.cli.terminal import UNKNOWN, by_reason, print_json, print_list, print_table, progress_bars, show
 from spillover.core.config import RunConfig
 
 if TYPE_CHECKING:
-    from spillover.core.types import Evaluation
+    from spillover.core.types import Evaluation, Progress
+    from spillover.models.engine import AnyModel
 
 LENGTHS = {"sum": "summed log-probability", "token": "mean per token", "byte": "mean per byte"}
 
@@ -31,6 +33,10 @@ def evaluate(
     out: OptionalOut = None,
     name: Name = None,
     scores: Annotated[Path | None, typer.Option(help="Summarise a folder of scores, without a model.")] = None,
+    on: OnRay = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="--on ray: number of workers. [default: as many as there is room for]")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Score every label of every item by its log-probability: <out>/evaluate/<name>/<task>.
@@ -48,10 +54,11 @@ def evaluate(
         return
     if out is None:
         raise typer.BadParameter("give --out RUN, or --scores FOLDER to summarise scores")
+    if workers and not on:
+        raise typer.BadParameter("--workers goes with --on ray: without, every core scores a batch already")
 
     from spillover.core.model_names import name_in_run
     from spillover.core.runs import open_run
-    from spillover.models.load import load_model
     from spillover.stages.evaluate.stage import evaluate as score
     from spillover.tasks.benchmark import benchmark_of
 
@@ -60,8 +67,11 @@ def evaluate(
     benchmark.resolved_shots(config.evaluate.shots)
     benchmark.check_rule(config.evaluate.rule)
 
-    with open_run(out).locked(), progress_bars() as progress:
-        loaded = load_model(**config.model.model_dump(), progress=progress)
+    with (
+        open_run(out).locked(),
+        progress_bars() as progress,
+        _opened(config, out, on, workers, progress) as loaded,
+    ):
         evaluation = score(
             loaded, benchmark, config=config.evaluate, out=out, name=name, compare=config.compare, progress=progress
         )
@@ -70,6 +80,26 @@ def evaluate(
         show(
             f"wrote {out / 'evaluate' / (name or name_in_run(loaded.ref.adapter, loaded.ref.steer)) / evaluation.task}"
         )
+
+
+@contextmanager
+def _opened(
+    config: RunConfig, out: Path, on: str | None, workers: int | None, progress: Progress
+) -> Iterator[AnyModel]:
+    """The model, here, or on workers of Ray until the block ends."""
+    if on is None:
+        from spillover.models.load import load_model
+
+        yield load_model(**config.model.model_dump(), progress=progress)
+        return
+    from spillover.core.ray_task import shared_place
+    from spillover.models.ray_workers import ray_workers
+
+    with (
+        shared_place(out) as place,
+        ray_workers(config.model, config.ray, place, workers=workers, progress=progress) as model,
+    ):
+        yield model
 
 
 def _show(evaluation: Evaluation, rules: Mapping[str, Any], as_json: bool) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -28,5 +28,9 @@ Name = Annotated[
     typer.Option(
         help="Name in the run. [default: base; tuned with an adapter; the intervention's]", callback=checked_name
     ),
+]
+OnRay = Annotated[
+    Literal["ray"] | None,
+    typer.Option("--on", help="ray: on the cluster at RAY_ADDRESS, or on one that is started here (docs/sweep.md)."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Results as JSON.")]

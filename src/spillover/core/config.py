@@ -480,6 +480,17 @@ class ReportConfig(Section):
     """Heading of the page; null: the run's name."""
 
 
+class RayConfig(Section):
+    """Tasks of `--on ray` (docs/sweep.md). Nothing here changes what a run is."""
+
+    num_cpus: Count = 1
+    """CPUs of a task or worker, and its threads."""
+    num_gpus: Annotated[float, Field(ge=0)] = 0.0
+    """GPUs of a task or worker; 0.5: two share one."""
+    retries: Annotated[int, Field(ge=0)] = 2
+    """How often a task is started again whose worker died."""
+
+
 def _file_name(name: str) -> str:
     if problem := name_problem(name):
         raise ValueError(problem)
@@ -522,6 +533,7 @@ class RunConfig(Section):
     alternatives: AlternativesConfig = AlternativesConfig()
     probe: ProbeConfig = ProbeConfig()
     report: ReportConfig = ReportConfig()
+    ray: RayConfig = RayConfig()
 
 
 RENAMED_KEYS: Mapping[str, str] = {

@@ -76,6 +76,7 @@ EXTRAS = {
     "sacrebleu": "translate",
     "sentencepiece": "translate",
     "gradio": "explore",
+    "ray": "ray",
 }
 
 

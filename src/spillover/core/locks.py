@@ -68,6 +68,25 @@ def locked(path: Path, *, what: Path | None = None, wait: bool = False) -> Itera
                     folder.rmdir()
 
 
+def is_locked(path: Path) -> bool:
+    """Whether another process holds the lock file `path` at this moment."""
+    if _entered.get(path.absolute()):
+        return False
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
+    return False
+
+
 def _acquire(path: Path, what: Path, *, wait: bool) -> int | None:
     """A descriptor of the locked file; None where the folder cannot be written. RunError when another process holds it
     and we do not wait."""

@@ -21,6 +21,7 @@ from spillover.core.errors import ConfigError, DataError, ModelError, first_line
 from spillover.core.files import hash_of
 from spillover.core.types import Prompt, TrainingPair, Turn
 from spillover.models.load import Model
+from spillover.models.remote_model import RemoteModel
 from spillover.models.served_model import ServedModel
 
 if TYPE_CHECKING:
@@ -132,7 +133,7 @@ class ChatTemplate:
         return bare.removesuffix(OPEN_THOUGHT) + NO_THOUGHT if bare.endswith(OPEN_THOUGHT) and not end else text
 
 
-def open_chat(model: Model | ServedModel, config: EvaluateConfig) -> ChatTemplate | None:
+def open_chat(model: Model | ServedModel | RemoteModel, config: EvaluateConfig) -> ChatTemplate | None:
     """The chat template of a model as `config.chat` asks for it; None for plain text.
 
     ConfigError for a form or a system prompt that the model has no template for, or a system prompt that its template
@@ -147,7 +148,7 @@ def open_chat(model: Model | ServedModel, config: EvaluateConfig) -> ChatTemplat
     return chat
 
 
-def _usable(model: Model | ServedModel, config: EvaluateConfig) -> ChatTemplate | None:
+def _usable(model: Model | ServedModel | RemoteModel, config: EvaluateConfig) -> ChatTemplate | None:
     name = model.ref.name
     if not model.tokenizer.chat_template:
         if config.chat == "auto":
@@ -178,7 +179,7 @@ def chat_settings(chat: ChatTemplate | None) -> dict[str, str | None]:
     return {"chat": chat.form, "chat_template": chat.key, "system_prompt": chat.system_prompt}
 
 
-def log_chat(model: Model | ServedModel, config: EvaluateConfig, chat: ChatTemplate | None) -> None:
+def log_chat(model: Model | ServedModel | RemoteModel, config: EvaluateConfig, chat: ChatTemplate | None) -> None:
     """Say in which form a model with a chat template is asked, and warn where an instruct model is asked without it."""
     name = model.ref.name
     if chat is not None:
@@ -194,14 +195,14 @@ def log_chat(model: Model | ServedModel, config: EvaluateConfig, chat: ChatTempl
         log.warning("%s is an instruct model, and is asked without its chat template; --chat auto uses it", name)
 
 
-def _is_instruct(model: Model | ServedModel) -> bool:
+def _is_instruct(model: Model | ServedModel | RemoteModel) -> bool:
     try:
         return _ends_with_turn(model, ChatTemplate(model.ref.name, model.tokenizer, AUTO_FORM))
     except ModelError:  # the template fails, which may be why it is off
         return False
 
 
-def _ends_with_turn(model: Model | ServedModel, chat: ChatTemplate) -> bool:
+def _ends_with_turn(model: Model | ServedModel | RemoteModel, chat: ChatTemplate) -> bool:
     """Whether the token that ends a turn ends the model's texts too. Base models often carry the template of their
     instruct version, and go on."""
     end = chat.end_of_turn
@@ -209,7 +210,7 @@ def _ends_with_turn(model: Model | ServedModel, chat: ChatTemplate) -> bool:
     return bool(ids) and ids[-1] in end_tokens(model)
 
 
-def end_tokens(model: Model | ServedModel) -> set[int]:
+def end_tokens(model: Model | ServedModel | RemoteModel) -> set[int]:
     """The tokens that end a text, by the tokenizer and by the model's settings for generation."""
     ends = [model.tokenizer.eos_token_id, getattr(model.generation_config, "eos_token_id", None)]
     return {token for end in ends if end is not None for token in (end if isinstance(end, list) else [end])}

@@ -1,8 +1,8 @@
-"""Which engine scores a model: the reference engine on a torch model, or the one that asks servers."""
+"""Which engine scores a model: the reference engine on a torch model, or one that asks servers, or workers of Ray."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from typing import Any, Protocol, TypeVar, overload
 
 import numpy as np
@@ -14,11 +14,15 @@ from spillover.core.types import LabelScores, Prompt, ScoredBatch, Task
 from spillover.models.batching import Plan
 from spillover.models.chat import open_chat
 from spillover.models.load import Model
-from spillover.models.local import LocalEngine
+from spillover.models.local import LocalEngine, open_local_engine
+from spillover.models.ray_engine import RayEngine
+from spillover.models.remote_model import RemoteModel
 from spillover.models.served_model import ServedModel
 from spillover.models.server import ServerEngine
 
 Value = TypeVar("Value", bound=np.generic)
+Key = TypeVar("Key", bound=Hashable)
+AnyModel = Model | ServedModel | RemoteModel
 
 
 class Engine(Protocol):
@@ -43,12 +47,12 @@ def open_engine(model: Model, config: EvaluateConfig | None = None) -> LocalEngi
 
 
 @overload
-def open_engine(model: Model | ServedModel, config: EvaluateConfig | None = None) -> Engine: ...
+def open_engine(model: AnyModel, config: EvaluateConfig | None = None) -> Engine: ...
 
 
-def open_engine(model: Model | ServedModel, config: EvaluateConfig | None = None) -> Engine:
-    """An engine for a loaded model: its token budget, prefix cache, label rule and chat form are those of `config`.
-    Errors as `open_chat`, and ConfigError for a rule that a server cannot follow."""
+def open_engine(model: AnyModel, config: EvaluateConfig | None = None) -> Engine:
+    """An engine for a model: its token budget, prefix cache, label rule and chat form are those of `config`. Errors as
+    `open_chat`, and ConfigError for a rule that a server cannot follow."""
     config = config or EvaluateConfig()
     if isinstance(model, ServedModel):
         if config.rule == "paper":
@@ -58,13 +62,22 @@ def open_engine(model: Model | ServedModel, config: EvaluateConfig | None = None
             )
         chat = open_chat(model, config)
         return ServerEngine(model, config.batch_tokens, prefix_first=config.prefix_cache, chat=chat)
-    return LocalEngine(
-        model,
-        batch_tokens=config.batch_tokens,
-        prefix_cache=config.prefix_cache,
-        rule=config.rule,
-        chat=open_chat(model, config),
-    )
+    if isinstance(model, RemoteModel):
+        return RayEngine(model, config)
+    return open_local_engine(model, config)
+
+
+def score_plans(
+    engine: Engine, plans: Mapping[Key, Plan], skip: Mapping[Key, frozenset[int]]
+) -> Iterator[tuple[Key, ScoredBatch]]:
+    """(key of its plan, batch) of several plans, without the items whose numbers are in `skip`: one plan after the
+    other, or, by several workers, several side by side in the order in which batches come."""
+    if isinstance(engine, RayEngine):
+        yield from engine.score_plans(plans, skip)
+        return
+    for key, plan in plans.items():
+        for batch in engine.score(plan, skip=skip.get(key, frozenset())):
+            yield key, batch
 
 
 def label_scores(task: Task, prompts: Sequence[Prompt], batches: Sequence[ScoredBatch]) -> LabelScores:

@@ -24,11 +24,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from spillover.core.config import EvaluateConfig
 from spillover.core.errors import ModelError
 from spillover.core.types import Prompt, ScoredBatch, States
 from spillover.models import neuron_activations
 from spillover.models.batching import Item, Plan, answer_table, check_lengths, make_plan, pack, token_counts
-from spillover.models.chat import ChatTemplate
+from spillover.models.chat import ChatTemplate, open_chat
 from spillover.models.fast import prefix_attention
 from spillover.models.fast.malloc import keep_freed_memory
 from spillover.models.fast.prefix_attention import Sharing, sharing
@@ -148,7 +149,8 @@ class LocalEngine:
     ) -> Iterator[ScoredBatch]:
         """The batches' scores in their order; several batches at a time on a processor. With `states` one at a time:
         whoever wants them computes more from each batch, and needs the cores for that."""
-        at_once = 1 if states else min(worker_count(self.model.module, self.model.device), len(batches))
+        # By the plan, not by what a resumed run has left: as many threads compute a batch then, to the same bytes.
+        at_once = 1 if states else min(worker_count(self.model.module, self.model.device), len(plan.batches))
         if at_once == 1:
             for batch in batches:
                 yield self._score(plan, batch, states=states)
@@ -372,6 +374,18 @@ class LocalEngine:
             labels = [logprobs[ids].logsumexp(dim=0) for ids in self._paper_tokens[item.answers]]
             scores.append(torch.stack(labels).tolist())
         return scores
+
+
+def open_local_engine(model: Model, config: EvaluateConfig) -> LocalEngine:
+    """An engine for a loaded model: its token budget, prefix cache, label rule and chat form are those of `config`.
+    Errors as `open_chat`."""
+    return LocalEngine(
+        model,
+        batch_tokens=config.batch_tokens,
+        prefix_cache=config.prefix_cache,
+        rule=config.rule,
+        chat=open_chat(model, config),
+    )
 
 
 def _exact_logprobs(

@@ -2,8 +2,9 @@
 
 1. Load the items of all languages, aligned by id, and render them; with a budget, as many as fit into it.
 2. Plan every language, measure the machine, and say how long it will take.
-3. Score language by language. Every finished batch is appended to a file beside the table, so a kill loses at most
-   the batch in flight; on resume the batches are planned in the same way, so the table comes out the same.
+3. Score language by language, or several at a time where there are workers. Every finished batch is appended to a file
+   beside the table, so a kill loses at most the batch in flight; on resume the batches are planned in the same way, so
+   the table comes out the same.
 4. Write the table and drop the batches.
 """
 
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from spillover.core.config import CompareConfig, EvaluateConfig
 from spillover.core.declared_measure import declare_measure
@@ -37,8 +39,7 @@ from spillover.core.types import (
 )
 from spillover.models.batching import Plan
 from spillover.models.chat import chat_settings, log_chat, open_chat
-from spillover.models.engine import Engine, label_scores, open_engine
-from spillover.models.load import Model
+from spillover.models.engine import AnyModel, Engine, label_scores, open_engine, score_plans
 from spillover.models.served_model import ServedModel, checked_probes
 from spillover.stages.evaluate.score_tables import facts_of, read_scores, write_scores
 from spillover.tasks.benchmark import Benchmark, open_benchmark
@@ -52,7 +53,7 @@ OF_THE_BENCHMARK = {"missing_items", "disagreeing_labels", "wording"}
 
 
 def evaluate(
-    model: Model | ServedModel,
+    model: AnyModel,
     benchmark: Benchmark | str,
     *,
     config: EvaluateConfig | None = None,
@@ -137,7 +138,7 @@ def evaluate(
     return evaluation
 
 
-def _without_held_out(model: Model | ServedModel, benchmark: Benchmark) -> Benchmark:
+def _without_held_out(model: AnyModel, benchmark: Benchmark) -> Benchmark:
     """The benchmark without the items on which the settings of the model's intervention were chosen."""
     intervention = None if isinstance(model, ServedModel) else model.intervention
     held_out = intervention.description.held_out if intervention else None
@@ -180,19 +181,27 @@ def _score_all(
     progress: Progress,
 ) -> Evaluation:
     """The evaluation with the scores of every language; a table that is there already is read."""
-    paths = {code: folder / f"{code}.parquet" if folder else None for code in plans}
     items = sum(len(plan.items) - n_content_free for plan in plans.values())
     bar = _Bar(progress, f"evaluate {name} {task.name}".replace("  ", " "), items)
-    _announce(engine, task.name, [plan for code, plan in plans.items() if not _exists(paths[code])])
-    scores = {
-        code: score_language(engine, task, plan, n_content_free, paths[code], evaluation, bar)
+    languages = {
+        code: _LanguageScores(
+            task, plan, len(plan.items) - n_content_free, folder / f"{code}.parquet" if folder else None, evaluation
+        )
         for code, plan in plans.items()
     }
-    return replace(evaluation, scores=scores)
-
-
-def _exists(path: Path | None) -> bool:
-    return path is not None and path.exists()
+    _announce(engine, task.name, [plans[code] for code, language in languages.items() if not language.has_table])
+    for language in languages.values():
+        bar.add(language.resume())
+    unfinished = {code: language for code, language in languages.items() if language.scores is None}
+    # An answer prompt costs a few tokens: it is not stored, and scored again after an interruption.
+    answers = {code: language.answer_plan(engine) for code, language in unfinished.items() if task.kind == "labels"}
+    to_score: dict[tuple[str, bool], Plan] = {}
+    for code in unfinished:
+        to_score |= {(code, False): plans[code]} | ({(code, True): answers[code]} if code in answers else {})
+    finished = {(code, False): language.finished for code, language in unfinished.items()}
+    for (code, is_answer), batch in score_plans(engine, to_score, finished):
+        bar.add(languages[code].add(batch, is_answer=is_answer))
+    return replace(evaluation, scores={code: language.table() for code, language in languages.items()})
 
 
 def _announce(engine: Engine, task: str, plans: Sequence[Plan]) -> None:
@@ -256,47 +265,96 @@ class _Bar:
             self.progress(self.activity, self.done, self.total)
 
 
-def score_language(
-    engine: Engine, task: Task, plan: Plan, n_content_free: int, path: Path | None, evaluation: Evaluation, bar: _Bar
-) -> LabelScores:
-    """Scores of one language, from its table when that is finished, else from the engine and then into the table.
+class _LanguageScores:
+    """Scores of one language: from its table when that is finished, else from its batches, and then into the table.
 
-    n_content_free: how many of the plan's prompts, the last ones, have no content and serve calibration.
+    n_items: how many of the plan's prompts are items; those behind them have no content and serve calibration.
     """
-    items = len(plan.items) - n_content_free
-    batches_path = path.with_suffix(".batches.jsonl") if path else None
-    if path is not None and path.exists():
-        scores, facts = read_scores(path)
-        if facts["key"] == evaluation.key:
-            if batches_path and batches_path.exists():  # killed after the table was written
-                batches_path.unlink()
-            bar.add(items)
-            return scores
-    batches = _read_batches(batches_path, evaluation.key) if batches_path else []
-    finished = frozenset(i for batch in batches for i in batch.index)
-    bar.add(sum(i < items for i in finished))
-    for batch in engine.score(plan, skip=finished):
-        batches.append(batch)
-        if batches_path:
-            _append_batch(batches_path, evaluation.key, batch)
-        bar.add(sum(i < items for i in batch.index))
-    scores = scores_of_batches(engine, task, plan, items, batches)
-    if path and batches_path:
-        texts = [_text_of(prompt, task) for prompt in plan.prompts[:items]]
-        write_scores(path, scores, facts_of(evaluation), texts)
-        batches_path.unlink(missing_ok=True)
-    return scores
+
+    def __init__(self, task: Task, plan: Plan, n_items: int, path: Path | None, evaluation: Evaluation) -> None:
+        self.task, self.plan, self.n_items, self.path, self.evaluation = task, plan, n_items, path, evaluation
+        self.scores: LabelScores | None = None
+        self.batches: list[ScoredBatch] = []
+        self.answer_logprobs: NDArray[np.float32] | None = None
+        self.batches_path = path.with_suffix(".batches.jsonl") if path else None
+
+    @property
+    def has_table(self) -> bool:
+        """Whether there is a table, of this evaluation or of another."""
+        return self.path is not None and self.path.exists()
+
+    @property
+    def finished(self) -> frozenset[int]:
+        """Numbers of the plan's prompts that are scored."""
+        return frozenset(i for batch in self.batches for i in batch.index)
+
+    def resume(self) -> int:
+        """Take over what an earlier process scored; of how many items."""
+        if self.path is not None and self.path.exists():
+            scores, facts = read_scores(self.path)
+            if facts["key"] == self.evaluation.key:
+                self.scores = scores
+                if self.batches_path and self.batches_path.exists():  # killed after the table was written
+                    self.batches_path.unlink()
+                return self.n_items
+        self.batches = _read_batches(self.batches_path, self.evaluation.key) if self.batches_path else []
+        return sum(i < self.n_items for i in self.finished)
+
+    def answer_plan(self, engine: Engine) -> Plan:
+        """The answer prompt, for calibration."""
+        return engine.plan([answer_prompt(self.task, self.plan.prompts[0])])
+
+    def add(self, batch: ScoredBatch, *, is_answer: bool) -> int:
+        """Keep a batch, of the plan or of the answer prompt; of how many items. The last one completes the table."""
+        if is_answer:
+            self.answer_logprobs = batch.logprobs[0]
+        else:
+            self.batches.append(batch)
+            if self.batches_path:
+                _append_batch(self.batches_path, self.evaluation.key, batch)
+        has_answer = self.task.kind != "labels" or self.answer_logprobs is not None
+        if has_answer and sum(len(batch.index) for batch in self.batches) == len(self.plan.items):
+            self.table()
+        return 0 if is_answer else sum(i < self.n_items for i in batch.index)
+
+    def table(self) -> LabelScores:
+        """The scores of all batches; the table is written when it is not there."""
+        if self.scores is not None:
+            return self.scores
+        scores = _scores(self.task, self.plan, self.n_items, self.batches, self.answer_logprobs)
+        if self.path and self.batches_path:
+            texts = [_text_of(prompt, self.task) for prompt in self.plan.prompts[: self.n_items]]
+            write_scores(self.path, scores, facts_of(self.evaluation), texts)
+            self.batches_path.unlink(missing_ok=True)
+        self.scores = scores
+        return scores
 
 
 def scores_of_batches(
-    engine: Engine, task: Task, plan: Plan, items: int, batches: Sequence[ScoredBatch]
+    engine: Engine, task: Task, plan: Plan, n_items: int, batches: Sequence[ScoredBatch]
 ) -> LabelScores:
-    """Scores of the plan's first `items` prompts, and from those behind them, which have no content, what calibration
+    """Scores of the plan's first `n_items` prompts, and from those behind them, which have no content, what calibration
     needs. batches: of the whole plan."""
-    scores = label_scores(task, plan.prompts[:items], batches)
     if task.kind != "labels":
+        return _scores(task, plan, n_items, batches, None)
+    (batch,) = engine.score(engine.plan([answer_prompt(task, plan.prompts[0])]))
+    return _scores(task, plan, n_items, batches, batch.logprobs[0])
+
+
+def _scores(
+    task: Task, plan: Plan, n_items: int, batches: Sequence[ScoredBatch], answer_logprobs: NDArray[np.float32] | None
+) -> LabelScores:
+    """answer_logprobs: of the answer prompt; None leaves calibration out."""
+    scores = label_scores(task, plan.prompts[:n_items], batches)
+    if answer_logprobs is None:
         return scores
-    return replace(scores, calibration=_calibration(engine, task, plan.prompts[0], items, batches))
+    order = np.argsort(np.concatenate([batch.index for batch in batches]))[n_items:]
+    calibration = CalibrationScores(
+        content_free=np.concatenate([batch.logprobs for batch in batches])[order],
+        answer_prompt=answer_logprobs,
+        label_bytes=np.array([len(word.encode()) for word in plan.prompts[0].answers], dtype=np.int32),
+    )
+    return replace(scores, calibration=calibration)
 
 
 def _text_of(prompt: Prompt, task: Task) -> str:
@@ -305,19 +363,6 @@ def _text_of(prompt: Prompt, task: Task) -> str:
         return prompt.body
     numbered = [f"{number}. {answer.strip()}" for number, answer in enumerate(prompt.answers)]
     return "\n".join([*([prompt.body] if prompt.body else []), *numbered])
-
-
-def _calibration(
-    engine: Engine, task: Task, prompt: Prompt, items: int, batches: Sequence[ScoredBatch]
-) -> CalibrationScores:
-    """From the prompts that follow the first `items`, and from the answer prompt, which costs a few tokens."""
-    order = np.argsort(np.concatenate([batch.index for batch in batches]))[items:]
-    alone = next(engine.score(engine.plan([answer_prompt(task, prompt)])))
-    return CalibrationScores(
-        content_free=np.concatenate([batch.logprobs for batch in batches])[order],
-        answer_prompt=alone.logprobs[0],
-        label_bytes=np.array([len(word.encode()) for word in prompt.answers], dtype=np.int32),
-    )
 
 
 def _append_batch(path: Path, key: str, batch: ScoredBatch) -> None:

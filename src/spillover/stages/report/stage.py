@@ -25,6 +25,7 @@ from spillover.stages.report.page import figure_page, render_page
 
 # Pixels per point of a PNG: sharp in print.
 PNG_SCALE = 2.0
+PAGE = "report.html"
 
 
 class FigureFormat(str, Enum):
@@ -43,7 +44,7 @@ def report(path: Path | str, *others: Path | str, title: str | None = None, out:
     runs = [existing_run(folder) for folder in (path, *others)]
     heading = title or runs[0].manifest().get("name") or runs[0].path.name
     text = render_page(page_content(runs) | {"title": heading})
-    target = Path(out) if out is not None else runs[0].path / "report.html"
+    target = Path(out) if out is not None else runs[0].path / PAGE
     with runs[0].locked() if out is None else nullcontext(), atomic(target) as partial:
         partial.write_text(text, encoding="utf-8")
     return target
