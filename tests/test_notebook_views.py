@@ -12,7 +12,7 @@ import pytest
 
 from spillover.core.types import Finding
 from spillover.pipeline import Result
-from spillover.stages.alternatives.result import Alternatives, Need
+from spillover.stages.alternatives.result import Alternatives, Need, no_translations
 from spillover.stages.audit.findings import Findings, by_severity
 from spillover.stages.compare.stage import compare_arms
 from spillover.stages.probe.lens import TopTokens, top_tokens
@@ -138,7 +138,19 @@ def test_alternatives_show_their_verdict_and_the_rows_of_its_group():
         }
     )  # fmt: skip
     result = Alternatives(
-        "sentiment", rows, rows, Need.BEATS_EVERY, HOSTILE, "all", "auroc", "", 0.95, 0, "base", notes=(HOSTILE,)
+        "sentiment",
+        rows,
+        rows,
+        no_translations(),
+        Need.BEATS_EVERY,
+        HOSTILE,
+        "all",
+        "auroc",
+        "",
+        0.95,
+        0,
+        "base",
+        notes=(HOSTILE,),
     )
     shown = result._repr_html_()
     assert "+0.100 (+0.050 to +0.150)" in shown

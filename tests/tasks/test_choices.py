@@ -90,7 +90,7 @@ def test_numbers_of_choices_and_clusters_are_the_same_in_every_language(tmp_path
     task = load_task(kind_task("reading"))
     for code, row in (
         ("en", ITEM | {"cluster": "t1"}),
-        ("de", ITEM | {"choices": ["ja", "nein", "kaum"], "cluster": 2}),
+        ("de", ITEM | {"choices": ["ja", "nein", "kaum"], "cluster": "t1"}),
     ):
         write_rows(tmp_path / "reading" / "test" / f"{code}.jsonl", [row])
     with pytest.raises(DataError) as error:
