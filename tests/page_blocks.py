@@ -112,7 +112,7 @@ def spillover_commands(block: Block) -> Iterator[list[str]]:
     for line, _ in block.steps:
         for part in re.split(r"\s*(?:&&|;|\|(?!\|)|\bdo\b)\s*", line):
             if command := re.match(r"(?:.*? -m )?spillover (.*)", part):
-                yield shlex.split(command[1], comments=True)
+                yield shlex.split(command[1].split(" > ")[0], comments=True)
 
 
 def problem_of_command(arguments: list[str]) -> str:
@@ -155,7 +155,7 @@ FLAG = re.compile(r"(?<![\w-])--[a-z][\w-]*")
 FILES = (".html", ".json", ".jsonl", ".md", ".parquet", ".py", ".safetensors", ".tex", ".txt", ".yaml")
 # Options of vLLM, lm-evaluation-harness, inspect_ai and pip that pages name.
 OTHER_TOOLS = {
-    "--apply_chat_template", "--block-size", "--enable-lora", "--enable-prefix-caching", "--log_samples", "--logprobs-mode",
+    "--apply_chat_template", "--block-size", "--enable-lora", "--enable-prefix-caching", "--enable-prompt-tokens-details", "--log_samples", "--logprobs-mode",
     "--lora-modules", "--max-logprobs", "--max-model-len", "--output_path", "--requests-per-second",
     "--served-model-name", "--tasks", "--tokens-per-second",
 }  # fmt: skip
