@@ -40,14 +40,39 @@ POLL, SILENCE = 1.0, 5.0
 GONE = "start it again and run the same command: what was scored is kept"
 
 
+class StartedProcesses:
+    """The processes below this one that are newer than this object, as far as they were looked for: those of a Ray that
+    is started here. Ray's own shutdown leaves its agents behind where the head was killed, as nobody's children."""
+
+    def __init__(self) -> None:
+        import psutil
+
+        self._psutil = psutil
+        self._before = set(psutil.Process().children(recursive=True))
+        self._started: set[Any] = set()
+
+    def look(self) -> None:
+        """Keep those that run now."""
+        self._started |= set(self._psutil.Process().children(recursive=True)) - self._before
+
+    def end(self) -> None:
+        """Kill those that are left, and wait until they are gone."""
+        self.look()
+        for process in self._started:
+            with contextlib.suppress(self._psutil.NoSuchProcess):
+                process.kill()
+        self._psutil.wait_procs(list(self._started), timeout=SILENCE)
+
+
 @dataclass
 class RaySession:
-    """A Ray that is connected. head: host and port. messages: the handle of the actor `Messages`. progress: where the
-    steps of tasks go."""
+    """A Ray that is connected. head: host and port. messages: the handle of the actor `Messages`. processes: those of a
+    Ray that was started here. progress: where the steps of tasks go."""
 
     ray: Any
     head: tuple[str, int]
     messages: Any
+    processes: StartedProcesses | None = None
     progress: Progress = no_progress
     _silent_since: float | None = None
     _activities: dict[str, str] = field(default_factory=dict)
@@ -82,6 +107,8 @@ class RaySession:
     def wait(self, pending: Sequence[Any]) -> list[Any]:
         """The first of `pending` that is finished, within a second, or none. What tasks said meanwhile is handed on.
         RunError when the head is gone."""
+        if self.processes:
+            self.processes.look()
         try:
             done, _ = self.ray.wait(list(pending), num_returns=1, timeout=POLL)
             self._hand_on(self.ray.get(self.messages.take.remote(), timeout=POLL))
@@ -149,11 +176,15 @@ def ray_session(progress: Progress = no_progress) -> Iterator[RaySession]:
             import ray
         except ImportError as error:
             raise missing_extra(error) or error from None
+        processes = None
         if not ray.is_initialized():
+            processes = StartedProcesses() if address == HERE else None
+            if processes:
+                stack.callback(processes.end)
             stack.enter_context(_connected(ray, address))
         host, _, port = ray.get_runtime_context().gcs_address.rpartition(":")
         messages = ray.remote(num_cpus=0)(Messages).remote()
-        yield RaySession(ray, (host, int(port)), messages, progress)
+        yield RaySession(ray, (host, int(port)), messages, processes, progress)
 
 
 def _variables(address: str) -> dict[str, str]:
