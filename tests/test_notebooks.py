@@ -86,21 +86,19 @@ def test_a_notebook_runs_cell_by_cell_on_a_tiny_model(path, tmp_path, monkeypatc
 
 
 @pytest.mark.packaged
+@pytest.mark.enable_socket
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_a_notebook_runs_in_a_kernel_on_the_packaged_model(path, tmp_path):
     nbformat, nbclient = pytest.importorskip("nbformat"), pytest.importorskip("nbclient")
-    jupyter_client = pytest.importorskip("jupyter_client")
     if not all(packaged_models()["gemma3-270m"].files()):
         pytest.skip("gemma3-270m is not installed")
     notebook = nbformat.read(path, as_version=4)
     for cell in notebook.cells:
         if "parameters" in cell.metadata.get("tags", ()):
             cell.source = with_values(cell.source, SMALL[path.stem])
-    # Sockets of the file system: tests open no other.
-    kernel = jupyter_client.AsyncKernelManager(kernel_name="python3", transport="ipc")
     client = nbclient.NotebookClient(
-        notebook, km=kernel, timeout=600, resources={"metadata": {"path": str(tmp_path)}}
-    )  # fmt: skip
+        notebook, kernel_name="python3", timeout=600, resources={"metadata": {"path": str(tmp_path)}}
+    )
     client.execute()
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", ())]
     assert not [output for output in outputs if output.output_type == "error"]
