@@ -28,7 +28,13 @@ SHAPES = ["circle", "square", "cross", "diamond", "triangle-up", "triangle-down"
 # Texts stay black here: the page sets them to its own ink, light or dark.
 CONFIG = {
     "view": {"stroke": None},
-    "axis": {"gridColor": "#808080", "gridOpacity": 0.2, "domainColor": "#808080", "tickColor": "#808080"},
+    "axis": {
+        "gridColor": "#808080",
+        "gridOpacity": 0.2,
+        "domainColor": "#808080",
+        "tickColor": "#808080",
+        "labelSeparation": 6,
+    },
     "header": {"labelFontWeight": "bold"},
     "legend": {"orient": "top"},
     "font": 'system-ui, "Noto Sans", sans-serif',
