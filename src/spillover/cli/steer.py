@@ -30,11 +30,12 @@ def steer(
     """
     from spillover.core.runs import open_run
     from spillover.models.load import load_model
+    from spillover.stages.steer.parallel_text import text_benchmark
     from spillover.stages.steer.stage import steer as make
-    from spillover.tasks.benchmark import TRAIN, benchmark_of, open_benchmark
+    from spillover.tasks.benchmark import benchmark_of
 
     scored = [benchmark_of(config, task) for task in config.tasks]
-    text = open_benchmark(config.steer.text, data=config.data, required_split=TRAIN)
+    text = text_benchmark(config.steer, scored)
     for benchmark in scored:
         benchmark.check_labels(config.evaluate.labels)
     with open_run(out).locked(), progress_bars() as progress:

@@ -347,6 +347,8 @@ class SteerConfig(Section):
     reference language; incline: a ridge map to the reference language's states (docs/steer.md)."""
     text: str = "sentiment"
     """Task whose training questions are the parallel text: a bundled name or a folder."""
+    questions: Literal["train", "unscored"] = "train"
+    """train: the task's training questions; unscored: those of its test items that are not scored, as in `build`."""
     languages: Languages = "all"
     """Languages with a vector, of those with training questions."""
     sentences: Count | None = None

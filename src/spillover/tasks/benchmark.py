@@ -141,15 +141,22 @@ class Benchmark:
         return example.id not in self.left_out and (self.fold is None or self.fold.has(example))
 
     def training_questions(
-        self, languages: Sequence[str], *, missing_items: Literal["refuse", "pairwise"] = "refuse"
+        self,
+        languages: Sequence[str],
+        *,
+        missing_items: Literal["refuse", "pairwise"] = "refuse",
+        limit: int | None = None,
+        seed: int = 0,
     ) -> dict[str, list[Example]]:
         """Training questions by language, no scored item among them; the same in every language unless `missing_items`
-        lets each have its own. DataError for a language that has none."""
+        lets each have its own. limit: so many, drawn with `seed`, where they are the same. DataError for a language
+        that has none."""
         if missing_items == "refuse":
             split = TRAIN if self.questions == "train" else TEST
             return load_parallel(
-                self.data, self.task, split, languages, wanted=self._is_question, disagreeing_labels="keep"
-            )
+                self.data, self.task, split, languages, limit=limit, seed=seed, wanted=self._is_question,
+                disagreeing_labels="keep",
+            )  # fmt: skip
         files = self.training_files
         absent = next((code for code in languages if code not in files), None)
         if absent:
@@ -324,22 +331,24 @@ def training_benchmark(config: RunConfig) -> Benchmark:
     (`config.build.files`), it needs no questions. ConfigError where its test items are asked for and all are scored."""
     build = config.build
     if build.questions == "unscored" and not build.files:
-        return _of_unscored_items(config)
+        fold = fold_of(config.fold) if config.fold else None
+        scored = {load_task(task).name: fold for task in config.tasks}
+        benchmark = open_benchmark(build.task, data=config.data, wording=config.evaluate.wording)
+        return with_unscored_questions(benchmark, scored, where="build.questions")
     split: Literal["train"] | None = None if build.files else TRAIN
     return open_benchmark(build.task, data=config.data, required_split=split, wording=config.evaluate.wording)
 
 
-def _of_unscored_items(config: RunConfig) -> Benchmark:
-    build = config.build
-    benchmark = open_benchmark(build.task, data=config.data, wording=config.evaluate.wording)
-    scored = benchmark.task.name in {load_task(task).name for task in config.tasks}
-    if scored and not config.fold:
+def with_unscored_questions(benchmark: Benchmark, scored: Mapping[str, Fold | None], *, where: str) -> Benchmark:
+    """The benchmark with its test items that are not scored as training questions. scored: the fold of each scored
+    task, by its name; None for all of it. where: the option that asks for it. ConfigError where all are scored."""
+    name = benchmark.task.name
+    if name in scored and scored[name] is None:
         raise ConfigError(
-            f"build.questions: unscored: every item of {benchmark.task.name} is scored",
+            f"{where}: unscored: every item of {name} is scored",
             hint="fold: 1/2 scores one half of the items, and leaves the questions of the other",
         )
-    scored_fold = fold_of(config.fold) if scored and config.fold else None
-    return replace(benchmark, questions="unscored", scored_fold=scored_fold)
+    return replace(benchmark, questions="unscored", scored_fold=scored.get(name))
 
 
 def _select(

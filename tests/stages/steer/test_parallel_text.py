@@ -7,7 +7,7 @@ import pytest
 from spillover.core.config import SteerConfig
 from spillover.core.errors import ConfigError, DataError
 from spillover.core.types import Example
-from spillover.stages.steer.parallel_text import as_sentence, read_parallel_text
+from spillover.stages.steer.parallel_text import as_sentence, read_parallel_text, text_benchmark
 from spillover.tasks.benchmark import open_benchmark
 from spillover.tasks.wording import load_task
 from tests.builders import write_rows
@@ -66,3 +66,34 @@ def test_fields_that_hold_codes_are_no_text():
     task = load_task("copa")
     example = Example("i", "en", {"premise": "It rained.", "question": "cause"})
     assert as_sentence(task, example).fields == {"text": "It rained."}
+
+
+def folds_data(tmp_path):
+    """Parallel test items in two languages, no training questions."""
+    for code in ("en", "de"):
+        rows = [
+            {
+                "id": f"i{number}",
+                "review": f"{code} sentence number {number}",
+                "label": ("positive", "negative")[number % 2],
+            }
+            for number in range(40)
+        ]
+        write_rows(tmp_path / "sentiment" / "test" / f"{code}.jsonl", rows)
+    return str(tmp_path)
+
+
+def test_unscored_items_are_parallel_text_and_no_scored_one_is_among_them(tmp_path):
+    data, config = folds_data(tmp_path), SteerConfig(questions="unscored")
+    scored, others = (open_benchmark("sentiment", data=data, fold=fold) for fold in ("1/2", "2/2"))
+    text = read_parallel_text(text_benchmark(config, [scored]), [scored], config, 0)
+    expected = {row.fields["review"] for row in others.examples(["de"])["de"]}
+    assert set(text.sentences["de"]) == expected
+    assert not expected & {row.fields["review"] for row in scored.examples(["de"])["de"]}
+
+
+def test_unscored_items_of_a_task_that_is_scored_whole_are_refused(tmp_path):
+    scored = open_benchmark("sentiment", data=folds_data(tmp_path))
+    with pytest.raises(ConfigError, match=r"steer\.questions: unscored: every item of sentiment is scored") as caught:
+        text_benchmark(SteerConfig(questions="unscored"), [scored])
+    assert "fold: 1/2" in caught.value.hint

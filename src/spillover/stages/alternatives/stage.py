@@ -37,7 +37,7 @@ from spillover.stages.evaluate.score_tables import read_evaluation
 from spillover.stages.evaluate.stage import evaluate
 from spillover.stages.steer import held_out
 from spillover.stages.steer.stage import steer
-from spillover.tasks.benchmark import TRAIN, Benchmark, open_benchmark
+from spillover.tasks.benchmark import Benchmark
 from spillover.tasks.shots import shot_sentences
 
 OWN_ADAPTER = "train/adapter"
@@ -164,9 +164,8 @@ def _with_interventions(
         result.append(row)
         if row.steer is None:
             continue
-        text = open_benchmark(config.steer.text, data=config.data, required_split=TRAIN)
         folder = steer(
-            setup.base, benchmarks[0], out=setup.run.path, text=text, further=benchmarks[1:],
+            setup.base, benchmarks[0], out=setup.run.path, further=benchmarks[1:],
             config=config.steer.model_copy(update={"method": row.steer}), evaluate=config.evaluate,
             compare=config.compare, seed=config.seed, progress=setup.progress,
         )  # fmt: skip

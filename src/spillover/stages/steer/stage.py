@@ -29,14 +29,14 @@ from spillover.models.served_model import ServedModel, refuse_server
 from spillover.stages.steer.held_out import choose, held_out_ids, metrics_of
 from spillover.stages.steer.layer_rule import layers_by_rule, retrieval_by_layer
 from spillover.stages.steer.methods import METHODS
-from spillover.stages.steer.parallel_text import ParallelText, read_parallel_text
+from spillover.stages.steer.parallel_text import ParallelText, read_parallel_text, text_benchmark
 from spillover.stages.steer.recipe import Recipe, with_facts
-from spillover.tasks.benchmark import TRAIN, Benchmark, open_benchmark
+from spillover.tasks.benchmark import Benchmark, open_benchmark
 
 log = logging.getLogger(__name__)
 
 # They decide which sentences there are, whose hash is a setting.
-NOT_SETTINGS = {"text", "languages", "sentences", "overlap"}
+NOT_SETTINGS = {"text", "questions", "languages", "sentences", "overlap"}
 
 
 def steer(
@@ -57,7 +57,7 @@ def steer(
 
     scored: the benchmark that will be evaluated with it, and whose items are held out to choose on; or a task's name
     for its demo data. further: other benchmarks that will be. text: the benchmark whose training questions are the
-    parallel text, that of `config.text` in the data of `scored` unless given. evaluate: how held-out items are asked.
+    parallel text, as `text_benchmark` gives it unless given. evaluate: how held-out items are asked.
     compare: by what they choose; its primary measure is declared in the run before they are scored, unless the run
     declares one. name: the method's unless given.
 
@@ -70,7 +70,7 @@ def steer(
     name = check_file_name(name or config.method, "name of the intervention")
     check_settings(base, config)
     scored = open_benchmark(scored) if isinstance(scored, str) else scored
-    text = text or open_benchmark(config.text, data=scored.data, required_split=TRAIN)
+    text = text or text_benchmark(config, [scored, *further])
     sentences = read_parallel_text(text, [scored, *further], config, seed)
     held_out, asked = None, compare
     settings = config.model_dump(exclude=NOT_SETTINGS) | {
