@@ -47,5 +47,6 @@ def test_cancel_stops_a_long_computation(opened):
     browser.page.wait_for_function("/\\d+ of/.test(document.querySelector('#languages-status').innerText)")
     browser.page.locator("#languages-cancel").click()
     assert browser.ended("languages") == "Cancelled."
+    assert "Done in" in browser.start("languages")
     browser.tab("Ask")
     assert "Done in" in browser.start("ask")

@@ -86,7 +86,7 @@ def view_tab(panel: Panel, name: str, title: str, action: str, compute: Compute,
         handler, inputs, outputs, show_progress="hidden", api_name=name, api_visibility="undocumented", **QUEUE
     )
     keep_address(asked, query)
-    cancel.click(lambda: status_html("Cancelled."), None, status, cancels=[asked], api_visibility="private")
+    cancel.click(lambda: status_html("Cancelled."), None, status, cancels=[asked], **AT_ONCE)
     return tab
 
 
