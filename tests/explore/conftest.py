@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,6 +20,7 @@ from spillover.tasks.benchmark import open_benchmark
 from tests.builders import make_model, save_adapter, save_model, small_data
 
 READY = 120_000
+ENDED = re.compile("Done in|Try:|flipped|Cancelled")
 
 
 @pytest.fixture(scope="session")
@@ -38,35 +41,44 @@ def workplace(tmp_path_factory) -> Path:
     return root
 
 
-@pytest.fixture(scope="session")
-def address(workplace):
-    """The page of the run's models, in a process of its own; without it the test of a browser has nothing to open."""
-    command = [sys.executable, "-m", "spillover", "explore", "--model", "model", "--adapter", "adapter"]
-    command += ["--dtype", "float32", "--run", "run", "--data", "demo"]
+@contextlib.contextmanager
+def served(folder: Path, *options: str) -> Iterator[str]:
+    """The address of a page that the command serves in a process of its own."""
+    command = [sys.executable, "-m", "spillover", "explore", *options]
     environment = os.environ | {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
     server = subprocess.Popen(
-        command, cwd=workplace, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     errors: list[str] = []
     reader = threading.Thread(target=lambda: errors.extend(server.stderr), daemon=True)
     reader.start()
-    line = server.stdout.readline()
-    if not re.match(r"http://127\.0\.0\.1:\d+", line):
-        server.kill()
+    try:
+        line = server.stdout.readline()
+        if not re.match(r"http://127\.0\.0\.1:\d+", line):
+            server.kill()
+            reader.join(10)
+            pytest.fail(f"no address: {line!r} {''.join(errors)}")
+        yield line.strip()
+    finally:
+        server.terminate()
+        server.wait(30)
         reader.join(10)
-        pytest.fail(f"no address: {line!r} {''.join(errors)}")
-    yield line.strip()
-    server.terminate()
-    server.wait(30)
+        server.stdout.close()
+        server.stderr.close()
+
+
+@pytest.fixture(scope="session")
+def address(workplace):
+    """The page of the run's models."""
+    options = ["--model", "model", "--adapter", "adapter", "--dtype", "float32", "--run", "run", "--data", "demo"]
+    with served(workplace, *options) as address:
+        yield address
 
 
 class OpenedPage:
     """A tab of the browser with what it asked for and what its console said."""
 
-    def __init__(self, browser, address, *, width=1440, query="", scheme="light"):
-        context = browser.new_context(
-            viewport={"width": width, "height": 900}, color_scheme=scheme, accept_downloads=True
-        )
+    def __init__(self, context, address, *, query="?tab=ask"):
         self.page = context.new_page()
         self.page.set_default_timeout(READY)  # a busy machine is no failure
         self.requests, self.messages = [], []
@@ -74,30 +86,34 @@ class OpenedPage:
         self.page.on("console", lambda message: self.messages.append((message.type, message.text)))
         self.page.on("pageerror", lambda error: self.messages.append(("error", str(error))))
         self.page.goto(address + query)
-        self.page.wait_for_selector("#ask-start, #run-start, #layers-start, #languages-start", timeout=READY)
         # The first question is filled in when the page has asked for it.
-        self.page.wait_for_function("document.querySelector('#task input')?.value", timeout=READY)
+        self.page.wait_for_function("document.querySelector('#task input')?.value")
 
     @property
     def errors(self):
         return [message for message in self.messages if message[0] == "error"]
 
     def tab(self, name):
-        self.page.get_by_role("tab", name=name, exact=True).click()
+        """Go to a tab; on a narrow screen some are behind a button."""
+        self.page.locator("[role=tab]:visible").first.wait_for()
+        tab = self.page.locator("[role=tab]:visible", has_text=name)
+        if not tab.count():
+            self.page.locator(".overflow-menu > button").click()
+            tab = self.page.locator(".overflow-dropdown button:visible", has_text=name)
+        tab.click()
 
     def start(self, name):
         """Press the tab's button, and wait until it is done: the text of its status."""
+        shown = self.page.locator(f"#{name}-status [role]")
+        shown.evaluate_all("lines => lines.forEach(line => line.setAttribute('data-before', ''))")
         self.page.locator(f"#{name}-start").click()
         return self.ended(name)
 
     def ended(self, name):
-        status = self.page.locator(f"#{name}-status")
-        self.page.wait_for_function(
-            "(name) => /Done in|Try:|flipped|Cancelled/.test(document.querySelector(`#${name}-status`)?.innerText ?? '')",
-            arg=name,
-            timeout=READY,
-        )
-        return status.inner_text()
+        """Wait until what was started last is done: the text of its status."""
+        line = self.page.locator(f"#{name}-status [role]:not([data-before])", has_text=ENDED)
+        line.wait_for()
+        return line.inner_text()
 
     def choose(self, name, text):
         """Type into a list of choices, and take the one that holds the text, or what was typed where none does."""
@@ -114,15 +130,32 @@ class OpenedPage:
         return self.page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
 
 
+@pytest.fixture(scope="session")
+def contexts(browser):
+    """Tabs of the same width and scheme share what the browser has loaded of the page: contexts(width, scheme)."""
+    found = {}
+
+    def context(width, scheme):
+        if (width, scheme) not in found:
+            viewport = {"width": width, "height": 900}
+            found[width, scheme] = browser.new_context(viewport=viewport, color_scheme=scheme, accept_downloads=True)
+        return found[width, scheme]
+
+    yield context
+    for opened_context in found.values():
+        opened_context.close()
+
+
 @pytest.fixture
-def opened(browser, address):
+def opened(contexts, request):
     """Opens the page: opened(width=390, query="?tab=...")."""
     pages = []
 
-    def open_page(**options):
-        pages.append(OpenedPage(browser, address, **options))
+    def open_page(*, width=1440, scheme="light", query="?tab=ask", address=None):
+        address = address or request.getfixturevalue("address")
+        pages.append(OpenedPage(contexts(width, scheme), address, query=query))
         return pages[-1]
 
     yield open_page
     for opened_page in pages:
-        opened_page.page.context.close()
+        opened_page.page.close()

@@ -14,9 +14,12 @@ HOSTILE = "<img src=x onerror='window.hacked=1'><b>bold</b> **md** {{x}} ${windo
 
 def test_the_numbers_are_those_of_evaluate(opened, workplace):
     browser = opened()
+    english = browser.page.locator("#text-0 textarea").input_value()
     browser.choose("language", "(sw)")
+    browser.page.wait_for_function(
+        "(text) => document.querySelector('#text-0 textarea').value !== text", arg=english
+    )  # fmt: skip
     browser.choose("labels", "native")
-    browser.page.wait_for_timeout(500)
     browser.start("ask")
     model = load_model(str(workplace / "model"), dtype="float32")
     benchmark = open_benchmark("sentiment", languages="sw", limit=None)
@@ -29,6 +32,7 @@ def test_the_numbers_are_those_of_evaluate(opened, workplace):
     assert not browser.errors
 
 
+@pytest.mark.slow
 def test_a_prompt_of_ones_own_with_words_of_ones_own(opened):
     browser = opened()
     browser.choose("task", "a prompt of")
@@ -41,20 +45,16 @@ def test_a_prompt_of_ones_own_with_words_of_ones_own(opened):
     assert "'good' stands for two labels" in browser.start("ask")
 
 
-@pytest.mark.parametrize("text", ["", "   "])
-def test_an_empty_text_has_one_line(opened, text):
+def test_what_cannot_be_asked_has_one_line(opened):
     browser = opened()
-    browser.page.locator("#text-0 textarea").fill(text)
-    assert "the text is empty" in browser.start("ask")
-
-
-def test_a_text_beyond_the_context_and_a_language_without_wording(opened):
-    browser = opened()
-    browser.page.locator("#text-0 textarea").fill("good " * 3000)
+    text = browser.page.locator("#text-0 textarea")
+    for empty in ("", "   "):
+        text.fill(empty)
+        assert "the text is empty" in browser.start("ask")
+    text.fill("good " * 5000)
     assert "context is 4096" in browser.start("ask")
-    browser.page.locator("#text-0 textarea").fill("Iwe to dara")
+    text.fill("Iwe to dara")
     browser.choose("language", "yo")
-    browser.page.wait_for_timeout(500)
     assert "no wording in 'yo'" in browser.start("ask")
     assert not browser.errors
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
+
 from spillover.core.languages import known_languages
 
 
+@pytest.mark.slow
 def test_an_example_in_all_languages(opened):
     browser = opened()
     browser.tab("Languages")
@@ -16,14 +19,14 @@ def test_an_example_in_all_languages(opened):
     assert not browser.errors
 
 
+@pytest.mark.slow
 def test_ones_own_translations(opened):
     browser = opened()
     browser.page.locator("#text-0 textarea").fill("A text of my own.")
     browser.tab("Languages")
     assert "in no other language" in browser.start("languages")
     browser.page.locator("#translations textarea").fill("sw: Maandishi yangu.\nth: ข้อความของฉัน")
-    browser.page.locator("#languages-start").click()
-    browser.page.wait_for_function("/Done/.test(document.querySelector('#languages-status').innerText)", timeout=60_000)
+    assert "Done in" in browser.start("languages")
     text = browser.page.locator("#languages-results").inner_text()
     assert "ข้อความของฉัน" in text
     assert "Swahili" in text

@@ -9,7 +9,7 @@ import contextlib
 import io
 import os
 import socket
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from spillover.core.errors import ConfigError, RunError
 from spillover.explore.ask_tab import ask_tab
 from spillover.explore.languages_tab import languages_tab
 from spillover.explore.layers_tab import layers_tab
-from spillover.explore.panel import Panel, make_panel
+from spillover.explore.panel import AT_ONCE, Panel, make_panel
 from spillover.explore.questions import from_query
 from spillover.explore.run_tab import RunTab, run_tab
 from spillover.explore.session import Session
@@ -91,7 +91,7 @@ def _open_address(
     page: gr.Blocks, panel: Panel, tabs: gr.Tabs, views: Sequence[ViewTab], of_run: RunTab, run: str | None
 ) -> None:
     """When the page is opened its address says what it shows; where it says something, that is computed."""
-    wanted = gr.State("")
+    wanted = gr.Textbox("", visible="hidden")
     options = [(view.name, key, component) for view in views for key, component in view.options.items()]
 
     def restore(query: str) -> list[Any]:
@@ -106,24 +106,39 @@ def _open_address(
             for of, key, component in options
         ]
         chosen = gr.Tabs(selected=name) if name in {"run", *(view.name for view in views)} else gr.skip()
-        shown = panel.updates(question) if question else [gr.skip()] * len(panel.components)
+        shown = panel.updates(question) if question else [gr.skip()] * len(panel.outputs)
         return [name, chosen, *values, *shown]
 
     address = gr.Textbox(visible="hidden")
-    outputs = [wanted, tabs, *(component for _, _, component in options), *panel.components]
-    quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-    event = page.load(restore, address, outputs, js="() => window.location.search", **quiet)
+    outputs = [wanted, tabs, *(component for _, _, component in options), *panel.outputs]
+    page.load(restore, address, outputs, js="() => window.location.search", **AT_ONCE)
+
+    def compute_wanted(name: str, *values: Any) -> Iterator[Any]:
+        """The handler of the tab of that name; the other tabs stay as they are."""
+        start = 0
+        filled = [gr.skip()] * sum(len(view.outputs) for view in views)
+        for view in views:
+            its_inputs, values = values[: len(view.inputs)], values[len(view.inputs) :]
+            end = start + len(view.outputs)
+            if view.name == name:
+                for shown in view.handler(*its_inputs):
+                    yield [*filled[:start], *shown, *filled[end:]]
+                return
+            start = end
+        yield filled
+
+    inputs, outputs = ([one for view in views for one in getattr(view, kind)] for kind in ("inputs", "outputs"))
+    event = wanted.change(
+        compute_wanted, [wanted, *inputs], outputs, show_progress="hidden", api_visibility="private", **QUEUE
+    )  # fmt: skip
     for view in views:
-        event = event.then(
-            _when_wanted(view), [wanted, *view.inputs], view.outputs, **quiet, **QUEUE
-        )  # fmt: skip
         keep_address(event, view.query)
     opening, inputs, filled = of_run.opening
 
     def open_wanted(name: str, path: str) -> Any:
         return opening(path) if name == "run" else tuple(gr.skip() for _ in filled)
 
-    event.then(open_wanted, [wanted, *inputs], filled, **quiet)
+    wanted.change(open_wanted, [wanted, *inputs], filled, **AT_ONCE)
 
 
 def _option_value(component: Any, text: str) -> Any:
@@ -132,18 +147,6 @@ def _option_value(component: Any, text: str) -> Any:
         return gr.update(value=text)
     number = int(text) if text.isdecimal() else 0
     return gr.update(value=number) if component.minimum <= number <= component.maximum else gr.skip()
-
-
-def _when_wanted(view: ViewTab) -> Callable[..., Iterator[Any]]:
-    """The tab's handler, for the tab of that name alone."""
-
-    def handler(wanted: str, *values: Any) -> Iterator[Any]:
-        if wanted != view.name:
-            yield tuple(gr.skip() for _ in view.outputs)
-            return
-        yield from view.handler(*values)
-
-    return handler
 
 
 def launch_options() -> dict[str, Any]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import gradio as gr
 
@@ -19,6 +19,10 @@ from spillover.tasks.shots import FORMS, OWN_SHOTS
 from spillover.tasks.wording import bundled_tasks, load_task
 
 OWN_WORDING = ("its own", "")
+AT_ONCE: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "queue": False}
+"""What is answered without asking the model. Not through Gradio's queue: when the answers of a visitor's queued events
+are all there, the browser closes their stream, and the server then drops an event of theirs that came meanwhile. The
+browser waits for it for ever, and ignores further clicks on the same button."""
 SHORT = 70
 """Characters of an example in the list of examples."""
 
@@ -39,14 +43,20 @@ class Panel:
     blank: gr.Checkbox
     shots: gr.Textbox
     wording: gr.Dropdown
+    followed: gr.State
 
     @property
     def components(self) -> list[Any]:
-        """In the order of `question` and `updates`."""
+        """In the order of `question`."""
         return [
             self.task, self.language, self.item, self.labels, *self.texts, self.choices, self.words, self.blank,
             self.shots, self.wording,
         ]  # fmt: skip
+
+    @property
+    def outputs(self) -> list[Any]:
+        """In the order of `updates`."""
+        return [*self.components, self.followed]
 
     def question(self, values: Sequence[Any]) -> Question:
         """The question that the components hold. ConfigError for a task that is not offered."""
@@ -84,9 +94,28 @@ class Panel:
         rows = self.session.examples(task, [code]).get(code, [])
         return next((example for example in rows if example.id == item), None)
 
-    def updates(self, question: Question) -> list[Any]:
-        """What each component shows for a question: its value, its choices, and whether it is there."""
-        return [gr.update(**shown) for shown in _shown(self.session, question, len(self.texts))]
+    def updates(self, question: Question, values: Sequence[Any] = ()) -> list[Any]:
+        """What each component shows for a question: its value, its choices, and whether it is there. values: those that
+        the components hold; a value that stays as it is is left out."""
+        shown = _shown(self.session, question, len(self.texts))
+        followed = _choice_of(shown)
+        for properties, value in zip(shown, values, strict=False):
+            if properties["value"] == value:
+                del properties["value"]
+        return [*(gr.update(**properties) for properties in shown), followed]
+
+
+class _Choice(NamedTuple):
+    """The values of the lists, in the order of `Panel.components`."""
+
+    task: str
+    language: str
+    item: str | None
+    labels: str | None
+
+
+def _choice_of(shown: Sequence[Mapping[str, Any]]) -> _Choice:
+    return _Choice(*(properties["value"] for properties in shown[: len(_Choice._fields)]))
 
 
 def _shown(session: Session, question: Question, n_texts: int) -> list[dict[str, Any]]:
@@ -179,9 +208,8 @@ def make_panel(session: Session, tasks: Sequence[str]) -> Panel:
     """The panel. tasks: bundled names or folders, offered before all other bundled ones."""
     offered = tuple(dict.fromkeys([*tasks, *bundled_tasks(), OWN_PROMPT]))
     n_texts = max(len(_fields(task)) for task in offered)
-    task, code, item, labels, *boxes, choices, words, blank, shots, wording = _shown(
-        session, first_question(session, offered[0]), n_texts
-    )
+    shown = _shown(session, first_question(session, offered[0]), n_texts)
+    task, code, item, labels, *boxes, choices, words, blank, shots, wording = shown
     names = [(_task_title(name), name) for name in offered]
     style = {"elem_classes": "sp-input"}
     with gr.Row():
@@ -205,7 +233,7 @@ def make_panel(session: Session, tasks: Sequence[str]) -> Panel:
         )  # fmt: skip
     panel = Panel(
         session, offered, tasks_box, languages_box, items_box, labels_box, tuple(texts), answers, words_box, blank_box,
-        shots_box, wording_box,
+        shots_box, wording_box, gr.State(_choice_of(shown)),
     )  # fmt: skip
     _connect(panel)
     return panel
@@ -233,37 +261,47 @@ def with_example(session: Session, question: Question, item: str | None = None) 
 
 
 def _connect(panel: Panel) -> None:
-    """What follows from a choice: another task or language brings its wording, and an example its texts."""
+    """What follows from a choice: another task or language brings its wording, and an example its texts.
 
-    def with_task(*values: Any) -> list[Any]:
+    Gradio's lists send `blur` once after each choice, and also when they are left as they were; `input` comes twice
+    for a click, and then two answers cross. So a choice is followed when it differs from what was followed last, and
+    what it does not change is not sent back: a person may have typed on meanwhile.
+    """
+
+    def follow(before: _Choice, *values: Any) -> list[Any]:
+        now = _Choice(*values[: len(before)])
+        if now == before:
+            return [gr.skip()] * len(panel.outputs)
+        if now.task != before.task:
+            question = with_task(values)
+        elif now.language != before.language:
+            question = with_language(values)
+        elif now.item and now.item != before.item:
+            question = with_example(panel.session, panel.question(values), now.item)
+        else:
+            question = panel.question(values)
+        return panel.updates(question, values)
+
+    def with_task(values: Sequence[Any]) -> Question:
         question = replace(
             panel.question(values), texts=(), choices=(), words=(), labels=EvaluateConfig().labels, item=""
         )
-        return panel.updates(with_example(panel.session, question))
+        return with_example(panel.session, question)
 
-    def with_language(*values: Any) -> list[Any]:
+    def with_language(values: Sequence[Any]) -> Question:
         # The components hold the new language and the texts of the old one: where these are the example's, its
         # translation takes their place; a text of one's own stays.
         question = replace(panel.question(values), item="")
         translations = panel.session.in_languages(replace(question, item=values[2] or ""))
         if any(found.texts == question.texts for found in translations.values()):
             question = translations.get(question.language, question)
-        return panel.updates(question)
+        return question
 
-    def with_item(*values: Any) -> list[Any]:
-        return panel.updates(with_example(panel.session, panel.question(values), values[2]))
+    def load_item(*values: Any) -> list[Any]:
+        return panel.updates(with_example(panel.session, panel.question(values), values[2]), values)
 
-    def with_labels(*values: Any) -> list[Any]:
-        return panel.updates(panel.question(values))
-
-    for component, change in (
-        (panel.task, with_task), (panel.language, with_language), (panel.item, with_item), (panel.labels, with_labels),
-    ):  # fmt: skip
-        component.input(
-            change,
-            panel.components,
-            panel.components,
-            show_progress="hidden",
-            api_visibility="private",
-            trigger_mode="always_last",
-        )
+    options: dict[str, Any] = {**AT_ONCE, "trigger_mode": "always_last"}
+    lists = (panel.task, panel.language, panel.item, panel.labels)
+    gr.on([box.blur for box in lists], follow, [panel.followed, *panel.components], panel.outputs, **options)
+    # A click on the example that is chosen already brings its texts back.
+    panel.item.select(load_item, panel.components, panel.outputs, **options)

@@ -9,7 +9,7 @@ import gradio as gr
 
 from spillover.core.errors import SpilloverError
 from spillover.core.languages import language
-from spillover.explore.panel import Panel
+from spillover.explore.panel import AT_ONCE, Panel
 from spillover.explore.run_items import FlippedItem, OpenedRun, open_run_items, question_of_item
 from spillover.explore.tables import error_html, flips_html, status_html
 
@@ -62,7 +62,7 @@ def run_tab(panel: Panel, run: str | None, *, fixed: bool, tabs: gr.Tabs, target
         return _shown(found, code, which) if found else (gr.skip(), gr.skip())
 
     def pick(found: OpenedRun | None, code: str, which: str, event: gr.EventData) -> list[Any]:
-        skipped = [gr.skip()] * len(panel.components)
+        skipped = [gr.skip()] * len(panel.outputs)
         number = int(event.item)
         if found is None or not 0 <= number < len(chosen := _chosen(found, code, which)):
             return [gr.skip(), gr.skip(), *skipped]
@@ -76,12 +76,11 @@ def run_tab(panel: Panel, run: str | None, *, fixed: bool, tabs: gr.Tabs, target
         return [gr.skip(), gr.Tabs(selected=target), *panel.updates(question)]
 
     outputs = [status, table, opened, languages]
-    options: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-    start.click(open_path, path, outputs, **options)
-    path.submit(open_path, path, outputs, **options)
+    start.click(open_path, path, outputs, **AT_ONCE)
+    path.submit(open_path, path, outputs, **AT_ONCE)
     for component in (languages, change):
-        component.input(show, [opened, languages, change], [status, table], **options)
-    picked = table.pick(pick, [opened, languages, change], [status, tabs, *panel.components], **options)
+        component.input(show, [opened, languages, change], [status, table], **AT_ONCE)
+    picked = table.pick(pick, [opened, languages, change], [status, tabs, *panel.outputs], **AT_ONCE)
     return RunTab(picked, (open_path, [path], outputs), path)
 
 

@@ -13,7 +13,7 @@ import gradio as gr
 
 from spillover.core.errors import SpilloverError
 from spillover.explore.exports import csv_text, json_text, png_bytes, python_of
-from spillover.explore.panel import Panel
+from spillover.explore.panel import AT_ONCE, Panel
 from spillover.explore.questions import Question, to_query
 from spillover.explore.results import View
 from spillover.explore.tables import error_html, status_html
@@ -86,7 +86,7 @@ def view_tab(panel: Panel, name: str, title: str, action: str, compute: Compute,
         handler, inputs, outputs, show_progress="hidden", api_name=name, api_visibility="undocumented", **QUEUE
     )
     keep_address(asked, query)
-    cancel.click(lambda: status_html("Cancelled."), None, status, cancels=[asked], api_visibility="private")
+    cancel.click(lambda: status_html("Cancelled."), None, status, cancels=[asked], **AT_ONCE)
     return tab
 
 
@@ -117,6 +117,6 @@ def _downloads(name: str, kept: gr.State) -> None:
                 return json.dumps({"name": f"spillover-{name}.{kind}", "mime": mime, "data": data}), ""
 
             clicked = button.click(
-                download, kept, [payload, note], show_progress="hidden", api_visibility="private"
+                download, kept, [payload, note], **AT_ONCE
             )  # fmt: skip
             clicked.then(None, payload, None, js="(payload) => spillover.download(payload)")
