@@ -13,7 +13,6 @@ from spillover.core.config import EvaluateConfig, TrainConfig
 from spillover.core.runs import open_run
 from spillover.models.engine import open_engine
 from spillover.models.load import attach_adapter, load_model
-from spillover.models.local import LocalEngine
 from spillover.models.packaged_model import local_path
 from spillover.models.served_model import open_served_model
 from spillover.models.server_client import NEUTRAL, TIMEOUT
@@ -77,7 +76,7 @@ def opened(*servers, dtype="float32", **options):
 def test_scores_are_the_local_ones(task, vllm, local, demo_prompts):
     prompts = demo_prompts(task, "de", "english", 24)
     engine = open_engine(opened(vllm))
-    found, expected = scores(engine, prompts), scores(LocalEngine(local), prompts)
+    found, expected = scores(engine, prompts), scores(open_engine(local), prompts)
     print(f"{task}: largest difference {np.abs(found - expected).max():.2g}; {engine.facts}")
     np.testing.assert_allclose(found, expected, atol=EXACT)
     assert engine.facts["batching"]["flips"] == 0
@@ -86,7 +85,7 @@ def test_scores_are_the_local_ones(task, vllm, local, demo_prompts):
 @pytest.mark.parametrize("task", ["reading", "agreement"])
 def test_choices_and_pairs_have_the_local_scores(task, vllm, local):
     prompts = kind_prompts(task)[1][:6]
-    found, expected = scores(open_engine(opened(vllm)), prompts), scores(LocalEngine(local), prompts)
+    found, expected = scores(open_engine(opened(vllm)), prompts), scores(open_engine(local), prompts)
     print(f"{task}: largest difference {np.nanmax(np.abs(found - expected)):.2g}")
     # Whole texts sum to hundreds of nats: a part in a million is a float32's last digits.
     np.testing.assert_allclose(found, expected, atol=EXACT, rtol=1e-6)
@@ -95,7 +94,7 @@ def test_choices_and_pairs_have_the_local_scores(task, vllm, local):
 def test_labels_that_no_model_would_choose_have_their_exact_scores(vllm, local, demo_prompts):
     answers = ("zqx", "%%)(", "\u0e01\u0e02\u0e03")
     prompts = [replace(prompt, answers=answers) for prompt in demo_prompts("sentiment", "en", "english", 3)]
-    found, expected = scores(open_engine(opened(vllm)), prompts), scores(LocalEngine(local), prompts)
+    found, expected = scores(open_engine(opened(vllm)), prompts), scores(open_engine(local), prompts)
     assert expected.max() < -5, "outside the most probable tokens"
     np.testing.assert_allclose(found, expected, atol=EXACT)
 
