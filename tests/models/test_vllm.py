@@ -147,7 +147,7 @@ def test_16_bits_differ_and_flips_are_counted(local, demo_prompts, tmp_path):
         engine = open_engine(opened(server, dtype="bfloat16"))
         found = scores(engine, prompts)
     for name, model in (("float32", local), ("bfloat16", rounded)):
-        expected = scores(LocalEngine(model), prompts)
+        expected = scores(open_engine(model), prompts)
         flips = int((found.argmax(1) != expected.argmax(1)).sum())
         print(f"bfloat16 against ours in {name}: {np.abs(found - expected).max():.2g}, {flips} of {len(prompts)} flips")
         assert np.abs(found - expected).max() < 1.0
