@@ -28,6 +28,8 @@ def test_a_run_without_scores_takes_what_is_asked_for_last(tmp_path):
     declare_measure(run, CompareConfig(primary="auroc", fallback="accuracy"))
     assert declared_measure(run) == Declaration("auroc", "accuracy")
     assert run.manifest()["primary"] == {"primary": "auroc", "fallback": "accuracy"}
+    declare_measure(run, CompareConfig())
+    assert declared_measure(run) == Declaration("auroc", "accuracy"), "auto takes no declaration back"
     assert (run.path / "log.jsonl").read_text().count('"declared"') == 2
 
 

@@ -24,18 +24,19 @@ class Declaration:
 
 
 def declare_measure(run: Run, config: CompareConfig) -> None:
-    """Record the config's primary measure in the run, where nothing was scored yet.
+    """Record the config's primary measure in the run, where nothing was scored yet; `auto` takes no declaration back.
 
     A run that has scores keeps its declaration, or its lack of one, which `auto` asks for. RunError when the config
     names another measure.
     """
     wanted, recorded = Declaration(config.primary, config.fallback), declared_measure(run)
+    automatic = wanted == Declaration("auto", None)
     if not _has_scores(run):
-        if wanted != recorded:
+        if wanted != recorded and not (recorded and automatic):
             run.update(**{KEY: asdict(wanted)})
             run.log("declared", **asdict(wanted))
         return
-    if wanted not in (recorded, Declaration("auto", None)):
+    if wanted != recorded and not automatic:
         what = f"declares {_text(recorded)}" if recorded else "declares no primary measure"
         raise RunError(
             f"{run.path}: {what}, and has scores already: {_text(wanted)} cannot be declared any more",
