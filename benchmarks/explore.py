@@ -13,7 +13,7 @@ from dataclasses import replace
 
 import torch
 
-from spillover.explore.questions import Question
+from spillover.explore.asked_question import Question
 from spillover.explore.session import open_session, question_of
 
 

@@ -2,7 +2,7 @@
 
 import os
 
-from spillover.explore.page import launch_options, make_page
+from spillover.explore.gradio_page import launch_options, make_page
 from spillover.explore.session import open_session
 
 session = open_session(os.environ.get("SPILLOVER_MODEL", "gemma3-270m"))

@@ -85,8 +85,9 @@ class OpenedPage:
         self.page.on("request", lambda request: self.requests.append(request.url))
         self.page.on("console", lambda message: self.messages.append((message.type, message.text)))
         self.page.on("pageerror", lambda error: self.messages.append(("error", str(error))))
-        self.page.goto(address + query)
-        # The first question is filled in when the page has asked for it.
+        # The page is ready when what it asks on opening is answered.
+        with self.page.expect_response(re.compile("/gradio_api/run/")):
+            self.page.goto(address + query)
         self.page.wait_for_function("document.querySelector('#task input')?.value")
 
     @property

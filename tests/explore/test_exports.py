@@ -12,8 +12,8 @@ import pytest
 
 from spillover.core.config import EvaluateConfig
 from spillover.explore import session as sessions
+from spillover.explore.asked_question import Question
 from spillover.explore.exports import csv_text, json_text, png_bytes, python_of
-from spillover.explore.questions import Question
 from spillover.explore.results import View
 from spillover.explore.session import question_of
 from tests.explore.test_results import made_answer, made_languages, made_lens, made_view

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from spillover.explore.questions import Question
+from spillover.explore.asked_question import Question
 from spillover.explore.results import Answer, LanguageAnswer, LanguagesView, LensView, Token, View, WordCurve
 
 

@@ -12,7 +12,7 @@ from spillover.core.config import EvaluateConfig
 from spillover.core.errors import ConfigError, DataError, ModelError
 from spillover.core.files import read_table
 from spillover.core.runs import open_run
-from spillover.explore.questions import OWN_PROMPT, OWN_WORDS, Question
+from spillover.explore.asked_question import OWN_PROMPT, OWN_WORDS, Question
 from spillover.explore.session import open_session, pasted_translations, question_of, session_of
 from spillover.stages.evaluate.stage import evaluate
 from spillover.stages.probe.lens import top_tokens

@@ -13,7 +13,6 @@ from spillover.tasks.translated_items import (
     answers_kept,
     item_texts,
     other_positions,
-    translated_fields,
     with_texts,
 )
 from spillover.tasks.wording import load_task
@@ -81,7 +80,7 @@ def test_shuffled_gives_every_item_the_text_of_another_and_keeps_its_label(bench
 def test_codes_are_not_translated_and_answers_are():
     task = load_task("copa")
     item = Example("1", "de", {"premise": "Es regnet.", "question": "cause"}, "0", ("Erstens.", "Zweitens."))
-    assert translated_fields(task) == ("premise",)
+    assert task.text_fields == ("premise",)
     assert item_texts(task, item) == ["Es regnet.", "Erstens.", "Zweitens."]
     english = with_texts(task, item, ["It rains.", "First.", "Second."])
     assert english.fields == {"premise": "It rains.", "question": "cause"}

@@ -32,7 +32,7 @@ def explore(
     Ask, look into its layers, compare languages, and open the flipped items of a run. --adapter or --steer shows the
     tuned model beside its base.
     """
-    from spillover.explore.page import check_port, make_page, serve
+    from spillover.explore.gradio_page import check_port, make_page, serve
     from spillover.explore.run_items import opening_of_run
     from spillover.explore.session import open_session
     from spillover.tasks.wording import load_task

@@ -13,7 +13,7 @@ from spillover.cli.terminal import print_list, print_table, progress_bars, say, 
 from spillover.core.config import RunConfig
 
 if TYPE_CHECKING:
-    from spillover.stages.translate.result import LanguageCounts, TranslatedQuestions, TranslationPlan
+    from spillover.stages.translate.translated_questions import LanguageCounts, TranslatedQuestions, TranslationPlan
 
 SHOWN = 3
 TRANSLATOR = (

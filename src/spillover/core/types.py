@@ -95,6 +95,11 @@ class Task:
     values: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     partial_wordings: Mapping[str, Wording] = field(default_factory=dict)
 
+    @property
+    def text_fields(self) -> tuple[str, ...]:
+        """The fields that hold text. Codes are said in each language's words by its wording."""
+        return tuple(name for name in self.fields if name not in self.values)
+
 
 @dataclass(frozen=True, slots=True)
 class Example:

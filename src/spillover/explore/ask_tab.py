@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from spillover.explore.asked_question import Question
 from spillover.explore.panel import Panel
-from spillover.explore.questions import Question
 from spillover.explore.results import Answer
-from spillover.explore.tables import answers_html
+from spillover.explore.view_html import answers_html
 from spillover.explore.view_tab import Step, ViewTab, view_tab
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from spillover.core.files import plain
 from spillover.core.languages import language
-from spillover.explore.questions import Question
+from spillover.explore.asked_question import Question
 from spillover.explore.results import LanguagesView, LensView, View
 from spillover.explore.session import Session
 from spillover.stages.report.charts import BLUE, ORANGE, by_category, specification

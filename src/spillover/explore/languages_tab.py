@@ -7,10 +7,10 @@ from typing import Any
 
 import gradio as gr
 
+from spillover.explore.asked_question import Question
 from spillover.explore.panel import Panel
-from spillover.explore.questions import Question
 from spillover.explore.session import pasted_translations
-from spillover.explore.tables import languages_html
+from spillover.explore.view_html import languages_html
 from spillover.explore.view_tab import Step, ViewTab, view_tab
 
 

@@ -8,11 +8,11 @@ from typing import Any
 import gradio as gr
 
 from spillover.core.languages import language, reference_language
+from spillover.explore.asked_question import Question
 from spillover.explore.panel import Panel
-from spillover.explore.questions import Question
 from spillover.explore.results import LensView
 from spillover.explore.session import PLACES
-from spillover.explore.tables import lens_html
+from spillover.explore.view_html import lens_html
 from spillover.explore.view_tab import Step, ViewTab, view_tab
 
 MOST_PLACES = 40

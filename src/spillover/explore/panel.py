@@ -13,7 +13,7 @@ from spillover.core.errors import ConfigError
 from spillover.core.languages import known_languages, language, reference_language
 from spillover.core.types import Task
 from spillover.core.visible_text import visible
-from spillover.explore.questions import OWN_PROMPT, OWN_WORDS, Question
+from spillover.explore.asked_question import OWN_PROMPT, OWN_WORDS, Question
 from spillover.explore.session import Session, question_of
 from spillover.tasks.shots import FORMS, OWN_SHOTS
 from spillover.tasks.wording import bundled_tasks, load_task

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from spillover.core.types import Floats
-from spillover.explore.questions import Question
+from spillover.explore.asked_question import Question
 
 
 @dataclass(frozen=True)

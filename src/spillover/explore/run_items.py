@@ -9,7 +9,7 @@ from typing import Any
 
 from spillover.core.errors import DataError, RunError
 from spillover.core.runs import EvaluationFolder, Run, existing_run
-from spillover.explore.questions import Question
+from spillover.explore.asked_question import Question
 from spillover.explore.session import BASE, Session, Side, question_of
 from spillover.stages.evaluate.score_tables import read_evaluation
 from spillover.stages.probe.selection import finished_evaluation

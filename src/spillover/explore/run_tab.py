@@ -11,7 +11,7 @@ from spillover.core.errors import SpilloverError
 from spillover.core.languages import language
 from spillover.explore.panel import AT_ONCE, Panel
 from spillover.explore.run_items import FlippedItem, OpenedRun, open_run_items, question_of_item
-from spillover.explore.tables import error_html, flips_html, status_html
+from spillover.explore.view_html import error_html, flips_html, status_html
 
 ALL, CORRECT, WRONG = "all", "newly correct", "newly wrong"
 MOST_ROWS = 500

@@ -20,7 +20,7 @@ from spillover.core.errors import ConfigError, DataError, SpilloverError
 from spillover.core.languages import reference_language
 from spillover.core.model_names import name_in_run
 from spillover.core.types import Example, Floats, LabelScores, Progress, ScoredBatch, States, no_progress
-from spillover.explore.questions import OWN_PROMPT, AskedItem, Question, asked_item
+from spillover.explore.asked_question import OWN_PROMPT, AskedItem, Question, asked_item
 from spillover.explore.results import Answer, LanguageAnswer, LanguagesView, LensView, Token, WordCurve
 from spillover.models.chat import open_chat
 from spillover.models.engine import label_scores

@@ -12,11 +12,11 @@ from typing import Any, NamedTuple
 import gradio as gr
 
 from spillover.core.errors import SpilloverError
+from spillover.explore.asked_question import Question, to_query
 from spillover.explore.exports import csv_text, json_text, png_bytes, python_of
 from spillover.explore.panel import AT_ONCE, Panel
-from spillover.explore.questions import Question, to_query
 from spillover.explore.results import View
-from spillover.explore.tables import error_html, status_html
+from spillover.explore.view_html import error_html, status_html
 
 QUEUE: dict[str, Any] = {"concurrency_id": "model", "concurrency_limit": 1}
 """Whoever asks the model: one at a time."""
@@ -63,7 +63,7 @@ def view_tab(panel: Panel, name: str, title: str, action: str, compute: Compute,
         _downloads(name, kept)
 
     def handler(*values: Any) -> Iterator[Any]:
-        # An event of the page, not of a person, may start a tab that was not asked for: see `page`.
+        # An event of the page, not of a person, may start a tab that was not asked for: see `gradio_page`.
         chosen = dict(zip(options, values, strict=False))
         started = time.monotonic()
         yield status_html("Computing…"), gr.skip(), gr.skip(), None, gr.skip()

@@ -99,9 +99,8 @@ def sentences_hash(shots: str) -> dict[str, str]:
 def shot_sentences(task: Task) -> dict[str, list[str]]:
     """The texts of a task's shots as parallel sentences by language, line breaks as spaces: the same position is the
     same text. Languages that borrow their shots are left out."""
-    fields = [name for name in task.fields if name not in task.values]
     return {
-        code: [" ".join(wording.shots[shot][name].split()) for shot in task.shots for name in fields]
+        code: [" ".join(wording.shots[shot][name].split()) for shot in task.shots for name in task.text_fields]
         for code, wording in task.wordings.items()
         if wording.shots and "shots" not in wording.borrowed
     }

@@ -61,30 +61,21 @@ class TranslatedItems:
             rows = list(own.values())
             others = [rows[i] for i in other_positions(len(rows), np.random.default_rng(seed))]
             items[code] = {
-                row.id: replace(row, fields={**row.fields, **_texts_of(task, other)})
+                row.id: replace(row, fields={**row.fields, **{name: other.fields[name] for name in task.text_fields}})
                 for row, other in zip(rows, others, strict=True)
             }
         return TranslatedItems(self.target, f"{self.by}, of other items", items)
 
 
-def _texts_of(task: Task, example: Example) -> dict[str, str]:
-    return {name: example.fields[name] for name in translated_fields(task)}
-
-
-def translated_fields(task: Task) -> tuple[str, ...]:
-    """The fields that hold text. Codes are said in each language's words by its wording."""
-    return tuple(name for name in task.fields if name not in task.values)
-
-
 def item_texts(task: Task, example: Example) -> list[str]:
     """What is translated of an item: its fields, then its answers."""
-    return [*(example.fields[name] for name in translated_fields(task)), *example.choices]
+    return [*(example.fields[name] for name in task.text_fields), *example.choices]
 
 
 def with_texts(task: Task, example: Example, texts: Sequence[str]) -> Example:
     """The item with these texts in the place of `item_texts`. An empty field is put in as it is. Answers that could not
     be scored, as one is empty or two are equal, all stay as they were (`answers_kept`)."""
-    names = translated_fields(task)
+    names = task.text_fields
     fields = {**example.fields, **dict(zip(names, texts, strict=False))}
     translated = replace(example, fields=fields, choices=tuple(texts[len(names) :]))
     return replace(translated, choices=example.choices) if _unscorable(task, translated) else translated
@@ -92,7 +83,7 @@ def with_texts(task: Task, example: Example, texts: Sequence[str]) -> Example:
 
 def answers_kept(task: Task, example: Example, texts: Sequence[str]) -> bool:
     """Whether an item keeps its own answers, since their translations cannot be scored."""
-    return _unscorable(task, replace(example, choices=tuple(texts[len(translated_fields(task)) :])))
+    return _unscorable(task, replace(example, choices=tuple(texts[len(task.text_fields) :])))
 
 
 def _unscorable(task: Task, example: Example) -> bool:

@@ -1,4 +1,4 @@
-"""How a translation model is told its languages, read from what the model brings.
+"""Language codes and prefixes of a translation model, read from what the model brings.
 
 1. Tokens of its vocabulary that name a language: `deu_Latn` (NLLB), `de_DE` (mBART), `__de__` (M2M100), `<2de>`
    (MADLAD), `>>deu<<` (opus-mt of several languages).

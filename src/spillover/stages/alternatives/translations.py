@@ -31,7 +31,7 @@ from spillover.stages.alternatives.result import TranslatedTexts
 from spillover.stages.alternatives.result_files import TRANSLATED_TEXTS
 from spillover.stages.alternatives.translation_quality import check_sacrebleu, quality_table
 from spillover.tasks.benchmark import Benchmark, open_benchmark
-from spillover.tasks.translated_items import TranslatedItems, item_texts, translated_fields, with_texts
+from spillover.tasks.translated_items import TranslatedItems, item_texts, with_texts
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -119,7 +119,7 @@ def translate_items(
     settings = made_by | {
         "data": benchmark.hashes(),
         "items": hash_of({code: [row.id for row in rows] for code, rows in examples.items()}),
-        "fields": translated_fields(benchmark.task),
+        "fields": benchmark.task.text_fields,
     }
     batch = (config or TranslatorConfig()).batch
     with run.stage(stage_name, settings) as stage:

@@ -36,9 +36,9 @@ from spillover.stages.compare.differences import (
     run_difference_sentences,
 )
 from spillover.stages.compare.flip_analysis import with_flip_analysis
-from spillover.stages.compare.folds import with_joined_folds
 from spillover.stages.compare.guard import guard_of
 from spillover.stages.compare.headline import with_headline
+from spillover.stages.compare.joined_folds import with_joined_folds
 from spillover.stages.compare.language_groups import groups_of
 from spillover.stages.compare.length_rules import length_sentences
 from spillover.stages.compare.pairing import changes_of, join

@@ -76,7 +76,7 @@ def read_parallel_text(text: Benchmark, scored: Sequence[Benchmark], config: Ste
 
 def as_sentence(task: Task, example: Example) -> Example:
     """The item as one text: its fields, without those that hold codes."""
-    text = " ".join(value for name, value in example.fields.items() if name not in task.values)
+    text = " ".join(example.fields[name] for name in task.text_fields)
     return Example(example.id, example.language, {"text": text})
 
 

@@ -22,7 +22,7 @@ from spillover.stages.audit import audit
 from spillover.stages.audit.checks import CHECKS, LABELS, Scope
 from spillover.stages.audit.findings import write_findings
 from spillover.stages.translate.batches import TranslatedRow
-from spillover.stages.translate.result import LanguageCounts, TranslatedQuestions
+from spillover.stages.translate.translated_questions import LanguageCounts, TranslatedQuestions
 from spillover.tasks.benchmark import TEST, TRAIN, Benchmark
 from spillover.tasks.examples import language_files, write_examples
 

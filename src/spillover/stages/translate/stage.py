@@ -33,10 +33,11 @@ from spillover.stages.audit.inputs import Identify
 from spillover.stages.audit.language_checks import identifiers
 from spillover.stages.translate.batches import TranslatedRow, append_batch, read_batches
 from spillover.stages.translate.output import check_folder, questions_hash, write_output
-from spillover.stages.translate.result import TranslatedQuestions, TranslationPlan
 from spillover.stages.translate.row_checks import THRESHOLDS, RowChecks
+from spillover.stages.translate.translated_questions import TranslatedQuestions, TranslationPlan
 from spillover.tasks.examples import SUFFIXES, read_examples
 from spillover.tasks.shots import shot_sentences
+from spillover.tasks.translated_items import item_texts
 from spillover.tasks.wording import load_task
 
 log = logging.getLogger(__name__)
@@ -177,8 +178,8 @@ def _languages(config: TranslateConfig) -> tuple[Language, list[Language]]:
 
 def texts_of(task: Task, row: Example) -> dict[str, str]:
     """What is translated of a row, by name: its fields but those that hold codes, and its own answers."""
-    fields = {name: text for name, text in row.fields.items() if name not in task.values}
-    return fields | {f"{CHOICE} {number}": text for number, text in enumerate(row.choices)}
+    names = [*task.text_fields, *(f"{CHOICE} {number}" for number in range(len(row.choices)))]
+    return dict(zip(names, item_texts(task, row), strict=True))
 
 
 def translated_row(row: Example, code: str, texts: Mapping[str, str]) -> Example:

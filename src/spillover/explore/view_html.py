@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import html
 import math
+import time
 from collections.abc import Sequence
 
 from spillover.core.errors import ConfigError
@@ -41,13 +42,19 @@ def token_html(token: str) -> str:
 
 def status_html(text: str) -> str:
     """What is going on, read out by a screen reader when it changes."""
-    return f'<p role="status">{text_html(text)}</p>'
+    return f'<p role="status" {_moment()}>{text_html(text)}</p>'
 
 
 def error_html(problem: str, hint: str) -> str:
     """What is wrong, and the cure."""
     cure = f" <em>Try: {text_html(hint)}</em>" if hint else ""
-    return f'<p role="alert" class="sp-error">{text_html(problem)}{cure}</p>'
+    return f'<p role="alert" class="sp-error" {_moment()}>{text_html(problem)}{cure}</p>'
+
+
+def _moment() -> str:
+    """An attribute that no two lines have: a line with the same words as the one before is shown, and read out, anew.
+    Gradio replaces nothing by HTML that is the same."""
+    return f'data-moment="{time.monotonic_ns()}"'
 
 
 def _percent(share: float) -> str:

@@ -10,7 +10,7 @@ import pytest
 
 from spillover.explore.results import LanguagesView
 from spillover.explore.run_items import FlippedItem
-from spillover.explore.tables import (
+from spillover.explore.view_html import (
     answers_html,
     error_html,
     flips_html,
@@ -101,3 +101,8 @@ def test_every_table_has_a_caption_and_headings():
     ):  # fmt: skip
         assert html.count("<table") == html.count("<caption") == html.count("<thead")
         assert re.search(r'<th scope="row">', html)
+
+
+def test_a_line_with_the_same_words_is_another_line():
+    assert status_html("No item flipped.") != status_html("No item flipped.")
+    assert error_html("empty", "type") != error_html("empty", "type")

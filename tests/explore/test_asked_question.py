@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from spillover.core.errors import ConfigError, DataError
-from spillover.explore.questions import OWN_PROMPT, OWN_WORDS, Question, asked_item, from_query, to_query
+from spillover.explore.asked_question import OWN_PROMPT, OWN_WORDS, Question, asked_item, from_query, to_query
 from spillover.tasks.benchmark import open_benchmark
 from spillover.tasks.prompts import content_free
 

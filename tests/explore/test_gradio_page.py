@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from spillover.core.errors import ConfigError
-from spillover.explore.page import check_port
+from spillover.explore.gradio_page import check_port
 from spillover.models.load import load_model
 from spillover.stages.evaluate.stage import evaluate
 from spillover.tasks.benchmark import open_benchmark

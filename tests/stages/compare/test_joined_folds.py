@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from spillover.core.errors import ConfigError, DataError
-from spillover.stages.compare.folds import with_joined_folds
+from spillover.stages.compare.joined_folds import with_joined_folds
 from spillover.stages.compare.stage import compare, compare_arms
 from tests.stages.compare.builders import CODES, QUICK, planted_sides, runs_of
 

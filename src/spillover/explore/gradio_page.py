@@ -20,13 +20,13 @@ import gradio as gr
 
 from spillover.core.errors import ConfigError, RunError
 from spillover.explore.ask_tab import ask_tab
+from spillover.explore.asked_question import from_query
 from spillover.explore.languages_tab import languages_tab
 from spillover.explore.layers_tab import layers_tab
 from spillover.explore.panel import AT_ONCE, Panel, make_panel
-from spillover.explore.questions import from_query
 from spillover.explore.run_tab import RunTab, run_tab
 from spillover.explore.session import Session
-from spillover.explore.tables import text_html
+from spillover.explore.view_html import text_html
 from spillover.explore.view_tab import QUEUE, ViewTab, keep_address
 
 HOST = "127.0.0.1"

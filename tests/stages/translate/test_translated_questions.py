@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from spillover.stages.translate.result import LanguageCounts, TranslationPlan
+from spillover.stages.translate.translated_questions import LanguageCounts, TranslationPlan
 
 
 def test_what_is_left_is_counted_over_all_languages():
