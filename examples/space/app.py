@@ -8,4 +8,4 @@ from spillover.explore.session import open_session
 session = open_session(os.environ.get("SPILLOVER_MODEL", "gemma3-270m"))
 # Strangers see this page: they open no folder of this machine.
 page = make_page(session, ["sentiment"], fixed_run=True)
-page.queue(default_concurrency_limit=4, max_size=50).launch(**launch_options())
+page.launch(**launch_options())

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import TimeoutError
 
 from spillover.explore.session import session_of
 from spillover.models.load import attach_adapter, load_model
@@ -20,6 +21,7 @@ from spillover.tasks.benchmark import open_benchmark
 from tests.builders import make_model, save_adapter, save_model, small_data
 
 READY = 120_000
+OF_SERVER = re.compile("/gradio_api/run/")
 ENDED = re.compile("Done in|Try:|flipped|Cancelled")
 
 
@@ -86,7 +88,7 @@ class OpenedPage:
         self.page.on("console", lambda message: self.messages.append((message.type, message.text)))
         self.page.on("pageerror", lambda error: self.messages.append(("error", str(error))))
         # The page is ready when what it asks on opening is answered.
-        with self.page.expect_response(re.compile("/gradio_api/run/")):
+        with self.page.expect_response(OF_SERVER):
             self.page.goto(address + query)
         self.page.wait_for_function("document.querySelector('#task input')?.value")
 
@@ -113,19 +115,26 @@ class OpenedPage:
     def ended(self, name):
         """Wait until what was started last is done: the text of its status."""
         line = self.page.locator(f"#{name}-status [role]:not([data-before])", has_text=ENDED)
-        line.wait_for()
+        try:
+            line.wait_for()
+        except TimeoutError:
+            status = self.page.locator(f"#{name}-status").inner_html()
+            pytest.fail(f"{name} did not end: {status!r}; {self.messages}; last asked for: {self.requests[-6:]}")
         return line.inner_text()
 
-    def choose(self, name, text):
-        """Type into a list of choices, and take the one that holds the text, or what was typed where none does."""
+    def choose(self, name, text, *, listed=True, answered=True):
+        """Take the choice of a list that holds the text, or type what is not `listed`; wait until the page has followed
+        it, or, not `answered`, until it has asked how."""
         box = self.page.locator(f"#{name} input")
         box.click()
         box.fill(text)
-        option = self.page.locator("ul[role=listbox] li", has_text=text)
-        if option.count():
-            option.first.click()
-        else:
-            box.press("Enter")
+        expect = self.page.expect_response if answered else self.page.expect_request
+        with expect(OF_SERVER):
+            if listed:
+                self.page.locator("ul[role=listbox] li", has_text=text).first.click()
+            else:
+                box.press("Enter")
+                box.press("Tab")
 
     def overflow(self):
         return self.page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")

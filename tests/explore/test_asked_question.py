@@ -91,5 +91,7 @@ def test_an_address_keeps_the_question():
         {"tab": "layers", "places": "8"},
     )
     assert from_query(to_query(REVIEW, {})) == (REVIEW, {})
+    run = {"tab": "run", "run": "runs/mine & yours", "of": "sw"}
+    assert from_query(to_query(None, run)) == (None, run)
     assert from_query("") == (None, {})
     assert from_query("?tab=run&nonsense=%ff&&=")[0] is None

@@ -15,10 +15,16 @@ from spillover.explore import session as sessions
 from spillover.explore.asked_question import Question
 from spillover.explore.exports import csv_text, json_text, png_bytes, python_of
 from spillover.explore.results import View
-from spillover.explore.session import question_of
-from tests.explore.test_results import made_answer, made_languages, made_lens, made_view
+from spillover.explore.run_items import open_run_items
+from spillover.explore.session import open_session, question_of
+from tests.explore.test_results import made_answer, made_flips, made_languages, made_lens, made_view
 
-VIEWS = {"ask": (made_answer(), made_answer("tuned")), "layers": (made_lens(),), "languages": (made_languages(),)}
+VIEWS = {
+    "ask": (made_answer(), made_answer("tuned")),
+    "layers": (made_lens(),),
+    "languages": (made_languages(),),
+    "run": (made_flips(),),
+}
 
 
 @pytest.mark.parametrize("tab", VIEWS)
@@ -27,7 +33,7 @@ def test_csv_and_json_have_every_row(tab):
     rows = list(csv.DictReader(io.StringIO(csv_text(view))))
     found = json.loads(json_text(view))
     assert len(rows) == len(found["rows"]) == len(view.rows())
-    assert found["question"]["texts"] == ["good"]
+    assert found["question"]["texts"] == ["good"] if tab != "run" else found["options"] == {"run": "runs/mine"}
     assert len(found["results"]) == len(VIEWS[tab])
 
 
@@ -72,3 +78,14 @@ def test_the_copied_python_gives_the_same_numbers(tab, session, monkeypatch, cap
                 np.testing.assert_allclose(value, other[name], rtol=1e-3, atol=1e-6)
             else:
                 assert value == other[name]
+
+
+def test_the_copied_python_of_a_run_gives_the_same_items(workplace, session, monkeypatch, capsys):
+    monkeypatch.chdir(workplace)
+    opened = open_session("model", adapter="adapter", dtype="float32")
+    found = open_run_items("run", opened)
+    code, change = found.items[0].language, found.items[0].change
+    view = View("run", None, (found.flips(code, change),), {"run": "run", "of": code, "change": change})
+    assert view.rows()
+    exec(compile(python_of(view, opened), "copied.py", "exec"), {})
+    assert eval(capsys.readouterr().out) == view.rows()

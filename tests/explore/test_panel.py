@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import re
-
 import pytest
+
+from tests.explore.conftest import OF_SERVER
 
 HELD = "irrelevant"
 DELAY = 500
@@ -52,14 +52,13 @@ def test_what_is_typed_while_a_choice_is_on_its_way_stays(opened):
     browser = opened()
     page = browser.page
     held = []
-    of_server = re.compile("/gradio_api/(queue/join|run/)")
-    page.route(of_server, lambda route: held.append(route) if HELD in route.request.post_data else route.continue_())
-    browser.choose("labels", HELD)
+    page.route(OF_SERVER, lambda route: held.append(route) if HELD in route.request.post_data else route.continue_())
+    browser.choose("labels", HELD, answered=False)
     text = page.locator("#text-0 textarea")
     text.fill("A text of my own.")
     for route in held:
         route.continue_()
-    page.unroute(of_server)
+    page.unroute(OF_SERVER)
     page.wait_for_timeout(DELAY)
     assert len(held) == 1
     assert text.input_value() == "A text of my own."

@@ -3,7 +3,17 @@ from __future__ import annotations
 import numpy as np
 
 from spillover.explore.asked_question import Question
-from spillover.explore.results import Answer, LanguageAnswer, LanguagesView, LensView, Token, View, WordCurve
+from spillover.explore.results import (
+    Answer,
+    FlippedItem,
+    FlipsView,
+    LanguageAnswer,
+    LanguagesView,
+    LensView,
+    Token,
+    View,
+    WordCurve,
+)
 
 
 def made_answer(model="base", words=("good", "bad"), reason=""):
@@ -32,9 +42,14 @@ def made_languages(text="text"):
     )  # fmt: skip
 
 
+def made_flips(text="text"):
+    items = (FlippedItem("sw", text, True, text, text, text, text), FlippedItem("hi", "2", False, "a", "a", "b", "no"))
+    return FlipsView("sentiment", text, items)
+
+
 def made_view(tab, results, text="good"):
-    options = {"ask": {}, "layers": {"places": 2}, "languages": {"translations": ""}}[tab]
-    return View(tab, Question("sentiment", "sw", (text,)), results, options)
+    options = {"ask": {}, "layers": {"places": 2}, "languages": {"translations": ""}, "run": {"run": "runs/mine"}}[tab]
+    return View(tab, None if tab == "run" else Question("sentiment", "sw", (text,)), results, options)
 
 
 def test_an_answer_has_a_row_per_label():
@@ -64,6 +79,14 @@ def test_languages_split_after_the_layer_of_the_largest_margin():
     assert rows["sw"]["similarity_1"] == 0.9
     assert rows["yo"]["reason"] == "no wording"
     assert "answer" not in rows["yo"]
+
+
+def test_flips_have_a_row_per_item():
+    rows = made_flips().rows()
+    assert [(row["language"], row["change"], row["after"]) for row in rows] == [
+        ("sw", "newly correct", "text"),
+        ("hi", "newly wrong", "b"),
+    ]
 
 
 def test_a_view_has_the_rows_of_all_models():

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from spillover.core.errors import RunError
+from spillover.explore.results import CHANGES
 from spillover.explore.run_items import open_run_items, opening_of_run, question_of_item
 from spillover.explore.session import open_session, session_of
 from spillover.stages.evaluate.score_tables import read_evaluation
@@ -38,6 +39,11 @@ def test_the_answers_of_an_item_are_those_of_the_run(workplace, of_run):
             np.testing.assert_allclose(answer.logprobs, expected, atol=1e-3)
             assert answer.labels[int(answer.logprobs.argmax())] == said
         assert (item.after == item.gold) == item.newly_correct
+    wrong = opened.flips(opened.items[0].language, "newly wrong").items
+    assert all(not item.newly_correct and item.language == opened.items[0].language for item in wrong)
+    assert (
+        len(opened.flips().items) == len(opened.items) == sum(len(opened.flips(change=name).items) for name in CHANGES)
+    )
 
 
 def test_the_models_of_a_run_are_found(workplace, tmp_path):

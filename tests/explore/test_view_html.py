@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from spillover.explore.results import LanguagesView
-from spillover.explore.run_items import FlippedItem
 from spillover.explore.view_html import (
     answers_html,
     error_html,
@@ -19,7 +18,7 @@ from spillover.explore.view_html import (
     status_html,
     token_html,
 )
-from tests.explore.test_results import made_answer, made_languages, made_lens, made_row
+from tests.explore.test_results import made_answer, made_flips, made_languages, made_lens, made_row
 
 HOSTILE = '<img src=x onerror="hacked=1">\'</table><script>{{hacked}}${hacked=2}`\u202e\u0000**bold**'
 
@@ -40,16 +39,13 @@ class Reader(HTMLParser):
         self.text += data
 
 
-FLIP = FlippedItem("sw", HOSTILE, True, HOSTILE, HOSTILE, HOSTILE, HOSTILE)
-
-
 @pytest.mark.parametrize(
     "make",
     [
         lambda text: answers_html([made_answer(text, (text, text), reason=text)]),
         lambda text: lens_html([made_lens(text, text)], text),
         lambda text: languages_html(made_languages(text)),
-        lambda text: flips_html([FlippedItem("sw", text, True, text, text, text, text)], text),
+        lambda text: flips_html(made_flips(text)),
         lambda text: error_html(text, text),
         status_html,
         token_html,
@@ -97,7 +93,7 @@ def test_the_best_layer_is_marked_and_a_language_without_answer_has_its_reason()
 def test_every_table_has_a_caption_and_headings():
     for html in (
         answers_html([made_answer()]), lens_html([made_lens()], "English"), languages_html(made_languages()),
-        flips_html([FLIP], "tuned"),
+        flips_html(made_flips()),
     ):  # fmt: skip
         assert html.count("<table") == html.count("<caption") == html.count("<thead")
         assert re.search(r'<th scope="row">', html)

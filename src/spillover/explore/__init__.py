@@ -3,7 +3,8 @@
 1. `asked_question`: what a person asks → the task and the prompts that the engine is asked.
 2. `session`: one or two loaded models → `results`, by the code of evaluate and probe.
 3. `run_items`: the flipped items of a finished run.
-4. `gradio_page` and the files of its tabs: Gradio components around the three, and nothing computed there.
+4. `computation`: what visitors asked for, one after the other.
+5. `gradio_page` and the files of its tabs: Gradio components around the four, and nothing computed there.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any
 
 from spillover.explore.asked_question import Question
@@ -19,6 +20,6 @@ def ask_tab(panel: Panel) -> ViewTab:
         answers: tuple[Answer, ...] = ()
         for answer in panel.session.answers(question):
             answers = (*answers, answer)
-            yield Step(f"{len(answers)} of {len(panel.session.sides)} models", answers_html(answers), answers)
+            yield Step(f"{len(answers)} of {len(panel.session.sides)} models", partial(answers_html, answers), answers)
 
     return view_tab(panel, "ask", "Ask", "Ask", compute, {})

@@ -176,10 +176,13 @@ KEYS = ("task", "language", "labels", "shots", "item")
 LISTS = ("texts", "words", "choices")
 
 
-def to_query(question: Question, view: Mapping[str, str]) -> str:
+def to_query(question: Question | None, view: Mapping[str, str]) -> str:
     """The question as the query of an address, as in `?task=sentiment&language=...`. view: what else the address
     keeps, such as the tab."""
-    pairs = [*view.items(), *((key, getattr(question, key)) for key in KEYS)]
+    pairs = list(view.items())
+    if question is None:
+        return "?" + urlencode(pairs)
+    pairs += [(key, getattr(question, key)) for key in KEYS]
     pairs += [(key, text) for key in LISTS for text in getattr(question, key)]
     pairs += [("wording", question.wording)] if question.wording else []
     pairs += [] if question.blank else [("blank", "off")]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from spillover.core.files import plain
 from spillover.core.languages import language
 from spillover.explore.asked_question import Question
-from spillover.explore.results import LanguagesView, LensView, View
+from spillover.explore.results import CHANGES, FlipsView, LanguagesView, LensView, View
 from spillover.explore.session import Session
 from spillover.stages.report.charts import BLUE, ORANGE, by_category, specification
 from spillover.tasks.examples import DEMO
@@ -43,7 +43,8 @@ def _cell(value: Any) -> Any:
 
 def json_text(view: View) -> str:
     """The question and all results; what is undefined is null."""
-    value = {"tab": view.tab, "question": asdict(view.question), "rows": view.rows()}
+    question = None if view.question is None else asdict(view.question)
+    value = {"tab": view.tab, "question": question, "options": dict(view.options), "rows": view.rows()}
     value |= {"results": [_plain(result) for result in view.results]}
     return json.dumps(plain(value), ensure_ascii=False, indent=1)
 
@@ -64,8 +65,10 @@ def png_bytes(view: View) -> bytes:
 
 
 def chart_of(view: View) -> alt.TopLevelMixin:
-    """The chart of a view: bars of the labels, the lens's curves, or the margin by language and layer."""
-    return {"ask": _answers_chart, "layers": _lens_chart, "languages": _languages_chart}[view.tab](view)
+    """The chart of a view: bars of the labels, the lens's curves, the margin by language and layer, or how many items
+    flipped by language."""
+    charts = {"ask": _answers_chart, "layers": _lens_chart, "languages": _languages_chart, "run": _flips_chart}
+    return charts[view.tab](view)
 
 
 def _answers_chart(view: View) -> alt.TopLevelMixin:
@@ -129,8 +132,24 @@ def _languages_chart(view: View) -> alt.TopLevelMixin:
     )
 
 
+def _flips_chart(view: View) -> alt.TopLevelMixin:
+    import altair as alt
+    import pandas as pd
+
+    found = [item for flips in view.results if isinstance(flips, FlipsView) for item in flips.items]
+    rows = [{"name": language(item.language).name, "change": item.change} for item in found]
+    bars = alt.Chart(pd.DataFrame(rows, columns=["name", "change"])).mark_bar()
+    return bars.encode(
+        x=alt.X("count():Q", title="flipped items"),
+        y=alt.Y("name:N", title=None, sort="-x"),
+        color=by_category(alt.Color, "change", dict(zip(CHANGES, (BLUE, ORANGE), strict=True))),
+    )
+
+
 def python_of(view: View, session: Session) -> str:
     """Python that gives the same numbers."""
+    if view.question is None:
+        return _python_of_run(view, session)
     lines = ["from spillover.core.config import EvaluateConfig"] if _opening(session)[-1].startswith("config=") else []
     lines += ["from spillover.explore import Question, open_session"]
     pasted = view.options.get("translations", "")
@@ -144,6 +163,22 @@ def python_of(view: View, session: Session) -> str:
         call = "answers(question)" if view.tab == "ask" else f"lens(question, places={view.options['places']})"
         lines += [f"for result in session.{call}:", "    print(result.rows())"]
     return "\n".join(lines) + "\n"
+
+
+def _python_of_run(view: View, session: Session) -> str:
+    opening = _opening(session)
+    lines = ["from spillover.core.config import EvaluateConfig"] if opening[-1].startswith("config=") else []
+    keys = {"of": "language", "change": "change"}
+    chosen = ", ".join(f"{name}={view.options[key]!r}" for key, name in keys.items() if key in view.options)
+    return "\n".join([
+        *lines,
+        "from spillover.explore import open_session",
+        "from spillover.explore.run_items import open_run_items",
+        "",
+        f"session = open_session({', '.join(opening)})",
+        f"print(open_run_items({view.options['run']!r}, session).flips({chosen}).rows())",
+        "",
+    ])  # fmt: skip
 
 
 def _opening(session: Session) -> list[str]:

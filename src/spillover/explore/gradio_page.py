@@ -9,7 +9,7 @@ import contextlib
 import io
 import os
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +23,11 @@ from spillover.explore.ask_tab import ask_tab
 from spillover.explore.asked_question import from_query
 from spillover.explore.languages_tab import languages_tab
 from spillover.explore.layers_tab import layers_tab
-from spillover.explore.panel import AT_ONCE, Panel, make_panel
-from spillover.explore.run_tab import RunTab, run_tab
+from spillover.explore.panel import AT_ONCE, Panel, first_question, make_panel
+from spillover.explore.run_tab import RUN_TAB, RunTab, run_tab
 from spillover.explore.session import Session
 from spillover.explore.view_html import text_html
-from spillover.explore.view_tab import QUEUE, ViewTab, keep_address
+from spillover.explore.view_tab import ViewTab, keep_address
 
 HOST = "127.0.0.1"
 TITLE = "spillover explore"
@@ -55,6 +55,8 @@ def make_page(session: Session, tasks: Sequence[str], *, run: str | None = None,
     with gr.Blocks(title=TITLE, analytics_enabled=False) as page:
         gr.HTML(_heading(session), js_on_load=None)
         panel = make_panel(session, tasks)
+        # What the first answer computes for all, before anybody waits for it: checks, and the shots.
+        panel.worker.start(session.answers(first_question(session, panel.tasks[0])))
         views: list[ViewTab] = []
         with gr.Tabs(elem_id="tabs") as tabs:
             for name, title, make in (
@@ -62,7 +64,7 @@ def make_page(session: Session, tasks: Sequence[str], *, run: str | None = None,
             ):  # fmt: skip
                 with gr.Tab(title, id=name, elem_id=f"tab-{name}"):
                     views.append(make(panel))
-            with gr.Tab("Run", id="run", elem_id="tab-run"):
+            with gr.Tab("Run", id=RUN_TAB, elem_id=f"tab-{RUN_TAB}"):
                 of_run = run_tab(panel, run, fixed=fixed_run, tabs=tabs, target=FIRST_TAB)
         _load_item(views, of_run)
         _open_address(page, panel, tabs, views, of_run, run)
@@ -80,11 +82,7 @@ def _load_item(views: Sequence[ViewTab], of_run: RunTab) -> None:
     """A clicked item of the run is asked at once, and looked into."""
     event = of_run.picked
     for view in (view for view in views if view.name in ("ask", "layers")):
-        event = event.then(
-            view.handler, view.inputs, view.outputs, show_progress="hidden", api_visibility="private", **QUEUE
-        )  # fmt: skip
-        if view.name == FIRST_TAB:
-            keep_address(event, view.query)
+        event = event.then(view.begin, view.inputs, view.outputs, **AT_ONCE)
 
 
 def _open_address(
@@ -93,6 +91,7 @@ def _open_address(
     """When the page is opened its address says what it shows; where it says something, that is computed."""
     wanted = gr.Textbox("", visible="hidden")
     options = [(view.name, key, component) for view in views for key, component in view.options.items()]
+    options += [(RUN_TAB, key, component) for key, component in of_run.options.items()]
 
     def restore(query: str) -> list[Any]:
         question, kept = from_query(query or "")
@@ -100,12 +99,12 @@ def _open_address(
         if question is not None and question.task not in panel.tasks:
             question = None
         if question is None:
-            name = "run" if name == "run" or (run and not name) else ""
+            name = RUN_TAB if name == RUN_TAB or (run and not name) else ""
         values = [
             _option_value(component, kept[key]) if of == name and key in kept else gr.skip()
             for of, key, component in options
         ]
-        chosen = gr.Tabs(selected=name) if name in {"run", *(view.name for view in views)} else gr.skip()
+        chosen = gr.Tabs(selected=name) if name in {RUN_TAB, *(view.name for view in views)} else gr.skip()
         shown = panel.updates(question) if question else [gr.skip()] * len(panel.outputs)
         return [name, chosen, *values, *shown]
 
@@ -113,36 +112,28 @@ def _open_address(
     outputs = [wanted, tabs, *(component for _, _, component in options), *panel.outputs]
     page.load(restore, address, outputs, js="() => window.location.search", **AT_ONCE)
 
-    def compute_wanted(name: str, *values: Any) -> Iterator[Any]:
-        """The handler of the tab of that name; the other tabs stay as they are."""
-        start = 0
-        filled = [gr.skip()] * sum(len(view.outputs) for view in views)
+    def begin_wanted(name: str, *values: Any) -> list[Any]:
+        """Begins the tab of that name; the other tabs stay as they are."""
+        filled: list[Any] = []
         for view in views:
             its_inputs, values = values[: len(view.inputs)], values[len(view.inputs) :]
-            end = start + len(view.outputs)
-            if view.name == name:
-                for shown in view.handler(*its_inputs):
-                    yield [*filled[:start], *shown, *filled[end:]]
-                return
-            start = end
-        yield filled
+            filled += view.begin(*its_inputs) if view.name == name else [gr.skip()] * len(view.outputs)
+        return filled
 
     inputs, outputs = ([one for view in views for one in getattr(view, kind)] for kind in ("inputs", "outputs"))
-    event = wanted.change(
-        compute_wanted, [wanted, *inputs], outputs, show_progress="hidden", api_visibility="private", **QUEUE
-    )  # fmt: skip
-    for view in views:
-        keep_address(event, view.query)
+    wanted.change(begin_wanted, [wanted, *inputs], outputs, **AT_ONCE)
     opening, inputs, filled = of_run.opening
 
-    def open_wanted(name: str, path: str) -> Any:
-        return opening(path) if name == "run" else tuple(gr.skip() for _ in filled)
+    def open_wanted(name: str, *values: Any) -> Any:
+        return opening(*values) if name == RUN_TAB else tuple(gr.skip() for _ in filled)
 
-    wanted.change(open_wanted, [wanted, *inputs], filled, **AT_ONCE)
+    keep_address(wanted.change(open_wanted, [wanted, *inputs], filled, **AT_ONCE), of_run.query)
 
 
 def _option_value(component: Any, text: str) -> Any:
     """An option's update from an address; as it is where the text is no value of it."""
+    if isinstance(component, gr.Dropdown) and not component.allow_custom_value:
+        return gr.update(value=text) if text in [value for _, value in component.choices] else gr.skip()
     if not isinstance(component, gr.Slider):
         return gr.update(value=text)
     number = int(text) if text.isdecimal() else 0
@@ -174,7 +165,7 @@ def serve(page: gr.Blocks, *, port: int | None = None, share: bool = False) -> s
     Gradio's servers give. RunError where it cannot be served or shared."""
     try:
         with contextlib.redirect_stdout(io.StringIO()):
-            _, local, public = page.queue(default_concurrency_limit=4).launch(
+            _, local, public = page.launch(
                 server_name=HOST,
                 server_port=port,
                 share=share,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import gradio as gr
@@ -33,8 +34,6 @@ def languages_tab(panel: Panel) -> ViewTab:
         total = len(texts) * len(session.sides)
         for view in session.languages(question, texts):
             done = len(view.rows_by_language)
-            # Drawing the tables takes its time too: at the end, and now and then.
-            html = languages_html(view) if done == total or done % 5 == 0 else gr.skip()
-            yield Step(f"{done} of {total} languages", html, (view,))
+            yield Step(f"{done} of {total} languages", partial(languages_html, view), (view,))
 
     return view_tab(panel, "languages", "Languages", "Compare languages", compute, {"translations": translations})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import gradio as gr
@@ -27,6 +28,7 @@ def layers_tab(panel: Panel) -> ViewTab:
         views: tuple[LensView, ...] = ()
         for view in panel.session.lens(question, places=int(options["places"])):
             views = (*views, view)
-            yield Step(f"{len(views)} of {len(panel.session.sides)} models", lens_html(views, reference), views)
+            note = f"{len(views)} of {len(panel.session.sides)} models"
+            yield Step(note, partial(lens_html, views, reference), views)
 
     return view_tab(panel, "layers", "Layers", "Look inside", compute, {"places": places})

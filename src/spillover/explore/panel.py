@@ -14,24 +14,24 @@ from spillover.core.languages import known_languages, language, reference_langua
 from spillover.core.types import Task
 from spillover.core.visible_text import visible
 from spillover.explore.asked_question import OWN_PROMPT, OWN_WORDS, Question
+from spillover.explore.computation import Worker
 from spillover.explore.session import Session, question_of
 from spillover.tasks.shots import FORMS, OWN_SHOTS
 from spillover.tasks.wording import bundled_tasks, load_task
 
 OWN_WORDING = ("its own", "")
 AT_ONCE: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "queue": False}
-"""What is answered without asking the model. Not through Gradio's queue: when the answers of a visitor's queued events
-are all there, the browser closes their stream, and the server then drops an event of theirs that came meanwhile. The
-browser waits for it for ever, and ignores further clicks on the same button."""
+"""Every event: it is answered at once, not through Gradio's queue. What asks the model is a `Computation`."""
 SHORT = 70
 """Characters of an example in the list of examples."""
 
 
 @dataclass(frozen=True)
 class Panel:
-    """The components of the question, and which tasks it offers."""
+    """The components of the question, which tasks it offers, and who computes what of it."""
 
     session: Session
+    worker: Worker
     tasks: tuple[str, ...]
     task: gr.Dropdown
     language: gr.Dropdown
@@ -63,8 +63,7 @@ class Panel:
         task, code, item, labels, *rest = values
         n = len(self.texts)
         choices, words, blank, shots, wording = rest[n:]
-        if task not in self.tasks:
-            raise ConfigError(f"task {task!r} is not offered here", hint=f"one of {', '.join(self.tasks)}")
+        self.check_task(task)
         fields = _fields(task)
         question = Question(
             task=task,
@@ -79,6 +78,12 @@ class Panel:
             item=item or "",
         )
         return question if self._is_unchanged(question) else replace(question, item="")
+
+    def check_task(self, task: str) -> None:
+        """ConfigError for a task that is not offered."""
+        if task not in self.tasks:
+            names = ", ".join(self.tasks)
+            raise ConfigError(f"task {task!r} is not offered here", hint=f"one of {names}, or start with --task")
 
     def _is_unchanged(self, question: Question) -> bool:
         """Whether the texts are still those of the item."""
@@ -232,8 +237,8 @@ def make_panel(session: Session, tasks: Sequence[str]) -> Panel:
             label="Wording", info="lent by, where the language has none", elem_id="wording", **wording
         )  # fmt: skip
     panel = Panel(
-        session, offered, tasks_box, languages_box, items_box, labels_box, tuple(texts), answers, words_box, blank_box,
-        shots_box, wording_box, gr.State(_choice_of(shown)),
+        session, Worker(), offered, tasks_box, languages_box, items_box, labels_box, tuple(texts), answers, words_box,
+        blank_box, shots_box, wording_box, gr.State(_choice_of(shown)),
     )  # fmt: skip
     _connect(panel)
     return panel

@@ -181,12 +181,59 @@ class LanguagesView:
 
 
 @dataclass(frozen=True)
+class FlippedItem:
+    """An item that one of the two models gets right and the other does not. gold, before, after: labels."""
+
+    language: str
+    id: str
+    newly_correct: bool
+    gold: str
+    before: str
+    after: str
+    text: str
+
+    @property
+    def change(self) -> str:
+        """One of `CHANGES`."""
+        return next(name for name, newly_correct in CHANGES.items() if newly_correct == self.newly_correct)
+
+
+CHANGES = {"newly correct": True, "newly wrong": False}
+"""Names of the two directions of a flip, as the page, its files and its address have them → `newly_correct`."""
+
+
+@dataclass(frozen=True)
+class FlipsView:
+    """Items of a run that flipped between its base and the model `after`, as they were chosen."""
+
+    task: str
+    after: str
+    items: tuple[FlippedItem, ...]
+
+    def rows(self) -> list[dict[str, Any]]:
+        """A row per item."""
+        return [
+            {
+                "language": item.language,
+                "id": item.id,
+                "change": item.change,
+                "gold": item.gold,
+                "base": item.before,
+                "after": item.after,
+                "text": item.text,
+            }
+            for item in self.items
+        ]
+
+
+@dataclass(frozen=True)
 class View:
-    """What one tab shows: the question and its results, for the downloads and the command."""
+    """What one tab shows: the question and its results, for the downloads and the command. question: None where the tab
+    shows a run."""
 
     tab: str
-    question: Question
-    results: tuple[Answer, ...] | tuple[LensView, ...] | tuple[LanguagesView, ...]
+    question: Question | None
+    results: tuple[Answer, ...] | tuple[LensView, ...] | tuple[LanguagesView, ...] | tuple[FlipsView, ...]
     options: Mapping[str, Any]
 
     def rows(self) -> list[dict[str, Any]]:

@@ -10,25 +10,13 @@ from typing import Any
 from spillover.core.errors import DataError, RunError
 from spillover.core.runs import EvaluationFolder, Run, existing_run
 from spillover.explore.asked_question import Question
+from spillover.explore.results import FlippedItem, FlipsView
 from spillover.explore.session import BASE, Session, Side, question_of
 from spillover.stages.evaluate.score_tables import read_evaluation
 from spillover.stages.probe.selection import finished_evaluation
 from spillover.stages.report.flips import flipped_items
 from spillover.tasks.benchmark import open_benchmark
 from spillover.tasks.examples import DEMO
-
-
-@dataclass(frozen=True)
-class FlippedItem:
-    """An item that one of the two models gets right and the other does not. gold, before, after: labels."""
-
-    language: str
-    id: str
-    newly_correct: bool
-    gold: str
-    before: str
-    after: str
-    text: str
 
 
 @dataclass(frozen=True)
@@ -45,6 +33,13 @@ class OpenedRun:
     hashes: Mapping[str, str]
     after: str
     items: tuple[FlippedItem, ...]
+
+    def flips(self, language: str | None = None, change: str | None = None) -> FlipsView:
+        """The flipped items of one language and of one of `CHANGES`; None takes all."""
+        wanted = tuple(
+            item for item in self.items if language in (None, item.language) and change in (None, item.change)
+        )  # fmt: skip
+        return FlipsView(self.task, self.after, wanted)
 
 
 def open_run_items(path: str, session: Session) -> OpenedRun:

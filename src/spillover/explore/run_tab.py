@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
 
-from spillover.core.errors import SpilloverError
+from spillover.core.errors import ConfigError, SpilloverError
 from spillover.core.languages import language
+from spillover.explore.asked_question import to_query
+from spillover.explore.exports import python_of
 from spillover.explore.panel import AT_ONCE, Panel
-from spillover.explore.run_items import FlippedItem, OpenedRun, open_run_items, question_of_item
-from spillover.explore.view_html import error_html, flips_html, status_html
+from spillover.explore.results import CHANGES, FlipsView, View
+from spillover.explore.run_items import OpenedRun, open_run_items, question_of_item
+from spillover.explore.view_html import MOST_ROWS, error_html, flips_html, status_html
+from spillover.explore.view_tab import exports, keep_address
 
-ALL, CORRECT, WRONG = "all", "newly correct", "newly wrong"
-MOST_ROWS = 500
+RUN_TAB = "run"
+ALL = "all"
 PICK = """element.addEventListener('click', (event) => {
   const button = event.target.closest('[data-item]');
   if (button) trigger('pick', {item: Number(button.dataset.item)});
@@ -24,11 +29,12 @@ PICK = """element.addEventListener('click', (event) => {
 @dataclass(frozen=True)
 class RunTab:
     """picked: the event after which an item is in the question. opening: (function, inputs, outputs) that opens the
-    run. path: the box of its folder."""
+    run. options: the boxes of its folder and of what is chosen of it, as the address names them. query: the address."""
 
     picked: Any
     opening: tuple[Any, list[Any], list[Any]]
-    path: gr.Textbox
+    options: Mapping[str, Any]
+    query: gr.Textbox
 
 
 def run_tab(panel: Panel, run: str | None, *, fixed: bool, tabs: gr.Tabs, target: str) -> RunTab:
@@ -40,61 +46,73 @@ def run_tab(panel: Panel, run: str | None, *, fixed: bool, tabs: gr.Tabs, target
         )  # fmt: skip
         start = gr.Button("Open", variant="primary", elem_id="run-start", min_width=100)
     with gr.Row():
-        languages = gr.Dropdown([ALL], value=ALL, label="Language", elem_id="run-language", min_width=160)
-        change = gr.Dropdown([ALL, CORRECT, WRONG], value=ALL, label="Change", elem_id="run-change", min_width=160)
+        # An address may name a language that the run has not: then all are shown.
+        languages = gr.Dropdown(
+            [ALL], value=ALL, label="Language", elem_id="run-language", min_width=160, allow_custom_value=True
+        )  # fmt: skip
+        change = gr.Dropdown([ALL, *CHANGES], value=ALL, label="Change", elem_id="run-change", min_width=160)
     status = gr.HTML(elem_id="run-status", js_on_load=None)
     table = gr.HTML(elem_id="run-results", js_on_load=PICK)
-    opened = gr.State(None)
+    opened, kept = gr.State(None), gr.State(None)
+    query = gr.Textbox(visible="hidden", elem_id="run-query")
+    command = exports(RUN_TAB, kept)
 
-    def open_path(asked: str) -> tuple[Any, ...]:
+    def open_path(asked: str, code: str, which: str) -> tuple[Any, ...]:
         folder = (run or "") if fixed else (asked or "").strip()
-        if not folder:
-            return error_html("no run folder", "give the folder of a finished run"), "", None, gr.skip()
         try:
+            if not folder:
+                raise ConfigError("no run folder", hint="give the folder of a finished run")
             found = open_run_items(folder, panel.session)
         except SpilloverError as error:
-            return error_html("; ".join(error.problems), error.hint), "", None, gr.skip()
-        codes = dict.fromkeys(item.language for item in found.items)
-        choices = [ALL, *((language(code).name, code) for code in codes)]
-        return *_shown(found, ALL, ALL), found, gr.update(choices=choices, value=ALL)
+            return error_html("; ".join(error.problems), error.hint), "", "", None, gr.skip(), None, gr.skip()
+        codes = list(dict.fromkeys(item.language for item in found.items))
+        code = code if code in codes else ALL
+        choices = [(ALL, ALL), *((language(code).name, code) for code in codes)]
+        return *_shown(panel, found, code, which), found, gr.update(choices=choices, value=code)
 
     def show(found: OpenedRun | None, code: str, which: str) -> tuple[Any, ...]:
-        return _shown(found, code, which) if found else (gr.skip(), gr.skip())
+        return _shown(panel, found, code, which) if found else tuple(gr.skip() for _ in of_view)
 
     def pick(found: OpenedRun | None, code: str, which: str, event: gr.EventData) -> list[Any]:
-        skipped = [gr.skip()] * len(panel.outputs)
+        items = _chosen(found, code, which).items if found else ()
         number = int(event.item)
-        if found is None or not 0 <= number < len(chosen := _chosen(found, code, which)):
-            return [gr.skip(), gr.skip(), *skipped]
+        if found is None or not 0 <= number < len(items):
+            return [gr.skip()] * (2 + len(panel.outputs))
         try:
-            question = question_of_item(found, chosen[number])
+            question = question_of_item(found, items[number])
+            panel.check_task(question.task)
         except SpilloverError as error:
-            return [error_html("; ".join(error.problems), error.hint), gr.skip(), *skipped]
-        if question.task not in panel.tasks:
-            hint = f"start with --task {question.task}"
-            return [error_html(f"task {question.task!r} is not offered here", hint), gr.skip(), *skipped]
+            skipped = [gr.skip()] * (1 + len(panel.outputs))
+            return [error_html("; ".join(error.problems), error.hint), *skipped]
         return [gr.skip(), gr.Tabs(selected=target), *panel.updates(question)]
 
-    outputs = [status, table, opened, languages]
-    start.click(open_path, path, outputs, **AT_ONCE)
-    path.submit(open_path, path, outputs, **AT_ONCE)
+    of_view = [status, table, command, kept, query]
+    options = ({} if fixed else {"run": path}) | {"of": languages, "change": change}
+    opening = open_path, [path, languages, change], [*of_view, opened, languages]
+    for event in (start.click, path.submit):
+        keep_address(event(*opening, **AT_ONCE), query)
     for component in (languages, change):
-        component.input(show, [opened, languages, change], [status, table], **AT_ONCE)
+        keep_address(component.input(show, [opened, languages, change], of_view, **AT_ONCE), query)
     picked = table.pick(pick, [opened, languages, change], [status, tabs, *panel.outputs], **AT_ONCE)
-    return RunTab(picked, (open_path, [path], outputs), path)
+    return RunTab(picked, opening, options, query)
 
 
-def _chosen(found: OpenedRun, code: str, which: str) -> list[FlippedItem]:
-    return [
-        item
-        for item in found.items
-        if code in (ALL, item.language) and (which == ALL or item.newly_correct == (which == CORRECT))
-    ][:MOST_ROWS]
+def _chosen(found: OpenedRun, code: str, which: str) -> FlipsView:
+    return found.flips(None if code == ALL else code, which if which in CHANGES else None)
 
 
-def _shown(found: OpenedRun, code: str, which: str) -> tuple[str, str]:
-    items = _chosen(found, code, which)
-    if not items:
-        return status_html("No item flipped."), ""
-    note = f"{len(items)} of {len(found.items)} flipped items of {found.task}; click one to ask it."
-    return status_html(note), flips_html(items, found.after)
+def _shown(panel: Panel, found: OpenedRun, code: str, which: str) -> tuple[str, str, str, View, str]:
+    """Of the chosen items: the status, the table, the command, the view, and the address."""
+    flips = _chosen(found, code, which)
+    options = {key: text for key, text in {"run": found.path, "of": code, "change": which}.items() if text != ALL}
+    view = View(RUN_TAB, None, (flips,), options)
+    address = to_query(None, {"tab": RUN_TAB} | options)
+    return _note(found, flips), flips_html(flips) if flips.items else "", python_of(view, panel.session), view, address
+
+
+def _note(found: OpenedRun, flips: FlipsView) -> str:
+    if not flips.items:
+        return status_html("No item flipped.")
+    shown = "" if len(flips.items) <= MOST_ROWS else f" The first {MOST_ROWS} are shown, all are in the downloads."
+    note = f"{len(flips.items)} of {len(found.items)} flipped items of {found.task}; click one to ask it.{shown}"
+    return status_html(note)

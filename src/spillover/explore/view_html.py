@@ -15,12 +15,12 @@ from collections.abc import Sequence
 from spillover.core.errors import ConfigError
 from spillover.core.languages import language
 from spillover.core.visible_text import visible
-from spillover.explore.results import Answer, LanguageAnswer, LanguagesView, LensView, Token
-from spillover.explore.run_items import FlippedItem
+from spillover.explore.results import Answer, FlipsView, LanguageAnswer, LanguagesView, LensView, Token
 
 TEMPLATE = str.maketrans({"{": "&#123;", "}": "&#125;", "$": "&#36;", "`": "&#96;"})
 WHITESPACE = str.maketrans({" ": "·", "\n": "↵", "\t": "→"})
 DASH = "–"
+MOST_ROWS = 500
 # The heat of a cell stays so light that black or white letters are read on it.
 MOST_HEAT = 65
 NAMES = {"reference": "in {}", "native": "own word", "romanised": "romanised", "asked": "asked word"}
@@ -238,12 +238,12 @@ def _language_name(code: str) -> str:
     return f"{text_html(found.name)} {_bdi(found.endonym, 'sp-endonym')}"
 
 
-def flips_html(items: Sequence[FlippedItem], after: str) -> str:
-    """A row per item, each with a button that loads it."""
-    head = ["item", "language", "text", "gold", "base", text_html(after)]
+def flips_html(view: FlipsView) -> str:
+    """A row per item, at most `MOST_ROWS`, each with a button that loads it."""
+    head = ["item", "language", "text", "gold", "base", text_html(view.after)]
     rows = []
-    for number, item in enumerate(items):
-        change = "newly correct" if item.newly_correct else "newly wrong"
+    for number, item in enumerate(view.items[:MOST_ROWS]):
+        change = item.change
         rows.append(
             f'<tr><th scope="row"><button type="button" class="sp-item" data-item="{number}" '
             f'aria-label="Load {text_html(item.id)}, {change}">{text_html(item.id)}</button></th>'
@@ -252,4 +252,4 @@ def flips_html(items: Sequence[FlippedItem], after: str) -> str:
             f'<td data-label="gold">{text_html(item.gold)}</td><td data-label="base">{text_html(item.before)}</td>'
             f'<td data-label="after">{text_html(item.after)} ({change})</td></tr>'
         )
-    return _table(f"{len(items)} flipped items", head, rows, "sp-stack")
+    return _table(f"{len(view.items)} flipped items", head, rows, "sp-stack")

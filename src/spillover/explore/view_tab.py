@@ -1,47 +1,60 @@
-"""What the tabs Ask, Layers and Languages share: compute, cancel, the results, the command, downloads, the address."""
+"""What the tabs share: compute, cancel, the results, the command, downloads, the address."""
 
 from __future__ import annotations
 
 import base64
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import gradio as gr
 
 from spillover.core.errors import SpilloverError
 from spillover.explore.asked_question import Question, to_query
+from spillover.explore.computation import Computation
 from spillover.explore.exports import csv_text, json_text, png_bytes, python_of
 from spillover.explore.panel import AT_ONCE, Panel
 from spillover.explore.results import View
 from spillover.explore.view_html import error_html, status_html
 
-QUEUE: dict[str, Any] = {"concurrency_id": "model", "concurrency_limit": 1}
-"""Whoever asks the model: one at a time."""
+INTERVAL = 0.2
+"""Seconds between two looks at what is there."""
 
 
 class Step(NamedTuple):
-    """What is there so far. note: for the status line."""
+    """What is there so far. note: for the status line. draw: gives the HTML, when somebody looks."""
 
     note: str
-    html: str
+    draw: Callable[[], str]
     results: tuple[Any, ...]
 
 
 Compute = Callable[[Question, Mapping[str, Any]], Iterator[Step]]
 
 
+class Shown(NamedTuple):
+    """The outputs of a tab, in their order: values, or `gr.skip()` for what stays as it is."""
+
+    status: Any = gr.skip()
+    results: Any = gr.skip()
+    command: Any = gr.skip()
+    view: Any = gr.skip()
+    query: Any = gr.skip()
+    timer: Any = gr.skip()
+
+
 @dataclass(frozen=True)
 class ViewTab:
-    """One tab. handler: a generator over inputs, for the events that start it; outputs: what it fills."""
+    """One tab. begin: starts it, for the events that do; of inputs, and fills outputs. options: its own components, by
+    the names that they have in the address."""
 
     name: str
-    handler: Callable[..., Iterator[Any]]
+    begin: Callable[..., tuple[Any, ...]]
     inputs: list[Any]
     outputs: list[Any]
-    query: gr.Textbox
     options: Mapping[str, Any]
 
 
@@ -53,46 +66,80 @@ def view_tab(panel: Panel, name: str, title: str, action: str, compute: Compute,
         cancel = gr.Button("Cancel", elem_id=f"{name}-cancel", min_width=100)
     status = gr.HTML(elem_id=f"{name}-status", js_on_load=None)
     results = gr.HTML(elem_id=f"{name}-results", js_on_load=None)
-    kept = gr.State(None)
+    running, kept = gr.State(None), gr.State(None)
     query = gr.Textbox(visible="hidden", elem_id=f"{name}-query")
+    timer = gr.Timer(INTERVAL, active=False)
+    command = exports(name, kept)
+
+    def begin(before: Computation | None, *values: Any) -> tuple[Any, ...]:
+        if before is not None:
+            before.replace()
+        computation = panel.worker.start(_steps(panel, name, compute, options, values))
+        started = Shown(status=status_html("Computing…"), view=None, query="", timer=gr.Timer(active=True))
+        return computation, *started
+
+    def look(computation: Computation | None) -> Shown:
+        if computation is None or computation.replaced:
+            return Shown()
+        if computation.cancelled:
+            return Shown(status=status_html("Cancelled."), timer=gr.Timer(active=False))
+        done, draw = computation.done, computation.news()
+        if draw is not None:
+            drawn: Shown = draw()
+            return drawn
+        return Shown(timer=gr.Timer(active=False)) if done else Shown()
+
+    def stop(computation: Computation | None) -> Any:
+        if computation is None or computation.done:
+            return gr.skip()
+        # The timer goes on: a look that is on its way would put what it saw in place of this line.
+        computation.cancel()
+        return status_html("Cancelled.")
+
+    inputs = [running, *options.values(), *panel.components]
+    shown = [status, results, command, kept, query, timer]
+    start.click(begin, inputs, [running, *shown], **AT_ONCE)
+    keep_address(timer.tick(look, running, shown, **AT_ONCE), query)
+    cancel.click(stop, running, status, **AT_ONCE)
+    return ViewTab(name, begin, inputs, [running, *shown], options)
+
+
+def _steps(
+    panel: Panel, name: str, compute: Compute, options: Mapping[str, Any], values: Sequence[Any]
+) -> Iterator[Callable[[], Shown]]:
+    """What a tab shows, as functions that draw it. values: of the options, then of the question's components."""
+    chosen = dict(zip(options, values, strict=False))
+    started = time.monotonic()
+    step = Step("", str, ())
+    off = gr.Timer(active=False)
+    try:
+        question = panel.question(values[len(options) :])
+        for step in compute(question, chosen):
+            yield partial(lambda step: Shown(status_html(step.note), step.draw()), step)
+    except SpilloverError as error:
+        message = error_html("; ".join(error.problems), error.hint)
+        yield lambda: Shown(message, "", "", None, "", off)
+        return
+    done = f"Done in {time.monotonic() - started:.1f} s."
+    view = View(name, question, step.results, chosen)
+    address = to_query(question, {"tab": name} | {key: str(value) for key, value in chosen.items() if value})
+    yield lambda: Shown(status_html(done), step.draw(), python_of(view, panel.session), view, address, off)
+
+
+def keep_address(event: Any, query: gr.Textbox) -> None:
+    """After the event the browser's address is that of the view."""
+    event.then(None, query, None, js="(query) => spillover.keepAddress(query)")
+
+
+def exports(name: str, kept: gr.State) -> gr.Textbox:
+    """The box of a view's command; below it the buttons that download it. kept: the view, None before there is one."""
     with gr.Accordion("Copy the command, download", open=False, elem_id=f"{name}-exports"):
         command = gr.Textbox(
             label="Python that gives the same numbers", lines=6, max_lines=12, interactive=False, buttons=["copy"],
             elem_id=f"{name}-command",
         )  # fmt: skip
         _downloads(name, kept)
-
-    def handler(*values: Any) -> Iterator[Any]:
-        # An event of the page, not of a person, may start a tab that was not asked for: see `gradio_page`.
-        chosen = dict(zip(options, values, strict=False))
-        started = time.monotonic()
-        yield status_html("Computing…"), gr.skip(), gr.skip(), None, gr.skip()
-        step = Step("", "", ())
-        try:
-            question = panel.question(values[len(options) :])
-            for step in compute(question, chosen):
-                yield status_html(step.note), step.html, gr.skip(), None, gr.skip()
-        except SpilloverError as error:
-            yield error_html("; ".join(error.problems), error.hint), "", "", None, gr.skip()
-            return
-        view = View(name, question, step.results, chosen)
-        address = to_query(question, {"tab": name} | {key: str(value) for key, value in chosen.items() if value})
-        done = status_html(f"Done in {time.monotonic() - started:.1f} s.")
-        yield done, step.html, python_of(view, panel.session), view, address
-
-    inputs, outputs = [*options.values(), *panel.components], [status, results, command, kept, query]
-    tab = ViewTab(name, handler, inputs, outputs, query, options)
-    asked = start.click(
-        handler, inputs, outputs, show_progress="hidden", api_name=name, api_visibility="undocumented", **QUEUE
-    )
-    keep_address(asked, query)
-    cancel.click(lambda: status_html("Cancelled."), None, status, cancels=[asked], **AT_ONCE)
-    return tab
-
-
-def keep_address(event: Any, query: gr.Textbox) -> None:
-    """After the event the browser's address is that of the view."""
-    event.then(None, query, None, js="(query) => spillover.keepAddress(query)")
+    return command
 
 
 def _downloads(name: str, kept: gr.State) -> None:
