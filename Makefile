@@ -8,7 +8,7 @@ FUZZ :=
 CHAOS :=
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: install demo test test-kernels test-slow test-lm-eval test-packaged test-servers check bench bench-lens bench-train bench-audit bench-alignment bench-page pictures notebooks fuzz chaos docs figures bench-servers test-ray clean
+.PHONY: install demo test test-kernels test-slow test-lm-eval test-packaged test-servers check bench bench-lens bench-train bench-audit bench-alignment bench-page pictures notebooks fuzz chaos docs figures bench-servers bench-processes test-ray clean
 
 install: $(VENV)/.installed
 
@@ -88,6 +88,9 @@ bench-servers: install .venv-vllm/.installed .venv-lm-eval/.installed  ## DATA=f
 
 bench-lens: install  ## the lens against the paper's way; DATA=folder, BENCH="--items 24"
 	PYTHONPATH=. $(BIN)/python -m benchmarks.lens $(if $(DATA),--data $(DATA)) $(BENCH)
+
+bench-processes: install  ## one process against one for each core; BENCH="--data data/paper --items 100"
+	PYTHONPATH=. $(BIN)/python -m benchmarks.processes $(BENCH)
 
 # An environment of its own: its dependencies need not agree with ours.
 .venv-lm-eval/.installed: constraints.txt

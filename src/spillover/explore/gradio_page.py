@@ -10,6 +10,7 @@ import io
 import os
 import socket
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -55,8 +56,9 @@ def make_page(session: Session, tasks: Sequence[str], *, run: str | None = None,
     with gr.Blocks(title=TITLE, analytics_enabled=False) as page:
         gr.HTML(_heading(session), js_on_load=None)
         panel = make_panel(session, tasks)
-        # What the first answer computes for all, before anybody waits for it: checks, and the shots.
-        panel.worker.start(session.answers(first_question(session, panel.tasks[0])))
+        # What the first answer and the first lens compute for all, before anybody waits for it: checks, and the shots.
+        first = first_question(session, panel.tasks[0])
+        panel.worker.start(chain(session.answers(first), session.lens(first)))
         views: list[ViewTab] = []
         with gr.Tabs(elem_id="tabs") as tabs:
             for name, title, make in (
