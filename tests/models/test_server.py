@@ -60,7 +60,7 @@ def test_choices_and_pairs_are_the_local_ones(task, tiny, tokenizer_folder):
     with serving(fake) as urls:
         found = scores(open_engine(opened(urls, tokenizer_folder)), prompts)
     # Whole texts sum to hundreds of nats: a part in a million is a float32's last digits.
-    np.testing.assert_allclose(found, scores(LocalEngine(tiny), prompts), atol=EXACT, rtol=1e-6)
+    np.testing.assert_allclose(found, scores(LocalEngine(tiny), prompts), atol=EXACT)
 
 
 def test_prompts_are_sent_as_token_ids_with_sampling_off(tiny, tokenizer_folder):
@@ -194,3 +194,14 @@ def test_what_needs_weights_is_refused(tiny, tokenizer_folder, tmp_path):
             open_engine(model, EvaluateConfig(rule="paper"))
         with pytest.raises(ConfigError, match=r"model.quantise 4bit: does not go with model.server"):
             load_model("tiny", server=urls, tokenizer=tokenizer_folder, quantise="4bit")
+
+
+@pytest.mark.parametrize("adapter", [None, "tuned"])
+def test_whole_texts_go_one_at_a_time_where_there_are_adapters(tiny, tokenizer_folder, adapter):
+    models = {"base": tiny} | ({adapter: replace(make_model(seed=1), tokenizer=tiny.tokenizer)} if adapter else {})
+    fake = FakeServer(models, parents={adapter: "base"} if adapter else {}, seconds=0.02)
+    with serving(fake) as urls:
+        prompts = kind_prompts("agreement")[1]
+        found = scores(open_engine(opened(urls, tokenizer_folder, name="base")), prompts)
+    assert (fake.most_at_once == 1) == bool(adapter)
+    np.testing.assert_allclose(found, scores(LocalEngine(tiny), prompts), atol=EXACT, rtol=1e-6)

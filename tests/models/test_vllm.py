@@ -86,7 +86,8 @@ def test_scores_are_the_local_ones(task, vllm, local, demo_prompts):
 def test_choices_and_pairs_have_the_local_scores(task, vllm, local):
     prompts = kind_prompts(task)[1][:6]
     found, expected = scores(open_engine(opened(vllm)), prompts), scores(open_engine(local), prompts)
-    print(f"{task}: largest difference {np.nanmax(np.abs(found - expected)):.2g}")
+    there = np.isfinite(expected)  # not every item has as many answers
+    print(f"{task}: largest difference {np.abs(found[there] - expected[there]).max():.2g}")
     # Whole texts sum to hundreds of nats: a part in a million is a float32's last digits.
     np.testing.assert_allclose(found, expected, atol=EXACT, rtol=1e-6)
 
