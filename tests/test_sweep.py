@@ -204,6 +204,8 @@ grid: {{fold: [1/2, 2/2]}}
     assert comparison.languages["n"].tolist() == [12, 12, 12] == [sum(pair) for pair in zip(*alone, strict=True)]
     assert all(0 < count < 12 for counts in alone for count in counts)
     assert "each scored by a model tuned on questions of the others" in str(comparison)
+    pages = [run.page.read_text(encoding="utf-8") for run in result.runs]
+    assert ["(fold 1/2 of all items)" in page for page in pages] == [True, False]
 
 
 def test_a_sweep_of_one_run_compares_nothing(tmp_path, monkeypatch):

@@ -51,7 +51,7 @@ def run_facts(run: Run, evaluations: Sequence[Evaluation], comparisons: Sequence
         "Task": ", ".join(f"{task}{_asked_for(label_sets.get(task, ''))}" for task in tasks),
         "Trained on": f"{trained_on} ({arm})" if trained_on and arm not in ("", REAL_ARM) else trained_on,
         "Evaluated in": f"{len(codes)} languages" if len(codes) > MAX_NAMES else _names(codes),
-        "Items a language": _span(counts),
+        "Items a language": _span(counts) + _part(run),
         "Clusters a language": _span(clusters),
         "Date": str(run.manifest()["created"])[:10],
     }
@@ -61,6 +61,12 @@ def run_facts(run: Run, evaluations: Sequence[Evaluation], comparisons: Sequence
 def _span(counts: Sequence[int]) -> str:
     """`40`, or `40 to 60`; empty without counts."""
     return " to ".join(str(count) for count in dict.fromkeys((*counts[:1], *counts[-1:])))
+
+
+def _part(run: Run) -> str:
+    """Which part of all items was scored, where a fold was."""
+    folds = sorted({side.record.get("settings", {}).get("fold", "") for side in run.evaluations()} - {""})
+    return f" (fold {', '.join(folds)} of all items)" if folds else ""
 
 
 def _asked_for(label_set: str) -> str:
