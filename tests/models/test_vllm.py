@@ -139,7 +139,9 @@ def test_adapters_stand_on_the_base_and_are_compared_as_local_ones(vllm, local, 
                 for side in (served, {None: evaluate(local, benchmark), name: expected})
             )
             assert differences(served[None], evaluation) == []
-            np.testing.assert_allclose(by_server.languages["accuracy_delta"], by_us.languages["accuracy_delta"], atol=1e-9)
+            np.testing.assert_allclose(
+                by_server.languages["accuracy_delta"], by_us.languages["accuracy_delta"], atol=1e-9
+            )
 
 
 def test_16_bits_differ_and_flips_are_counted(local, demo_prompts, tmp_path):
