@@ -34,6 +34,7 @@ from spillover.stages.train.adapters import save_adapter, with_adapter
 from spillover.stages.train.alignment import open_alignment
 from spillover.stages.train.checkpoints import KeepLast, last_checkpoint, remove_newer
 from spillover.stages.train.failures import writing
+from spillover.stages.train.freed_memory import FreedMemory
 from spillover.stages.train.in_training import (
     AlreadyStopped,
     EvalCallback,
@@ -135,7 +136,12 @@ def _train(
         eval_dataset=validation or None,
         data_collator=collate,
         # Called in this order, before Trainer's own logging.
-        callbacks=[LossLog(folder / "steps.jsonl", progress), *([callback] if callback else []), KeepLast()],
+        callbacks=[
+            LossLog(folder / "steps.jsonl", progress),
+            *([callback] if callback else []),
+            KeepLast(),
+            FreedMemory(),
+        ],
         part_tokens=config.batch_tokens,
         ids=[pair.id for pair in pairs],
         alignment=alignment,
