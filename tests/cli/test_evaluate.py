@@ -113,6 +113,16 @@ def test_a_run_that_trains_refuses_a_server(tmp_path, call):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize("verb", [("probe",), ("probe", "lens", "--text", "a"), ("steer",), ("train",)])
+def test_what_needs_weights_refuses_a_server_before_it_is_asked(tmp_path, call, verb):
+    out = () if "lens" in verb else ("--out", tmp_path / "run")
+    code, _, error = call(*verb, *out, "--set", 'model.server=["http://127.0.0.1:9"]')
+    assert code == 2
+    assert "needs the model's weights, which a server does not give" in error
+    assert "next try" not in error
+    assert not (tmp_path / "run").exists()
+
+
 def test_workers_without_ray_and_ray_without_its_package_say_what_to_do(workspace, tmp_path, call, monkeypatch):
     arguments = ("evaluate", "--model", workspace / "model", "--data", workspace / "data", "--out", tmp_path / "run")
     code, _, error = call(*arguments, "--workers", "2")

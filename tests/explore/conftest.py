@@ -22,7 +22,8 @@ from tests.builders import make_model, save_adapter, save_model, small_data
 
 READY = 120_000
 OF_SERVER = re.compile("/gradio_api/run/")
-ENDED = re.compile("Done in|Try:|flipped|Cancelled")
+ENDED = re.compile("Done in|Try:|flipped")
+CANCELLED = re.compile("Cancelled")
 
 
 @pytest.fixture(scope="session")
@@ -112,9 +113,10 @@ class OpenedPage:
         self.page.locator(f"#{name}-start").click()
         return self.ended(name)
 
-    def ended(self, name):
-        """Wait until what was started last is done: the text of its status."""
-        line = self.page.locator(f"#{name}-status [role]:not([data-before])", has_text=ENDED)
+    def ended(self, name, how=ENDED):
+        """Wait until what was started last is done: the text of its status. how: what the status then says. That a
+        computation was cancelled may be shown once more after the next has begun."""
+        line = self.page.locator(f"#{name}-status [role]:not([data-before])", has_text=how)
         try:
             line.wait_for()
         except TimeoutError:

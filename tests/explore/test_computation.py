@@ -11,15 +11,20 @@ from spillover.explore.computation import Computation, Worker
 
 
 def until(condition):
+    end = time.monotonic() + 30
     while not condition():
+        assert time.monotonic() < end
         time.sleep(0.001)
 
 
-def test_news_are_told_once():
+def test_a_result_is_returned_once():
     computation = Computation([1, 2])
-    assert computation.news() is None
+    assert computation.new_result() is None
+    assert computation.pending
     computation.run()
-    assert (computation.news(), computation.news(), computation.done) == (2, None, True)
+    assert computation.done
+    assert computation.pending
+    assert (computation.new_result(), computation.new_result(), computation.pending) == (2, None, False)
 
 
 def test_computations_wait_for_their_turn_and_cancel_after_a_step():
@@ -33,7 +38,7 @@ def test_computations_wait_for_their_turn_and_cancel_after_a_step():
 
     first, second, third = (worker.start(steps(name)) for name in "abc")
     go.release()
-    until(lambda: first.news() == 0)
+    until(lambda: first.new_result() == 0)
     first.cancel()
     second.cancel()
     for _ in range(4):
@@ -45,7 +50,7 @@ def test_computations_wait_for_their_turn_and_cancel_after_a_step():
     assert third.latest == 2
 
 
-def test_a_failure_is_told_once_and_the_next_is_computed():
+def test_a_failure_is_raised_once_and_the_next_is_computed():
     def fail():
         yield 1
         raise ValueError("no memory")
@@ -54,5 +59,26 @@ def test_a_failure_is_told_once_and_the_next_is_computed():
     failed, after = worker.start(fail()), worker.start([5])
     until(lambda: after.done)
     with pytest.raises(RuntimeError, match="could not be computed: no memory"):
-        failed.news()
-    assert (failed.news(), after.news()) == (1, 5)
+        failed.new_result()
+    assert (failed.new_result(), after.new_result()) == (1, 5)
+
+
+def test_a_closed_worker_ends_after_a_step_and_computes_nothing_more():
+    worker, begun, go = Worker(), threading.Event(), threading.Semaphore(0)
+
+    def steps():
+        begun.set()
+        for number in range(3):
+            go.acquire()
+            yield number
+
+    first, second = worker.start(steps()), worker.start([5])
+    assert begun.wait(30)
+    closing = threading.Thread(target=worker.close)
+    closing.start()
+    until(lambda: first.cancelled)
+    go.release()
+    closing.join(30)
+    assert not closing.is_alive()
+    assert first.done
+    assert (first.latest, second.latest) == (0, None)

@@ -197,11 +197,13 @@ def test_what_needs_weights_is_refused(tiny, tokenizer_folder, tmp_path):
 
 
 @pytest.mark.parametrize("adapter", [None, "tuned"])
-def test_whole_texts_go_one_at_a_time_where_there_are_adapters(tiny, tokenizer_folder, adapter):
+def test_each_server_reads_one_whole_text_at_a_time_where_there_are_adapters(tiny, tokenizer_folder, adapter):
     models = {"base": tiny} | ({adapter: replace(make_model(seed=1), tokenizer=tiny.tokenizer)} if adapter else {})
-    fake = FakeServer(models, parents={adapter: "base"} if adapter else {}, seconds=0.02)
-    with serving(fake) as urls:
-        prompts = kind_prompts("agreement")[1]
-        found = scores(open_engine(opened(urls, tokenizer_folder, name="base")), prompts)
-    assert (fake.most_at_once == 1) == bool(adapter)
+    fakes = [FakeServer(models, parents={adapter: "base"} if adapter else {}, seconds=0.02) for _ in range(2)]
+    prompts = kind_prompts("agreement")[1]
+    with serving(*fakes) as urls:
+        engine = open_engine(opened(urls, tokenizer_folder, name="base"))
+        found = scores(engine, prompts)
+    assert [fake.most_at_once == 1 for fake in fakes] == [bool(adapter)] * 2
+    assert engine.facts["batching"]["in flight"] == (2 if adapter else len(prompts))
     np.testing.assert_allclose(found, scores(LocalEngine(tiny), prompts), atol=EXACT, rtol=1e-6)

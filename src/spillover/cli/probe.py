@@ -43,6 +43,9 @@ def probe(
 
     if out is None:
         raise ConfigError("--out is missing", hint="spillover probe --out RUN, or spillover probe lens --text TEXT")
+    from spillover.models.served_model import check_no_server
+
+    check_no_server(config.model.server, "probe")
     name = name or name_in_run(config.model.adapter, config.model.steer)
     run = open_run(out)
     task, data, wording = task_and_data(run, name, task, data, config.evaluate.wording)
@@ -72,8 +75,10 @@ def lens(
 ) -> None:
     """Show every layer's most probable next token for one text, as a heatmap. Writes nothing."""
     from spillover.models.load import load_model
+    from spillover.models.served_model import check_no_server
     from spillover.stages.probe.lens import top_tokens
 
+    check_no_server(config.model.server, "probe lens")
     with progress_bars() as progress:
         progress("load the model", 0, 1)
         loaded = load_model(**config.model.model_dump(), progress=progress)

@@ -30,10 +30,12 @@ def steer(
     """
     from spillover.core.runs import open_run
     from spillover.models.load import load_model
+    from spillover.models.served_model import check_no_server
     from spillover.stages.steer.parallel_text import text_benchmark
     from spillover.stages.steer.stage import steer as make
     from spillover.tasks.benchmark import benchmark_of
 
+    check_no_server(config.model.server, "steer")
     scored = [benchmark_of(config, task) for task in config.tasks]
     text = text_benchmark(config.steer, scored)
     for benchmark in scored:

@@ -24,8 +24,10 @@ def train(
     pairs: Annotated[Path | None, typer.Option(help="Training pairs. [default: <out>/build/pairs.jsonl]")] = None,
 ) -> None:
     """Train a LoRA adapter on pairs: <out>/train/adapter."""
+    from spillover.models.served_model import check_no_server
     from spillover.stages.build.pairs import read_pairs
 
+    check_no_server(config.model.server, "train")
     training_pairs = read_pairs(pairs or out / "build" / "pairs.jsonl")
     from spillover.core.runs import first_process, open_run
     from spillover.models.load import load_model

@@ -148,14 +148,20 @@ def _flips_chart(view: View) -> alt.TopLevelMixin:
 
 def python_of(view: View, session: Session) -> str:
     """Python that gives the same numbers."""
+    opening = _opening(session)
+    lines = ["from spillover.core.config import EvaluateConfig"] if opening[-1].startswith("config=") else []
+    opened = f"session = open_session({', '.join(opening)})"
     if view.question is None:
-        return _python_of_run(view, session)
-    lines = ["from spillover.core.config import EvaluateConfig"] if _opening(session)[-1].startswith("config=") else []
+        lines += ["from spillover.explore import open_session"]
+        lines += ["from spillover.explore.run_items import open_run_items", "", opened]
+        keys = {"of": "language", "change": "change"}
+        chosen = ", ".join(f"{name}={view.options[key]!r}" for key, name in keys.items() if key in view.options)
+        lines += [f"print(open_run_items({view.options['run']!r}, session).flips({chosen}).rows())"]
+        return "\n".join(lines) + "\n"
     lines += ["from spillover.explore import Question, open_session"]
     pasted = view.options.get("translations", "")
     lines += ["from spillover.explore.session import pasted_translations"] if pasted else []
-    lines += ["", f"session = open_session({', '.join(_opening(session))})"]
-    lines += [f"question = {_question_text(view.question)}"]
+    lines += ["", opened, f"question = {_question_text(view.question)}"]
     if view.tab == "languages":
         texts = f"pasted_translations(question, {pasted!r})" if pasted else "session.in_languages(question)"
         lines += [f"*_, view = session.languages(question, {texts})", "print(view.rows())"]
@@ -163,22 +169,6 @@ def python_of(view: View, session: Session) -> str:
         call = "answers(question)" if view.tab == "ask" else f"lens(question, places={view.options['places']})"
         lines += [f"for result in session.{call}:", "    print(result.rows())"]
     return "\n".join(lines) + "\n"
-
-
-def _python_of_run(view: View, session: Session) -> str:
-    opening = _opening(session)
-    lines = ["from spillover.core.config import EvaluateConfig"] if opening[-1].startswith("config=") else []
-    keys = {"of": "language", "change": "change"}
-    chosen = ", ".join(f"{name}={view.options[key]!r}" for key, name in keys.items() if key in view.options)
-    return "\n".join([
-        *lines,
-        "from spillover.explore import open_session",
-        "from spillover.explore.run_items import open_run_items",
-        "",
-        f"session = open_session({', '.join(opening)})",
-        f"print(open_run_items({view.options['run']!r}, session).flips({chosen}).rows())",
-        "",
-    ])  # fmt: skip
 
 
 def _opening(session: Session) -> list[str]:

@@ -195,11 +195,11 @@ class FlippedItem:
     @property
     def change(self) -> str:
         """One of `CHANGES`."""
-        return next(name for name, newly_correct in CHANGES.items() if newly_correct == self.newly_correct)
+        return CHANGES[0] if self.newly_correct else CHANGES[1]
 
 
-CHANGES = {"newly correct": True, "newly wrong": False}
-"""Names of the two directions of a flip, as the page, its files and its address have them → `newly_correct`."""
+CHANGES = ("newly correct", "newly wrong")
+"""The two directions of a flip, as the page, its files and its address name them."""
 
 
 @dataclass(frozen=True)

@@ -83,23 +83,29 @@ def view_tab(panel: Panel, name: str, title: str, action: str, compute: Compute,
             return Shown()
         if computation.cancelled:
             return Shown(status=status_html("Cancelled."), timer=gr.Timer(active=False))
-        done, draw = computation.done, computation.news()
+        draw = computation.new_result()
         if draw is not None:
             drawn: Shown = draw()
             return drawn
-        return Shown(timer=gr.Timer(active=False)) if done else Shown()
+        return Shown() if computation.pending else Shown(timer=gr.Timer(active=False))
+
+    def resume(computation: Computation | None) -> Any:
+        # A look at the computation before may end the timer after the next one has begun.
+        return gr.Timer(active=True) if computation is not None and computation.pending else gr.skip()
 
     def stop(computation: Computation | None) -> Any:
         if computation is None or computation.done:
             return gr.skip()
-        # The timer goes on: a look that is on its way would put what it saw in place of this line.
+        # The timer keeps running: a look that is on its way would put what it saw in place of this line.
         computation.cancel()
         return status_html("Cancelled.")
 
     inputs = [running, *options.values(), *panel.components]
     shown = [status, results, command, kept, query, timer]
     start.click(begin, inputs, [running, *shown], **AT_ONCE)
-    keep_address(timer.tick(look, running, shown, **AT_ONCE), query)
+    looked = timer.tick(look, running, shown, **AT_ONCE)
+    keep_address(looked, query)
+    looked.then(resume, running, timer, **AT_ONCE)
     cancel.click(stop, running, status, **AT_ONCE)
     return ViewTab(name, begin, inputs, [running, *shown], options)
 

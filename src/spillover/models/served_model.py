@@ -173,6 +173,12 @@ def refuse_server(what: str) -> NoReturn:
     raise ConfigError(f"{what}: needs the model's weights, which a server does not give", hint=LOCAL)
 
 
+def check_no_server(servers: Sequence[str] | None, what: str) -> None:
+    """As `refuse_server` where there are addresses, before one of them is asked."""
+    if servers:
+        refuse_server(what)
+
+
 def _tokenizer(name: str, trust_remote_code: bool) -> tuple[PreTrainedTokenizerBase, Any]:
     """(tokenizer, settings for generation or None) from a folder or the hub. ModelError where there is none."""
     import transformers

@@ -94,7 +94,14 @@ class ServerEngine:
             lambda client, number: self._ask(client, plan, number),
             requests=lambda number: _requests(plan, number),
             at_a_time=at_a_time,
+            per_server=1 if self._one_at_a_time(plan, numbers) else None,
         )
+
+    def _one_at_a_time(self, plan: Plan, numbers: Sequence[int]) -> bool:
+        """Whether a server must read one item at a time: whole texts where there are adapters. vLLM applies those of a
+        batch's requests to the wrong tokens of a whole text, or ends with an error (its issues 16668 and 51594)."""
+        whole = any(is_whole(plan, number) for number in numbers)
+        return whole and any(client.has_adapters for client in self.model.pool.clients)
 
     def _ask(self, client: ServerClient, plan: Plan, number: int) -> list[float]:
         """The log-probability of each answer of an item."""
@@ -145,7 +152,9 @@ class ServerEngine:
         numbers = _spread(plan, BATCHING_SAMPLE)
         self._send_prefix(plan, numbers)
         alone = dict(self._scored(plan, numbers, at_a_time=1))
-        in_flight = min(self.model.pool.in_flight, len(numbers))
+        pool = self.model.pool
+        at_once = len(pool.clients) if self._one_at_a_time(plan, numbers) else pool.in_flight
+        in_flight = min(at_once, len(numbers))
         started = time.perf_counter()
         together = dict(self._scored(plan, numbers))
         self._rate = sum(map(plan.size, numbers)) / (time.perf_counter() - started)

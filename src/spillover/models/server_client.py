@@ -13,7 +13,6 @@ import re
 import threading
 import weakref
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
 from typing import Any
 
 try:
@@ -58,16 +57,15 @@ class ServerClient:
     """Requests to one server. url: with or without the final `/v1`. timeout: seconds without a byte. needed: what to do
     about a server that cannot answer what it is asked, for messages.
 
-    The key of `SPILLOVER_API_KEY` is sent where that is set, and is kept nowhere. Every method raises `Unavailable` or
-    a ModelError that says what the server did."""
+    has_adapters: whether `models` has listed any. The key of `SPILLOVER_API_KEY` is sent where that is set, and is kept
+    nowhere. Every method raises `Unavailable` or a ModelError that says what the server did."""
 
     def __init__(self, url: str, *, timeout: float = TIMEOUT, needed: str = NEEDED) -> None:
         self.needed = needed
         self.url = url.rstrip("/").removesuffix("/v1")
+        self.has_adapters = False
         self._prompt_tokens = PromptTokens()
         self._counting = threading.Lock()
-        self._has_adapters = False
-        self._alone = threading.Lock()
         key = os.environ.get(KEY_VARIABLE)
         # No redirects: the key is for this server alone.
         self._http = httpx.Client(
@@ -91,7 +89,7 @@ class ServerClient:
         rows = answer.get("data")
         if not isinstance(rows, list) or not all(isinstance(row, dict) and "id" in row for row in rows):
             raise ModelError(f"{self.url}: /v1/models lists no models", hint=self.needed)
-        self._has_adapters = any(row.get("parent") for row in rows)
+        self.has_adapters = any(row.get("parent") for row in rows)
         return rows
 
     def version(self) -> str | None:
@@ -140,13 +138,9 @@ class ServerClient:
         return found
 
     def whole_text(self, model: str, text: Sequence[int]) -> list[float]:
-        """Natural log-probability of each token of a text after those before it; NaN for the first.
-
-        One text at a time where the server lists adapters: vLLM then applies the adapters of a batch's requests to the
-        wrong tokens of a whole text, or ends with an error (its issues 16668 and 51594)."""
+        """Natural log-probability of each token of a text after those before it; NaN for the first."""
         body = {"model": model, "prompt": list(text), "max_tokens": 1, "logprobs": 1, "echo": True, **NEUTRAL}
-        with self._alone if self._has_adapters else nullcontext():
-            logprobs = self._logprobs(body | {"return_tokens_as_token_ids": True}, model, len(text))
+        logprobs = self._logprobs(body | {"return_tokens_as_token_ids": True}, model, len(text))
         try:
             echoed = [_token_id(token) for token in logprobs["tokens"][: len(text)]]
             values = [float("nan"), *(self._checked(value) for value in logprobs["token_logprobs"][1 : len(text)])]

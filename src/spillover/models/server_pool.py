@@ -136,16 +136,17 @@ class ServerPool:
         *,
         requests: Callable[[int], int] = lambda number: 1,
         at_a_time: int | None = None,
+        per_server: int | None = None,
     ) -> Iterator[tuple[int, Value]]:
         """(number, answer) of every item, once each, as they come. requests: how many an item takes. at_a_time: over
-        all servers, in place of each server's own number.
+        all servers, per_server: on each, in place of each server's own number.
 
         RunError when no server is left, ModelError for an item that fails everywhere, and whatever else `ask` raises.
         """
         work = _Work(deque(numbers), ask, requests)
         try:
             while work.waiting or work.running:
-                self._start(work, at_a_time)
+                self._start(work, at_a_time, per_server)
                 job = self._next_answer(work)
                 if job is None:
                     continue
@@ -155,7 +156,9 @@ class ServerPool:
                     raise job.error
                 else:
                     job.lane.failures = 0
-                    if work.waiting and at_a_time is None:  # the last ones do not fill the server
+                    if (
+                        work.waiting and at_a_time is None and per_server is None
+                    ):  # the last ones do not fill the server
                         job.lane.in_flight.answered((time.monotonic() - job.started) / requests(job.number))
                     yield job.number, job.value  # type: ignore[misc]
         finally:
@@ -179,11 +182,15 @@ class ServerPool:
                 log.warning("%s; %d left", error.message, len(self._lanes))
         return answers
 
-    def _start(self, work: _Work[Value], at_a_time: int | None) -> None:
+    def _start(self, work: _Work[Value], at_a_time: int | None, per_server: int | None) -> None:
         """Start what may start now, where the fewest are on their way."""
         now = time.monotonic()
         while work.waiting and (at_a_time is None or len(work.running) < at_a_time):
-            free = [lane for lane in self._lanes if lane.busy < lane.in_flight.limit and lane.rest_until <= now]
+            free = [
+                lane
+                for lane in self._lanes
+                if lane.busy < (per_server or lane.in_flight.limit) and lane.rest_until <= now
+            ]
             if not free:
                 return
             lane = min(free, key=lambda lane: lane.busy)
