@@ -93,6 +93,19 @@ def test_costs_settings_and_languages_come_from_the_runs(finished):
     assert set(finished.rows["group"]) == {"all", "seen"}
 
 
+def test_what_a_method_took_over_from_another_counts_in_its_costs(place, base, tmp_path):
+    config = config_of(place, ["steer:language-vector", "steer:incline"])
+    rows = made(base, config, tmp_path / "run").of_group("all").set_index("row")
+    stages = open_run(tmp_path / "run").manifest()["stages"]
+    recorded = stages["steer/incline"]
+    stages["steer/incline"] = recorded | {"facts": recorded["facts"] | {"shared_seconds": 100.0}}
+    open_run(tmp_path / "run").update(stages=stages)
+    again = made(base, config, tmp_path / "run").of_group("all").set_index("row")
+    own = again["preparation_seconds"]["steer:incline"] - recorded["seconds"]
+    assert own == pytest.approx(100)
+    assert again["preparation_seconds"]["steer:language-vector"] == rows["preparation_seconds"]["steer:language-vector"]
+
+
 def test_again_computes_no_score_again_and_gives_the_same_table(finished, place, base, config, monkeypatch):
     tables = {path: path.stat().st_mtime_ns for path in (place / "run" / "evaluate").rglob("*.parquet")}
     again = made(base, config, place / "run")

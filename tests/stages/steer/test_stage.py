@@ -40,9 +40,9 @@ def few_items_are_enough(monkeypatch):
 
 
 def made(model, data, out, **options):
-    name, seed, compare = options.pop("name", None), options.pop("seed", 0), options.pop("compare", None)
+    own = {"seed": 0} | {key: options.pop(key) for key in ("name", "seed", "compare", "states") if key in options}
     benchmark, config = open_benchmark("sentiment", data=data), SteerConfig(**options)
-    return steer(model, benchmark, out=out, config=config, name=name, seed=seed, compare=compare)
+    return steer(model, benchmark, out=out, config=config, **own)
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -94,6 +94,21 @@ def test_the_same_call_gives_the_same_bytes(tiny, data, tmp_path):
     ]
     assert files[0] == files[1]
     assert len(files[0]) == 8
+
+
+def test_states_of_the_parallel_text_are_computed_once_and_change_nothing(tiny, data, tmp_path, monkeypatch):
+    states = []
+    made(tiny, data, tmp_path / "shared", method="mean-shift", states=states)
+    monkeypatch.setattr("spillover.stages.steer.stage.text_states", None)
+    made(tiny, data, tmp_path / "shared", method="incline", states=states)
+    monkeypatch.undo()
+    made(tiny, data, tmp_path / "alone", method="incline")
+    alone = sorted((tmp_path / "alone" / "steer").rglob("*.*"))
+    shared = [tmp_path / "shared" / path.relative_to(tmp_path / "alone") for path in alone]
+    assert [path.read_bytes() for path in shared] == [path.read_bytes() for path in alone]
+    stages = open_run(tmp_path / "shared").manifest()["stages"]
+    assert stages["steer/mean-shift"]["facts"]["shared_seconds"] == 0
+    assert stages["steer/incline"]["facts"]["shared_seconds"] == round(states[0].seconds, 1)
 
 
 @pytest.mark.usefixtures("few_items_are_enough")

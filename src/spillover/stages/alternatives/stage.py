@@ -36,7 +36,8 @@ from spillover.stages.compare.stage import training_languages
 from spillover.stages.evaluate.score_tables import read_evaluation
 from spillover.stages.evaluate.stage import evaluate
 from spillover.stages.steer import held_out
-from spillover.stages.steer.stage import steer
+from spillover.stages.steer.stage import SHARED_SECONDS, steer
+from spillover.stages.steer.text_states import TextStates
 from spillover.tasks.benchmark import Benchmark
 from spillover.tasks.shots import shot_sentences
 
@@ -160,6 +161,7 @@ def _with_interventions(
     config = setup.config
     result: list[Row] = []
     interventions: dict[str, Intervention] = {}
+    states: list[TextStates] = []  # one forward pass over the parallel text serves all methods
     for row in rows:
         result.append(row)
         if row.steer is None:
@@ -167,7 +169,7 @@ def _with_interventions(
         folder = steer(
             setup.base, benchmarks[0], out=setup.run.path, further=benchmarks[1:],
             config=config.steer.model_copy(update={"method": row.steer}), evaluate=config.evaluate,
-            compare=config.compare, seed=config.seed, progress=setup.progress,
+            compare=config.compare, seed=config.seed, states=states, progress=setup.progress,
         )  # fmt: skip
         for null in (None, *NULLS):
             name = null_name(row.steer, null) if null else row.steer
@@ -321,7 +323,8 @@ def _cost(setup: _Setup, row: Row, benchmark: Benchmark, translations: Translati
     tokens = evaluated.get("facts", {}).get("computed_tokens", math.nan)
     before = 0.0
     if row.steer and row.kind is not RowKind.NULL:
-        before = _seconds(stages.get(f"steer/{row.steer}", {}))
+        made = stages.get(f"steer/{row.steer}", {})
+        before = _seconds(made) + made.get("facts", {}).get(SHARED_SECONDS, 0.0)
     elif row.adapter:
         run = _run_of(row.adapter)
         before = _seconds(run.manifest()["stages"].get("train", {})) if run else math.nan

@@ -24,16 +24,19 @@ from spillover.core.runs import open_run
 from spillover.core.types import Progress, no_progress
 from spillover.models.intervention import DESCRIPTION, Base, HeldOut, Intervention, null_name, write_intervention
 from spillover.models.load import Model
-from spillover.models.sentence_states import SentenceStates, sentence_states
 from spillover.models.served_model import ServedModel, refuse_server
 from spillover.stages.steer.held_out import choose, held_out_ids, metrics_of
 from spillover.stages.steer.layer_rule import layers_by_rule, retrieval_by_layer
 from spillover.stages.steer.methods import METHODS
 from spillover.stages.steer.parallel_text import ParallelText, read_parallel_text, text_benchmark
 from spillover.stages.steer.recipe import Recipe, with_facts
+from spillover.stages.steer.text_states import TextStates, text_states
 from spillover.tasks.benchmark import Benchmark, open_benchmark
 
 log = logging.getLogger(__name__)
+
+SHARED_SECONDS = "shared_seconds"
+"""The fact of the stage that says how long an earlier call computed what this one took over from it."""
 
 # They decide which sentences there are, whose hash is a setting.
 NOT_SETTINGS = {"text", "questions", "languages", "sentences", "overlap"}
@@ -51,6 +54,7 @@ def steer(
     compare: CompareConfig | None = None,
     seed: int = 0,
     name: str | None = None,
+    states: list[TextStates] | None = None,
     progress: Progress = no_progress,
 ) -> Path:
     """The folder of the intervention, `<out>/steer/<name>`, made once; its nulls lie beside it as `<name>-<null>`.
@@ -59,7 +63,8 @@ def steer(
     for its demo data. further: other benchmarks that will be. text: the benchmark whose training questions are the
     parallel text, as `text_benchmark` gives it unless given. evaluate: how held-out items are asked.
     compare: by what they choose; its primary measure is declared in the run before they are scored, unless the run
-    declares one. name: the method's unless given.
+    declares one. name: the method's unless given. states: of parallel text, by earlier calls with this base: what is
+    there is taken, and what is computed is added.
 
     ConfigError for a model on a server, and for layers that it does not have. DataError for text that overlaps the
     scored items.
@@ -94,7 +99,11 @@ def steer(
             return folder
         if held_out:
             declare_measure(run, asked)
-        recipe = _recipe(base, sentences, config, name, progress)
+        kept = next((own for own in states or () if own.data == sentences.fingerprint), None)
+        own_states = kept or text_states(base, sentences, progress)
+        if kept is None and states is not None:
+            states.append(own_states)
+        recipe = _recipe(base, sentences, own_states, config, name)
         if held_out:
             real = _chosen(recipe, base, scored, held_out, config, evaluate, asked, progress)
         else:
@@ -106,6 +115,7 @@ def steer(
         description = real.description
         log.info("%s: layers %s, strength %g", name, ", ".join(map(str, description.layers)), description.strength)
         stage.facts |= description.model_dump(include={"layers", "strength", "languages", "sentences"})
+        stage.facts[SHARED_SECONDS] = round(kept.seconds, 1) if kept else 0.0
     return folder
 
 
@@ -139,18 +149,15 @@ def check_settings(base: Model, config: SteerConfig) -> None:
         raise ConfigError("steer.strength: 0 changes nothing", hint="another strength")
 
 
-def _recipe(base: Model, text: ParallelText, config: SteerConfig, name: str, progress: Progress) -> Recipe:
-    states: dict[str, SentenceStates] = {}
-    for code, sentences in text.sentences.items():
-        states[code] = sentence_states(base, sentences, where=f"parallel text {code}", progress=progress)
+def _recipe(base: Model, text: ParallelText, states: TextStates, config: SteerConfig, name: str) -> Recipe:
     return Recipe(
         name=name,
         method=config.method,
         positions=config.positions or METHODS[config.method].positions,
-        states=states,
+        states=states.by_language,
         reference=text.reference,
         base=Base(name=base.ref.name, fingerprint=base.ref.fingerprint, layers=base.layers, hidden=base.hidden),
-        data=text.fingerprint,
+        data=states.data,
     )
 
 
