@@ -19,11 +19,11 @@ def test_results_are_printed_as_json(workspace, tmp_path, call):
     assert json.loads(call("audit", "--data", workspace / "data", "--out", tmp_path / "a", "--json")[1]) == []
 
 
-def test_bad_data_is_named_with_file_and_line(workspace, tmp_path, call):
+def test_bad_data_is_named_with_file_and_line_before_a_model_is_loaded(tmp_path, call):
     data = small_data(tmp_path / "data")
     path = data / "sentiment" / "test" / "de.jsonl"
     path.write_text(path.read_text() + "{broken\n")
-    code, _, error = call("evaluate", "--model", workspace / "model", "--data", data, "--out", tmp_path / "run")
+    code, _, error = call("evaluate", "--model", tmp_path / "no-model", "--data", data, "--out", tmp_path / "run")
     assert code == 3
     assert f"{path}:7: broken JSON" in error
 

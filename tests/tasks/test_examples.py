@@ -87,6 +87,14 @@ def test_files_come_in_the_order_of_languages(tmp_path):
     assert list(language_files(str(folder), load_task("sentiment"), "test")) == ["en", "sw", "sr"]
 
 
+def test_a_table_in_place_of_a_folder_is_named(tmp_path):
+    table = tmp_path / "reviews.csv"
+    table.write_text("id,review,label\n1,good,positive\n")
+    with pytest.raises(DataError, match=r"reviews\.csv' is a file: expected a folder with <task>/") as error:
+        language_files(str(table), load_task("sentiment"), "test")
+    assert "spillover import hub" in error.value.hint
+
+
 def test_a_folder_that_is_not_there_is_named(tmp_path):
     with pytest.raises(DataError, match="does not exist"):
         load(tmp_path / "nowhere")

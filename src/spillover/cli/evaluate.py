@@ -66,6 +66,7 @@ def evaluate(
     benchmark.check_labels(config.evaluate.labels)
     benchmark.resolved_shots(config.evaluate.shots)
     benchmark.check_rule(config.evaluate.rule)
+    benchmark.examples()  # what is wrong with the items is said before a model is loaded
 
     with (
         open_run(out).locked(),

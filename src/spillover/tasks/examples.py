@@ -42,6 +42,11 @@ log = logging.getLogger(__name__)
 def data_folder(data: str) -> Path:
     """The folder that `data` names: the word demo, or a path. DataError when there is none."""
     folder = resources() / DEMO if data == DEMO else Path(data)
+    if folder.is_file():
+        raise DataError(
+            f"data {data!r} is a file: expected a folder with <task>/{{test,train}}/<language>.jsonl or .csv",
+            hint="move it there, or `spillover import hub FILE.yaml` for a table with other columns (docs/tasks.md)",
+        )
     if not folder.is_dir():
         raise DataError(
             f"data folder {data!r} does not exist", hint="`--data demo`, or `spillover import paper` makes one"
@@ -169,7 +174,7 @@ def _item_id(path: Path, line: int, row: Mapping[str, object]) -> str:
     if value is None or (isinstance(value, str) and not value.strip()):
         raise DataError(
             f"{path}:{line}: no id" if "id" in row else f"{path}:{line}: no id among the columns {', '.join(row)}",
-            hint="the same id is the same item in every language",
+            hint="the same id is the same item in every language; `spillover import hub` numbers a table's rows",
         )
     if isinstance(value, bool) or not isinstance(value, (str, int)):
         raise DataError(f"{path}:{line}: id {value!r} is neither text nor a whole number", hint="write it as text")
