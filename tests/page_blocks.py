@@ -34,6 +34,7 @@ from spillover.core.config import RunConfig, load_config
 from spillover.core.config_reference import config_keys
 from spillover.core.errors import ConfigError
 from spillover.core.files import read_yaml
+from spillover.stages.report.claims import read_claims
 from spillover.sweep import load_grid
 from spillover.tasks.importers.hub import read_source
 
@@ -162,7 +163,7 @@ OTHER_TOOLS = {
 
 
 def problem_of_yaml(block: Block, folder: Path) -> str:
-    """What is wrong with a YAML block: of a config, a sweep, a data set's row or a workflow; "" for nothing. Tasks and
+    """What is wrong with a YAML block: of a config, a sweep, claims, a data set's row or a workflow; "" for nothing. Tasks and
     their wording are checked where the page uses them."""
     path = folder / "block.yaml"
     path.write_text(block.text, encoding="utf-8")
@@ -175,6 +176,8 @@ def problem_of_yaml(block: Block, folder: Path) -> str:
             return "\n".join(filter(None, problems))
         if "grid" in values:
             load_grid(path)
+        elif "claims" in values:
+            read_claims(path)
         elif "splits" in values:
             read_source(str(path))
         elif not {"version", "provenance"} & set(values):

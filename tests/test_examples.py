@@ -15,6 +15,7 @@ from accelerate.commands.config.config_args import load_config_from_file
 
 from spillover.core.config import RunConfig, load_config
 from spillover.core.files import read_yaml, resources
+from spillover.stages.report.claims import has_settings, read_claims
 from spillover.sweep import load_grid
 from spillover.tasks.wording import load_task
 
@@ -60,6 +61,15 @@ def test_a_finding_trains_on_questions_that_there_are_and_never_on_scored_items(
 def test_the_main_finding_cross_fits_every_item_with_three_seeds_and_a_placebo():
     points = {(point.train.seed, point.fold, point.build.arm) for point in load_grid(FINDINGS / "spillover.yaml")}
     assert points == set(product((0, 1, 2), ("1/2", "2/2"), ("translate", "shuffled")))
+
+
+def test_every_claim_of_the_paper_has_runs_that_test_it():
+    configs = {read_yaml(path)["name"]: path for path in FINDINGS.glob("*.yaml")}
+    for claim in read_claims().claims:
+        cells = configs_of(configs[claim.runs])
+        found = [cell for cell in cells if claim.first and has_settings(cell, claim.first)]
+        assert bool(found) == bool(claim.first), claim.runs
+        assert len(cells) > 1 or claim.alternatives
 
 
 def test_there_are_examples_of_runs_and_of_sweeps():

@@ -38,6 +38,12 @@ def test_all_mistakes_are_reported_at_once_with_their_values(tmp_path):
         assert part in text
 
 
+def test_a_grid_where_one_config_is_wanted_is_sent_to_sweep(tmp_path):
+    with pytest.raises(ConfigError, match="unknown key 'grid'") as caught:
+        load_config(config_file(tmp_path, "grid: {train.seed: [0, 1]}\n"))
+    assert "spillover sweep" in caught.value.hint
+
+
 def test_norwegian_stays_norwegian(tmp_path):
     config = load_config(config_file(tmp_path, "languages: [no, en]\n"))
     assert config.languages == ["no", "en"]

@@ -44,7 +44,7 @@ VERBS = {
     "build": "build", "train": "train",
     "merge": "merge", "swap": "swap", "steer": "steer", "evaluate": "evaluate", "compare": "compare",
     "alternatives": "alternatives", "probe": "probe", "report": "report", "explore": "explore", "export": "export",
-    "sweep": "sweep", "ls": "ls",
+    "sweep": "sweep", "findings": "findings", "ls": "ls",
 }  # fmt: skip
 
 

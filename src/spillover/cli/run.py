@@ -26,7 +26,7 @@ def print_config_keys(asked: bool) -> None:
 @config_options("limit")
 def run(
     config: RunConfig,
-    file: Annotated[Path, typer.Argument(metavar="CONFIG", help="A YAML file, as examples/paper.yaml.")],
+    file: Annotated[Path, typer.Argument(metavar="CONFIG", help="A YAML file, as examples/paper-smollm2.yaml.")],
     out: Annotated[Path | None, typer.Option("--out", help="Run folder. [default: runs/<name>]")] = None,
     help_config: Annotated[
         bool,

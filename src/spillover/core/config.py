@@ -614,7 +614,11 @@ def check_config(values: Mapping[str, Any], *, source: str, problems: list[str])
     except ValidationError as error:
         problems = problems + [_describe(row, source) for row in error.errors()]
     if problems:
-        raise ConfigError(problems, hint="`spillover run --help-config` lists every key with its default")
+        is_grid = not {"grid", "cases"}.isdisjoint(values)
+        hint = (
+            "`spillover sweep` runs a config with a grid" if is_grid else "`spillover run --help-config` lists all keys"
+        )
+        raise ConfigError(problems, hint=hint)
     return config
 
 

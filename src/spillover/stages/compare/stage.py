@@ -133,7 +133,7 @@ def compare_run(
     folders = [member.path.resolve() for member in (run, *others)]
     if duplicates := [str(other.path) for other in others if folders.count(other.path.resolve()) > 1]:
         raise RunError(f"{duplicates[0]}: given twice", hint="name each run once")
-    trained = [_trained_runs(member, names, tasks) for member in (run, *others)]
+    trained = [trained_runs(member, names, tasks) for member in (run, *others)]
     if seen is not None:
         trained[0] = [replace(member, seen=tuple(seen)) for member in trained[0]]
     by_task = _by_task(run, others, trained, config)
@@ -177,8 +177,8 @@ def _by_task(
     return {task: with_joined_folds(runs, config) for task, runs in by_task.items()}
 
 
-def _trained_runs(run: Run, names: tuple[str, str], tasks: Sequence[str] | None) -> list[TrainedRun]:
-    """The run on each task that it evaluated under both names."""
+def trained_runs(run: Run, names: tuple[str, str], tasks: Sequence[str] | None = None) -> list[TrainedRun]:
+    """The run on each task that it evaluated under both names, before and after; tasks: those alone."""
     manifest = run.manifest()
     stages = manifest["stages"]
     build = stages.get("build", {}).get("settings", {})

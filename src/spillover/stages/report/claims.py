@@ -1,0 +1,332 @@
+"""What is claimed, and what runs show of it: one verdict for each claim.
+
+1. Claims are data: what is claimed, the paper's number, the name in the config of the runs that test it.
+2. Runs are found by that name. Those that differ in fold or seed alone are one cell.
+3. A claim that names its first cell holds where that cell rises and beats all others. One that names none is about all
+   its cells: each is tested by itself, corrected over the cells (Holm). One about what is free takes the answer of the
+   table of alternatives.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from spillover.core.config import CompareConfig, RunConfig, check_config
+from spillover.core.errors import ConfigError, RunError
+from spillover.core.files import read_yaml, resources
+from spillover.core.runs import MANIFEST, Run, existing_run
+from spillover.stages.alternatives.result import Need
+from spillover.stages.alternatives.result_files import FOLDER as ALTERNATIVES
+from spillover.stages.alternatives.result_files import read_alternatives
+from spillover.stages.compare.contrasts import TrainedRun
+from spillover.stages.compare.headline import pooled_over_seeds
+from spillover.stages.compare.joined_folds import with_joined_folds
+from spillover.stages.compare.result import Answer, Comparison, GroupChange, Outcome, Topic
+from spillover.stages.compare.stage import compare_arms, trained_runs
+from spillover.stages.compare.verdict import outcome_of
+from spillover.stats.significance import corrected
+
+CLAIMS = "claims.yaml"
+SIDES = ("base", "tuned")
+WITHIN_A_CELL = {"name", "seed", "train.seed", "fold"}
+
+
+class Verdict(str, Enum):
+    """What runs show of a claim."""
+
+    HOLDS = "holds"
+    PARTLY = "holds in part"
+    FAILS = "does not hold"
+    OPEN = "cannot be told at this size"
+    NOT_RUN = "not run"
+
+    def __str__(self) -> str:
+        return self.value
+
+
+class Claim(BaseModel):
+    """One claim of a claims file. runs: the name in the config of the runs that test it. paper: its number there.
+    first: settings of the cell that must beat the others; None: each cell is tested by itself. alternatives: whether
+    the table of alternatives answers."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    runs: str
+    claim: str
+    paper: str
+    first: Mapping[str, Any] | None = None
+    alternatives: bool = False
+
+
+class Claims(BaseModel):
+    """A claims file. settle: what would settle the claims, a paragraph of Markdown."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    claims: tuple[Claim, ...]
+    settle: str = ""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Runs of one arm and recipe, their folds joined. settings: what sets it apart from the other cells, "" where there
+    is one. comparison: over its seeds."""
+
+    settings: str
+    runs: tuple[TrainedRun, ...]
+    comparison: Comparison
+
+    def change(self, metric: str = "", group: str = "") -> GroupChange:
+        """The change of a metric in a group: unless given of the primary measure, in the group that the verdict is
+        about."""
+        metric, group = metric or self.comparison.measure.metric, group or self.group
+        return pooled_over_seeds(self.comparison, self.runs[0].arm, self.comparison.group_change(group, metric))
+
+    @property
+    def group(self) -> str:
+        """The group that the verdict is about: unseen where there are such languages, else all."""
+        return "unseen" if self.has_group("unseen") else "all"
+
+    def has_group(self, group: str) -> bool:
+        """Whether there are such languages."""
+        return bool((self.comparison.groups["group"] == group).any())
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One claim on one task. why: the reasons, in words. cells: the first one first. contrasts: sentences on the first
+    cell against each other one. settle: how many items would answer; "" where there is an answer. folders: of the runs.
+    seconds: that they took. unfinished: folders of runs that are not compared yet."""
+
+    claim: Claim
+    verdict: Verdict
+    task: str = ""
+    why: str = ""
+    cells: tuple[Cell, ...] = ()
+    contrasts: tuple[str, ...] = ()
+    settle: str = ""
+    folders: tuple[Path, ...] = ()
+    seconds: float = 0.0
+    unfinished: tuple[Path, ...] = ()
+
+
+def read_claims(path: Path | None = None) -> Claims:
+    """The claims of a file, or the paper's. ConfigError names what is wrong in it."""
+    path = path or resources() / CLAIMS
+    try:
+        return Claims.model_validate(read_yaml(path))
+    except ValidationError as error:
+        problems = [f"{path}: {'.'.join(map(str, row['loc']))}: {row['msg']}" for row in error.errors()]
+        raise ConfigError(problems, hint="claims: [{runs: NAME-OF-THE-CONFIG, claim: TEXT, paper: TEXT}]") from None
+
+
+def findings_of(paths: Sequence[Path], claims: Sequence[Claim]) -> list[Finding]:
+    """A finding for each claim and task; a claim without runs is `NOT_RUN`.
+
+    paths: run folders, and folders of a sweep. RunError for a folder without a run, ConfigError for a run that no claim
+    is tested by.
+    """
+    by_claim: dict[str, list[Run]] = {claim.runs: [] for claim in claims}
+    for run in _runs_of(paths):
+        by_claim[_claim_of(run, claims)].append(run)
+    findings: list[Finding] = []
+    for claim in claims:
+        runs = by_claim[claim.runs]
+        tested = _from_alternatives(claim, runs) if claim.alternatives else _from_cells(claim, runs)
+        findings += tested or [Finding(claim, Verdict.NOT_RUN, unfinished=tuple(run.path for run in runs))]
+    return findings
+
+
+def _runs_of(paths: Sequence[Path]) -> Iterator[Run]:
+    for path in paths:
+        inner = sorted(file.parent for file in path.glob(f"*/{MANIFEST}"))
+        if (path / MANIFEST).exists() or not inner:
+            yield existing_run(path)
+        else:
+            yield from map(existing_run, inner)
+
+
+def _claim_of(run: Run, claims: Sequence[Claim]) -> str:
+    """The name of the claim that a run tests: its own, or what its name begins with, as a sweep names its runs."""
+    name = str(run.manifest().get("name") or run.path.name)
+    matching = [claim.runs for claim in claims if name == claim.runs or name.startswith(f"{claim.runs}-")]
+    if not matching:
+        raise ConfigError(
+            f"{run.path}: no claim is tested by runs named {name}",
+            hint=f"claims are tested by {', '.join(claim.runs for claim in claims)}",
+        )
+    return max(matching, key=len)
+
+
+def _from_alternatives(claim: Claim, runs: Sequence[Run]) -> list[Finding]:
+    found = []
+    verdicts = {Need.BEATS_EVERY: Verdict.HOLDS, Need.CALIBRATION_IS_ENOUGH: Verdict.FAILS}
+    verdicts |= {Need.FREE_IS_BETTER: Verdict.FAILS}
+    for run in runs:
+        for result in read_alternatives(run.path / ALTERNATIVES):
+            verdict = verdicts.get(result.answer, Verdict.OPEN)
+            why = result.verdict.removesuffix(".")
+            found.append(Finding(claim, verdict, result.task, why, folders=(run.path,), seconds=_seconds([run])))
+    return found
+
+
+def _from_cells(claim: Claim, runs: Sequence[Run]) -> list[Finding]:
+    configs = {run.path: _config_of(run) for run in runs}
+    settings = _different_settings({path: _flat(config.model_dump()) for path, config in configs.items()})
+    by_task: dict[str, list[tuple[Run, TrainedRun]]] = {}
+    for run in runs:
+        for trained in trained_runs(run, SIDES, tasks) if (tasks := _finished_tasks(run)) else ():
+            by_task.setdefault(trained.after.task, []).append((run, trained))
+    found = []
+    for task, own in by_task.items():
+        whole = _with_all_folds(own)
+        used = [run for run, _ in whole]
+        rules = configs[used[0].path].compare.model_copy(update={"against": []})
+        first = {run.path for run in used if claim.first and has_settings(configs[run.path], claim.first)}
+        about = Finding(
+            claim, Verdict.OPEN, task, folders=tuple(run.path for run in used), seconds=_seconds(used),
+            unfinished=tuple(run.path for run in runs if run not in used),
+        )  # fmt: skip
+        found.append(_tested(about, _cells(whole, rules, settings, first), bool(first), rules))
+    return found
+
+
+def _with_all_folds(runs: Sequence[tuple[Run, TrainedRun]]) -> list[tuple[Run, TrainedRun]]:
+    """The runs of the arms and seeds that scored the most folds: others lack items, and cannot be compared yet."""
+    folds: dict[tuple[str, str, int], set[str]] = {}
+    for _, trained in runs:
+        folds.setdefault((trained.arm, trained.recipe, trained.seed), set()).add(trained.fold)
+    most = max(folds.values(), key=len)
+    return [(run, own) for run, own in runs if folds[own.arm, own.recipe, own.seed] == most]
+
+
+def has_settings(config: RunConfig, settings: Mapping[str, Any]) -> bool:
+    """Whether a config has these values, by dotted keys."""
+    flat = _flat(config.model_dump())
+    return all(flat.get(key) == value for key, value in settings.items())
+
+
+def _cells(
+    runs: Sequence[tuple[Run, TrainedRun]], rules: CompareConfig, settings: Mapping[Path, str], first: set[Path]
+) -> tuple[Cell, ...]:
+    """The cells, those of the first runs first. settings: by the run's folder."""
+    by_recipe: dict[tuple[str, str], list[tuple[Run, TrainedRun]]] = {}
+    ordered = sorted(runs, key=lambda own: (own[0].path not in first, settings[own[0].path], own[1].seed))
+    for run, trained in ordered:
+        by_recipe.setdefault((trained.arm, trained.recipe), []).append((run, trained))
+    cells = []
+    for members in by_recipe.values():
+        joined = with_joined_folds([trained for _, trained in members], rules)
+        cells.append(Cell(settings[members[0][0].path], tuple(joined), compare_arms(joined, config=rules)))
+    return tuple(cells)
+
+
+def _tested(about: Finding, cells: tuple[Cell, ...], is_first_named: bool, rules: CompareConfig) -> Finding:
+    if about.claim.first is None:
+        verdict, why = _of_each(cells, rules)
+        settle = _settling_items(cells, rules) if verdict is Verdict.OPEN else ""
+        return replace(about, verdict=verdict, why=why, cells=cells, settle=settle)
+    if not is_first_named or len(cells) < 2:
+        named = ", ".join(f"{key} {value}" for key, value in about.claim.first.items())
+        lacking = f"the cell with {named} is not finished" if not is_first_named else "no other cell is finished"
+        return replace(about, why=lacking, cells=cells)
+    comparison = compare_arms([run for cell in cells for run in cell.runs], config=rules)
+    (headline,) = comparison.about(Topic.HEADLINE)
+    verdict = _of_answer(comparison, Answer(headline.numbers["answer"]), str(headline.numbers["group"]))
+    contrasts = tuple(
+        sentence.text
+        for sentence in comparison.about(Topic.PLACEBO)
+        if sentence.numbers["group"] == headline.numbers["group"]
+    )
+    settle = _settling_items(cells[:1], rules) if verdict is Verdict.OPEN else ""
+    why = "; ".join(headline.numbers["why"])
+    return replace(about, verdict=verdict, why=why, cells=cells, contrasts=contrasts, settle=settle)
+
+
+def _of_answer(comparison: Comparison, answer: Answer, group: str) -> Verdict:
+    if answer in (Answer.YES, Answer.ACCURACY_ALONE):
+        return Verdict.HOLDS
+    if answer in (Answer.UNDERPOWERED, Answer.UNTESTED):
+        return Verdict.OPEN
+    if answer is not Answer.NOT_BEATEN or comparison.contrasts is None:
+        return Verdict.FAILS
+    table = comparison.contrasts
+    table = table[(table["group"] == group) & (table["metric"] == comparison.measure.metric)]
+    told = {Outcome.NO_EVIDENCE.value, Outcome.WORSE.value}
+    return Verdict.FAILS if told & set(table["verdict"]) else Verdict.OPEN
+
+
+def _of_each(cells: Sequence[Cell], rules: CompareConfig) -> tuple[Verdict, str]:
+    """(the verdict over all cells, how many rose)."""
+    changes = [cell.change() for cell in cells]
+    p_values = corrected(np.array([change.p for change in changes]), "holm")
+    outcomes = [
+        outcome_of(change.delta, float(p), change.detectable, rules)
+        for change, p in zip(changes, p_values, strict=True)
+    ]
+    rose, fell = outcomes.count(Outcome.IMPROVED), outcomes.count(Outcome.WORSE)
+    why = f"{rose} of {len(outcomes)} cells rise after Holm's correction over them" + (f", {fell} fall" if fell else "")
+    if rose:
+        return Verdict.HOLDS if rose == len(outcomes) else Verdict.PARTLY, why
+    is_open = {Outcome.UNDERPOWERED, Outcome.UNDEFINED} & set(outcomes)
+    return Verdict.OPEN if is_open else Verdict.FAILS, why
+
+
+def _settling_items(cells: Sequence[Cell], rules: CompareConfig) -> str:
+    """With how many items a language every cell's test detects a change of `rules.effect`: the standard error falls
+    with the square root of the items. "" where no test is defined."""
+    changes = [cell.change() for cell in cells]
+    needed = [change.n * (change.detectable / rules.effect) ** 2 for change in changes]
+    if any(math.isnan(items) for items in needed):
+        return ""
+    size = cells[0].comparison.measure.size(rules.effect)
+    return f"about {math.ceil(max(needed))} items a language would detect a change of {size}"
+
+
+def _finished_tasks(run: Run) -> list[str]:
+    """The tasks that were scored to the end on both sides."""
+    before, after = ([folder.task for folder in run.evaluations(side) if folder.finished] for side in SIDES)
+    return [task for task in before if task in after]
+
+
+def _config_of(run: Run) -> RunConfig:
+    path = run.path / "config.yaml"
+    if not path.exists():
+        raise RunError(f"{run.path}: no config.yaml", hint="a run of `spillover run` or `spillover sweep` has one")
+    return check_config(read_yaml(path), source=str(path), problems=[])
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return flat
+
+
+def _different_settings(configs: Mapping[Path, Mapping[str, Any]]) -> dict[Path, str]:
+    """By run, the values of the keys that cells differ in: `arm shuffled`, `sources es, zh`."""
+    keys = [
+        key
+        for key in dict.fromkeys(key for config in configs.values() for key in config)
+        if key not in WITHIN_A_CELL and len({repr(config.get(key)) for config in configs.values()}) > 1
+    ]
+    return {
+        path: "; ".join(f"{key.rpartition('.')[2]} {_text(config.get(key))}" for key in keys)
+        for path, config in configs.items()
+    }
+
+
+def _text(value: Any) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _seconds(runs: Sequence[Run]) -> float:
+    return math.fsum(stage.get("seconds") or 0.0 for run in runs for stage in run.manifest()["stages"].values())
