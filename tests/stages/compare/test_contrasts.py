@@ -48,6 +48,13 @@ def test_seeds_of_one_arm_are_pooled_and_their_spread_is_shown():
     assert "over 3 seeds" in str(found)
 
 
+def test_the_same_seed_twice_is_refused():
+    runs = runs_of(("translate", 0, 0.2), ("copy", 0, 0.0), ("translate", 0, 0.4))
+    runs[2] = replace(runs[2], name="again")
+    with pytest.raises(DataError, match="translate-0 and again: one arm, recipe and seed"):
+        compare_arms(runs, config=QUICK)
+
+
 def test_seeds_widen_a_contrast():
     rng = np.random.default_rng(0)
     items = rng.normal(0, 1, (300, 1))

@@ -87,9 +87,17 @@ class TrainedRun:
 def changes_by_arm(runs: Sequence[TrainedRun], config: CompareConfig) -> dict[str, list[Changes]]:
     """The changes of each arm's runs by the arm's name, the first run's arm first; all on the same items.
 
-    DataError when the runs do not have the same task, languages and items."""
+    DataError when the runs do not have the same task, languages and items, or two are one arm, recipe and seed."""
     names: dict[tuple[str, str], str] = {}
     arms: dict[str, list[Changes]] = {}
+    by_seed: dict[tuple[str, str, int], str] = {}
+    for run in runs:
+        if other := by_seed.get(key := (run.arm, run.recipe, run.seed)):
+            raise DataError(
+                f"{other} and {run.name}: one arm, recipe and seed: the same result twice is no second seed",
+                hint="name one of them, or train the other with another train.seed",
+            )
+        by_seed[key] = run.name
     for run, pairs in zip(runs, on_the_same_items(runs, config), strict=True):
         key = (run.arm, run.recipe)
         if key not in names:

@@ -189,8 +189,8 @@ def trained_runs(run: Run, names: tuple[str, str], tasks: Sequence[str] | None =
         TrainedRun(
             name=str(run.path),
             arm=str(build.get("arm") or run.path.name),
-            # Asked in another way it is another result, not another seed.
-            recipe=hash_of([*trained, *_asked(after[task])]),
+            # Of another base, or asked in another way, it is another result, not another seed.
+            recipe=hash_of([*trained, *_asked(after[task]), before[task].model.fingerprint]),
             seed=int(train.get("seed", manifest.get("seed", 0))),
             seen=training_languages(run),
             before=before[task],
