@@ -64,7 +64,7 @@ def served(folder: Path, *options: str) -> Iterator[str]:
         yield line.strip()
     finally:
         server.terminate()
-        server.wait(30)
+        server.wait(60)
         reader.join(10)
         server.stdout.close()
         server.stderr.close()

@@ -10,7 +10,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
@@ -23,6 +23,7 @@ from spillover.core.config import CompareConfig, RunConfig, check_config
 from spillover.core.errors import ConfigError, RunError
 from spillover.core.files import read_yaml, resources
 from spillover.core.runs import MANIFEST, Run, existing_run
+from spillover.core.tables import records
 from spillover.stages.alternatives.result import Need
 from spillover.stages.alternatives.result_files import FOLDER as ALTERNATIVES
 from spillover.stages.alternatives.result_files import read_alternatives
@@ -232,7 +233,8 @@ def _cells(
 def _tested(about: Finding, cells: tuple[Cell, ...], is_first_named: bool, rules: CompareConfig) -> Finding:
     if about.claim.first is None:
         verdict, why = _of_each(cells, rules)
-        settle = _settling_items(cells, rules) if verdict is Verdict.OPEN else ""
+        tests = [(cell.change().n, cell.change().detectable) for cell in cells]
+        settle = _settling_items(cells[0].comparison, tests, rules) if verdict is Verdict.OPEN else ""
         return replace(about, verdict=verdict, why=why, cells=cells, settle=settle)
     if not is_first_named or len(cells) < 2:
         named = ", ".join(f"{key} {value}" for key, value in about.claim.first.items())
@@ -240,28 +242,32 @@ def _tested(about: Finding, cells: tuple[Cell, ...], is_first_named: bool, rules
         return replace(about, why=lacking, cells=cells)
     comparison = compare_arms([run for cell in cells for run in cell.runs], config=rules)
     (headline,) = comparison.about(Topic.HEADLINE)
-    verdict = _of_answer(comparison, Answer(headline.numbers["answer"]), str(headline.numbers["group"]))
-    contrasts = tuple(
-        sentence.text
-        for sentence in comparison.about(Topic.PLACEBO)
-        if sentence.numbers["group"] == headline.numbers["group"]
-    )
-    settle = _settling_items(cells[:1], rules) if verdict is Verdict.OPEN else ""
+    group = headline.numbers["group"]
+    against = _against(comparison, group)
+    verdict = _of_answer(Answer(headline.numbers["answer"]), {row["verdict"] for row in against})
+    tests = [(cells[0].change().n, cells[0].change().detectable), *((row["n"], row["detectable"]) for row in against)]
+    settle = _settling_items(comparison, tests, rules) if verdict is Verdict.OPEN else ""
+    contrasts = tuple(row.text for row in comparison.about(Topic.PLACEBO) if row.numbers["group"] == group)
     why = "; ".join(headline.numbers["why"])
     return replace(about, verdict=verdict, why=why, cells=cells, contrasts=contrasts, settle=settle)
 
 
-def _of_answer(comparison: Comparison, answer: Answer, group: str) -> Verdict:
+def _against(comparison: Comparison, group: str) -> list[dict[str, Any]]:
+    """The contrasts with every other cell, in the primary measure."""
+    if comparison.contrasts is None:
+        return []
+    table = comparison.contrasts
+    return records(table[(table["group"] == group) & (table["metric"] == comparison.measure.metric)])
+
+
+def _of_answer(answer: Answer, against: Collection[str]) -> Verdict:
+    """against: the outcomes of the contrasts."""
     if answer in (Answer.YES, Answer.ACCURACY_ALONE):
         return Verdict.HOLDS
     if answer in (Answer.UNDERPOWERED, Answer.UNTESTED):
         return Verdict.OPEN
-    if answer is not Answer.NOT_BEATEN or comparison.contrasts is None:
-        return Verdict.FAILS
-    table = comparison.contrasts
-    table = table[(table["group"] == group) & (table["metric"] == comparison.measure.metric)]
-    told = {Outcome.NO_EVIDENCE.value, Outcome.WORSE.value}
-    return Verdict.FAILS if told & set(table["verdict"]) else Verdict.OPEN
+    told = {Outcome.NO_EVIDENCE, Outcome.WORSE} & set(map(Outcome, against))
+    return Verdict.OPEN if answer is Answer.NOT_BEATEN and not told else Verdict.FAILS
 
 
 def _of_each(cells: Sequence[Cell], rules: CompareConfig) -> tuple[Verdict, str]:
@@ -280,14 +286,13 @@ def _of_each(cells: Sequence[Cell], rules: CompareConfig) -> tuple[Verdict, str]
     return Verdict.OPEN if is_open else Verdict.FAILS, why
 
 
-def _settling_items(cells: Sequence[Cell], rules: CompareConfig) -> str:
-    """With how many items a language every cell's test detects a change of `rules.effect`: the standard error falls
-    with the square root of the items. "" where no test is defined."""
-    changes = [cell.change() for cell in cells]
-    needed = [change.n * (change.detectable / rules.effect) ** 2 for change in changes]
-    if any(math.isnan(items) for items in needed):
+def _settling_items(comparison: Comparison, tests: Iterable[tuple[int, float]], rules: CompareConfig) -> str:
+    """With how many items a language each test detects a change of `rules.effect`: the standard error falls with the
+    square root of the items. tests: (items, minimum detectable change). "" where one is undefined."""
+    needed = [items * (detectable / rules.effect) ** 2 for items, detectable in tests]
+    if any(map(math.isnan, needed)):
         return ""
-    size = cells[0].comparison.measure.size(rules.effect)
+    size = comparison.measure.size(rules.effect)
     return f"about {math.ceil(max(needed))} items a language would detect a change of {size}"
 
 
