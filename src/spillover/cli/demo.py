@@ -14,6 +14,7 @@ from spillover.cli.run import run_config
 from spillover.cli.terminal import say
 from spillover.core.config import RunConfig
 from spillover.core.files import resources
+from spillover.core.languages import language
 
 
 @config_options("model.name", "limit", "languages", base=resources() / "demo.yaml")
@@ -29,6 +30,9 @@ def demo(
         run = existing_run(out)
         with run.locked():
             shutil.rmtree(run.path)
-    say(f"spillover demo: {config.model.name}, sentiment in 20 languages, tuned on Spanish and German questions.")
+    sources = config.build.sources
+    listed = sources if isinstance(sources, str) else ", ".join(language(code).name for code in sources)
+    tasks = ", ".join(config.tasks)
+    say(f"spillover demo: {config.model.name}, {tasks} in 20 languages, tuned on questions in {listed}.")
     say("On two cores this takes four to eight minutes. Interrupt it at any time; rerun to resume.")
     run_config(config, out)
