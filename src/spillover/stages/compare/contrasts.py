@@ -92,12 +92,12 @@ def changes_by_arm(runs: Sequence[TrainedRun], config: CompareConfig) -> dict[st
     arms: dict[str, list[Changes]] = {}
     by_seed: dict[tuple[str, str, int], str] = {}
     for run in runs:
-        if other := by_seed.get(key := (run.arm, run.recipe, run.seed)):
+        if other := by_seed.get(same := (run.arm, run.recipe, run.seed)):
             raise DataError(
                 f"{other} and {run.name}: one arm, recipe and seed: the same result twice is no second seed",
                 hint="name one of them, or train the other with another train.seed",
             )
-        by_seed[key] = run.name
+        by_seed[same] = run.name
     for run, pairs in zip(runs, on_the_same_items(runs, config), strict=True):
         key = (run.arm, run.recipe)
         if key not in names:
