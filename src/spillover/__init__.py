@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from spillover.stages.compare import compare
     from spillover.stages.evaluate import evaluate, read_evaluation
     from spillover.stages.probe import probe, top_tokens
-    from spillover.stages.report import read_figures, report
+    from spillover.stages.report import findings, read_figures, report
     from spillover.stages.steer import steer
     from spillover.stages.train import in_training_evaluation, merge, train
     from spillover.stages.translate import translate_questions
@@ -37,6 +37,7 @@ __all__ = [
     "build_pairs",
     "compare",
     "evaluate",
+    "findings",
     "in_training_evaluation",
     "load_config",
     "load_model",
@@ -65,6 +66,7 @@ __getattr__ = lazy_names(
         "build_pairs": "spillover.stages.build",
         "compare": "spillover.stages.compare",
         "evaluate": "spillover.stages.evaluate",
+        "findings": "spillover.stages.report",
         "in_training_evaluation": "spillover.stages.train",
         "load_config": "spillover.core.config",
         "load_model": "spillover.models.load",

@@ -23,9 +23,5 @@ def findings(
     from spillover.stages.report.findings_page import write_findings
 
     found = write_findings(folders, read_claims(claims), out)
-    print_list(
-        f"{finding.claim.claim}{f' ({finding.task})' if finding.task else ''}: {finding.verdict}"
-        for finding in found
-        if finding.folders
-    )
+    print_list(str(finding) for finding in found if finding.folders)
     show(f"wrote {out}")

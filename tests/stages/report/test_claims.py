@@ -13,7 +13,7 @@ from spillover.core.errors import ConfigError, RunError
 from spillover.core.files import write_yaml
 from spillover.core.runs import open_run
 from spillover.stages.alternatives.result import Need
-from spillover.stages.report.claims import Claim, Verdict, findings_of, read_claims
+from spillover.stages.report.claims import Claim, Verdict, findings, read_claims
 from tests.builders import random_evaluation, write_evaluation
 
 BY_ARM = Claim(runs="arms", claim="It is translation", paper="none", first={"build.arm": "translate"})
@@ -63,7 +63,7 @@ def arms(translate, shuffled):
 )
 def test_a_claim_on_the_first_cell_holds_where_it_rises_and_beats_the_others(tmp_path, translate, shuffled, verdict):
     make_runs(tmp_path, BY_ARM, arms(translate, shuffled))
-    (finding,) = findings_of([tmp_path], [BY_ARM])
+    (finding,) = findings([tmp_path], [BY_ARM])
     assert finding.verdict is verdict, finding.why
     assert [cell.settings for cell in finding.cells] == ["arm translate", "arm shuffled"]
     assert len(finding.contrasts) == 1
@@ -73,22 +73,22 @@ def test_a_claim_on_the_first_cell_holds_where_it_rises_and_beats_the_others(tmp
 
 def test_a_claim_with_too_few_items_is_open_and_says_how_many_would_do(tmp_path):
     make_runs(tmp_path, BY_ARM, arms(1.1, 1.0), n=24)
-    (finding,) = findings_of([tmp_path], [BY_ARM])
+    (finding,) = findings([tmp_path], [BY_ARM])
     assert finding.verdict is Verdict.OPEN
     items = int(re.match("about ([0-9]+) items a language would detect a change of 0.050", finding.settle)[1])
     change = finding.cells[0].change()
     assert items >= change.n * (change.detectable / 0.05) ** 2
-    (later,) = findings_of([make_runs(tmp_path / "more", BY_ARM, arms(1.1, 1.0), n=2 * items)], [BY_ARM])
+    (later,) = findings([make_runs(tmp_path / "more", BY_ARM, arms(1.1, 1.0), n=2 * items)], [BY_ARM])
     assert later.verdict is not Verdict.OPEN
 
 
 def test_a_rise_without_another_cell_is_no_evidence(tmp_path):
     make_runs(tmp_path, BY_ARM, arms(3.0, 1.0)[:1])
-    (finding,) = findings_of([tmp_path], [BY_ARM])
+    (finding,) = findings([tmp_path], [BY_ARM])
     assert finding.verdict is Verdict.OPEN
     assert "no other cell" in finding.why
     make_runs(tmp_path / "placebo", BY_ARM, arms(3.0, 1.0)[1:])
-    (finding,) = findings_of([tmp_path / "placebo"], [BY_ARM])
+    (finding,) = findings([tmp_path / "placebo"], [BY_ARM])
     assert "build.arm translate is not" in finding.why
 
 
@@ -106,7 +106,7 @@ def test_a_claim_on_all_cells_is_tested_in_each(tmp_path, skills, verdict, why):
         BY_CELL,
         [({"build": {"sources": [code]}}, skill) for code, skill in zip(("de", "es"), skills, strict=True)],
     )
-    (finding,) = findings_of([tmp_path], [BY_CELL])
+    (finding,) = findings([tmp_path], [BY_CELL])
     assert finding.verdict is verdict
     assert finding.why.startswith(why)
     assert {cell.settings for cell in finding.cells} == {"sources de", "sources es"}
@@ -119,7 +119,7 @@ def test_seeds_are_pooled(tmp_path):
         for arm, skill in (("translate", 3.0), ("shuffled", 1.0))
     ]
     make_runs(tmp_path / "seeds", BY_ARM, cells)
-    (finding,) = findings_of([tmp_path / "seeds"], [BY_ARM])
+    (finding,) = findings([tmp_path / "seeds"], [BY_ARM])
     assert [cell.change().seeds for cell in finding.cells] == [2, 2]
     assert finding.verdict is Verdict.HOLDS
 
@@ -128,7 +128,7 @@ def test_an_arm_that_lacks_a_fold_waits_for_it(tmp_path):
     build = {"build": {"arm": "translate"}}
     placebo = {"build": {"arm": "shuffled"}, "fold": "1/2"}
     make_runs(tmp_path, BY_ARM, [(build | {"fold": "1/2"}, 3.0), (build | {"fold": "2/2"}, 3.0), (placebo, 1.0)])
-    (finding,) = findings_of([tmp_path], [BY_ARM])
+    (finding,) = findings([tmp_path], [BY_ARM])
     assert [cell.change().n for cell in finding.cells] == [600]
     assert [path.name for path in finding.unfinished] == ["arms-2"]
     assert finding.verdict is Verdict.OPEN
@@ -136,7 +136,7 @@ def test_an_arm_that_lacks_a_fold_waits_for_it(tmp_path):
 
 def test_runs_that_are_not_finished_are_named_and_not_read(tmp_path):
     make_runs(tmp_path, BY_ARM, arms(3.0, 1.0), finished=False)
-    (finding,) = findings_of([tmp_path], [BY_ARM])
+    (finding,) = findings([tmp_path], [BY_ARM])
     assert finding.verdict is Verdict.NOT_RUN
     assert [path.name for path in finding.unfinished] == ["arms-0", "arms-1"]
 
@@ -149,20 +149,20 @@ def test_the_table_of_alternatives_answers_its_claim(tmp_path, monkeypatch):
         task, verdict, answer = "sentiment", "Tuning beats every free alternative by .1.", Need.BEATS_EVERY
 
     monkeypatch.setattr("spillover.stages.report.claims.read_alternatives", lambda folder: [Table])
-    (finding,) = findings_of([tmp_path], [claim])
+    (finding,) = findings([tmp_path], [claim])
     assert (finding.verdict, finding.why) == (Verdict.HOLDS, "Tuning beats every free alternative by .1")
 
 
 def test_bad_input_is_one_line_with_the_cure(tmp_path):
     with pytest.raises(RunError, match="not a run folder"):
-        findings_of([tmp_path], [BY_ARM])
+        findings([tmp_path], [BY_ARM])
     make_runs(tmp_path, BY_ARM, arms(3.0, 1.0))
     with pytest.raises(ConfigError, match="no claim is tested by runs named arms-0") as error:
-        findings_of([tmp_path], [BY_CELL])
+        findings([tmp_path], [BY_CELL])
     assert error.value.hint == "claims are tested by sources"
     (tmp_path / "arms-0" / "config.yaml").unlink()
     with pytest.raises(RunError, match=r"arms-0: no config\.yaml"):
-        findings_of([tmp_path], [BY_ARM])
+        findings([tmp_path], [BY_ARM])
     path = tmp_path / "claims.yaml"
     path.write_text("claims: [{runs: a, claim: b}]\n")
     with pytest.raises(ConfigError, match=r"claims\.0\.paper: Field required"):

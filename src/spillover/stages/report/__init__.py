@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from spillover.stages.report.claims import findings
 from spillover.stages.report.stage import read_figures, report
 
-__all__ = ["read_figures", "report"]
+__all__ = ["findings", "read_figures", "report"]

@@ -118,6 +118,9 @@ class Finding:
     seconds: float = 0.0
     unfinished: tuple[Path, ...] = ()
 
+    def __str__(self) -> str:
+        return f"{self.claim.claim}{f' ({self.task})' if self.task else ''}: {self.verdict}"
+
 
 def read_claims(path: Path | None = None) -> Claims:
     """The claims of a file, or the paper's. ConfigError names what is wrong in it."""
@@ -129,21 +132,22 @@ def read_claims(path: Path | None = None) -> Claims:
         raise ConfigError(problems, hint="claims: [{runs: NAME-OF-THE-CONFIG, claim: TEXT, paper: TEXT}]") from None
 
 
-def findings_of(paths: Sequence[Path], claims: Sequence[Claim]) -> list[Finding]:
-    """A finding for each claim and task; a claim without runs is `NOT_RUN`.
+def findings(paths: Sequence[Path | str], claims: Sequence[Claim] | None = None) -> list[Finding]:
+    """A finding for each claim and task, printed as claim and verdict; a claim without runs is `NOT_RUN`.
 
-    paths: run folders, and folders of a sweep. RunError for a folder without a run, ConfigError for a run that no claim
-    is tested by.
+    paths: run folders, and folders of a sweep. claims: those of the paper unless given. RunError for a folder without a
+    run, ConfigError for a run that no claim is tested by, DataError for one arm, recipe and seed twice.
     """
+    claims = read_claims().claims if claims is None else claims
     by_claim: dict[str, list[Run]] = {claim.runs: [] for claim in claims}
-    for run in _runs_of(paths):
+    for run in _runs_of([Path(path) for path in paths]):
         by_claim[_claim_of(run, claims)].append(run)
-    findings: list[Finding] = []
+    found: list[Finding] = []
     for claim in claims:
         runs = by_claim[claim.runs]
         tested = _from_alternatives(claim, runs) if claim.alternatives else _from_cells(claim, runs)
-        findings += tested or [Finding(claim, Verdict.NOT_RUN, unfinished=tuple(run.path for run in runs))]
-    return findings
+        found += tested or [Finding(claim, Verdict.NOT_RUN, unfinished=tuple(run.path for run in runs))]
+    return found
 
 
 def _runs_of(paths: Sequence[Path]) -> Iterator[Run]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from spillover.core.files import atomic
 from spillover.stages.compare.measures import ACCURACY, CALIBRATED, Measure
-from spillover.stages.report.claims import Cell, Claims, Finding, findings_of
+from spillover.stages.report.claims import Cell, Claims, Finding, findings
 from spillover.stages.report.markdown import markdown
 from spillover.stages.report.page import template
 
@@ -15,20 +15,20 @@ HOUR, MINUTE = 3600, 60
 
 
 def write_findings(paths: Sequence[Path], claims: Claims, out: Path) -> list[Finding]:
-    """The findings, after the page was written to the file `out`. Errors as `findings_of`."""
-    findings = findings_of(paths, claims.claims)
+    """The findings, after the page was written to the file `out`. Errors as `findings`."""
+    found = findings(paths, claims.claims)
     out.parent.mkdir(parents=True, exist_ok=True)
     with atomic(out) as partial:
-        partial.write_text(findings_page(findings, claims.settle), encoding="utf-8")
-    return findings
+        partial.write_text(findings_page(found, claims.settle), encoding="utf-8")
+    return found
 
 
-def findings_page(findings: Sequence[Finding], settle: str = "") -> str:
+def findings_page(found: Sequence[Finding], settle: str = "") -> str:
     """The page: a table of all claims, then a section for each that was tested, then what would settle them. Texts of
     runs and claims are text in it, never markup; `settle` is Markdown."""
     return template("findings.md.j2", autoescape=False).render(
-        findings=findings,
-        sections=[_section(finding) for finding in findings if finding.verdict is not finding.verdict.NOT_RUN],
+        findings=found,
+        sections=[_section(finding) for finding in found if finding.verdict is not finding.verdict.NOT_RUN],
         settle=settle,
     )
 
