@@ -153,7 +153,7 @@ def _print_summaries(summaries: Sequence[Any], rules: Mapping[str, str]) -> None
         show("; ".join(f"{length}: accuracy by {LENGTHS[length]}" for length in others))
     show(f"{', '.join(labels)}: % of answers given (% of gold)")
     if any(row.at_chance and not math.isnan(row.auroc) for row in summaries):
-        show("? the 95 % interval of AUROC covers 0.5: at chance")
+        show("? the 95 % interval of AUROC covers 0.5: may be chance")
     reasons = by_reason({row.language: row.reason for row in summaries})
     print_list(f"undefined in {codes}: {reason}" for reason, codes in reasons.items())
 
@@ -188,7 +188,7 @@ def _print_own_answers(summaries: Sequence[Any]) -> None:
         show(f"acc: accuracy by {LENGTHS[summaries[0].length]}, %, the headline")
         show("; ".join(f"{length}: accuracy by {LENGTHS[length]}" for length in others))
     if any(row.at_chance for row in summaries) and known:
-        show("? the 95 % interval of accuracy covers that of a guess: at chance")
+        show("? the 95 % interval of accuracy covers that of a guess: may be chance")
     print_list(f"AUROC, calibration and F1: {reason}" for reason in by_reason({"": summaries[0].reason}))
 
 
