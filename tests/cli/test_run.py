@@ -33,4 +33,4 @@ def test_the_file_is_read_then_set_then_flags(tmp_path, monkeypatch, call):
     assert (config.seed, config.train.rank, config.limit, out) == (3, 16, 30, Path("runs/mine"))
     assert output.split() == ["report:", "runs/mine/report.html"]
     call("demo", "--set", "train.epochs=3")
-    assert (runs[1][0].name, runs[1][0].train.epochs, runs[1][0].build.sources) == ("demo", 3, ["es", "de"])
+    assert (runs[1][0].name, runs[1][0].train.epochs, runs[1][0].build.sources) == ("demo", 3, ["es", "zh", "sw"])
