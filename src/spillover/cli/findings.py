@@ -15,7 +15,7 @@ def findings(
     out: Annotated[Path, typer.Option("--out", help="The page's file.")] = Path("findings.md"),
     claims: Annotated[Path | None, typer.Option(help="A YAML file of claims. [default: those of the paper]")] = None,
 ) -> None:
-    """Write a Markdown page of what runs show of each claim: what holds, what does not, what cannot be told.
+    """Write a Markdown page of what runs show of each claim: what holds, what does not, what is inconclusive.
 
     Runs are found by the name in their config, as examples/findings has them. Loads no model.
     """
@@ -23,5 +23,5 @@ def findings(
     from spillover.stages.report.findings_page import write_findings
 
     found = write_findings(folders, read_claims(claims), out)
-    print_list(str(finding) for finding in found if finding.folders)
+    print_list(str(result) for result in found if result.folders)
     show(f"wrote {out}")

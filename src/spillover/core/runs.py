@@ -28,6 +28,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from spillover.core.dotted_keys import dotted
 from spillover.core.errors import DataError, RunError, first_problem
 from spillover.core.files import PARTIAL, append_line, hash_of, read_json, remove_partials, write_json
 from spillover.core.locks import locked
@@ -252,18 +253,9 @@ def _git_commit() -> str | None:
 
 def _difference(recorded: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
     """The settings that differ, as `rank: 8 → 16`; nested ones by dotted key."""
-    before, after = _flat(recorded), _flat(json.loads(json.dumps(wanted, default=str)))
+    before, after = dotted(recorded), dotted(json.loads(json.dumps(wanted, default=str)))
     changed = [key for key in before | after if before.get(key) != after.get(key)]
     return ", ".join(f"{key}: {before.get(key)} → {after.get(key)}" for key in changed[:5]) or "none that can be shown"
-
-
-def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
-    if not isinstance(value, Mapping):
-        return {prefix: value}
-    flat: dict[str, Any] = {}
-    for key, item in value.items():
-        flat |= _flat(item, f"{prefix}.{key}" if prefix else str(key))
-    return flat
 
 
 def _now() -> str:

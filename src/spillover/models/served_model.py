@@ -174,7 +174,7 @@ def refuse_server(what: str) -> NoReturn:
 
 
 def check_no_server(servers: Sequence[str] | None, what: str) -> None:
-    """As `refuse_server` where there are addresses, before one of them is asked."""
+    """As `refuse_server`, where there are addresses: before one of them is asked."""
     if servers:
         refuse_server(what)
 

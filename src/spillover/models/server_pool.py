@@ -156,9 +156,8 @@ class ServerPool:
                     raise job.error
                 else:
                     job.lane.failures = 0
-                    if (
-                        work.waiting and at_a_time is None and per_server is None
-                    ):  # the last ones do not fill the server
+                    # The last ones do not fill the server, nor does a fixed number.
+                    if work.waiting and at_a_time is None and per_server is None:
                         job.lane.in_flight.answered((time.monotonic() - job.started) / requests(job.number))
                     yield job.number, job.value  # type: ignore[misc]
         finally:

@@ -63,33 +63,36 @@ def arms(translate, shuffled):
 )
 def test_a_claim_on_the_first_cell_holds_where_it_rises_and_beats_the_others(tmp_path, translate, shuffled, verdict):
     make_runs(tmp_path, BY_ARM, arms(translate, shuffled))
-    (finding,) = findings([tmp_path], [BY_ARM])
-    assert finding.verdict is verdict, finding.why
-    assert [cell.settings for cell in finding.cells] == ["arm translate", "arm shuffled"]
-    assert len(finding.contrasts) == 1
-    assert finding.seconds == 120
-    assert finding.settle == ""
+    (result,) = findings([tmp_path], [BY_ARM])
+    assert result.verdict is verdict, result.why
+    assert [cell.settings for cell in result.cells] == ["arm translate", "arm shuffled"]
+    assert len(result.contrasts) == 1
+    assert result.seconds == 120
+    assert result.settle == ""
 
 
-def test_a_claim_with_too_few_items_is_open_and_says_how_many_would_do(tmp_path):
+def test_a_claim_with_too_few_items_inconclusive_and_says_how_many_would_do(tmp_path):
     make_runs(tmp_path, BY_ARM, arms(1.1, 1.0), n=24)
-    (finding,) = findings([tmp_path], [BY_ARM])
-    assert finding.verdict is Verdict.OPEN
-    items = int(re.match("about ([0-9]+) items a language would detect a change of 0.050", finding.settle)[1])
-    change = finding.cells[0].change()
+    (result,) = findings([tmp_path], [BY_ARM])
+    assert result.verdict is Verdict.INCONCLUSIVE
+    items = int(re.match("about ([0-9]+) items a language would detect a change of 0.050", result.settle)[1])
+    change = result.cells[0].change()
     assert items >= change.n * (change.detectable / 0.05) ** 2
     (later,) = findings([make_runs(tmp_path / "more", BY_ARM, arms(1.1, 1.0), n=2 * items)], [BY_ARM])
-    assert later.verdict is not Verdict.OPEN
+    assert later.verdict is not Verdict.INCONCLUSIVE
 
 
 def test_a_rise_without_another_cell_is_no_evidence(tmp_path):
     make_runs(tmp_path, BY_ARM, arms(3.0, 1.0)[:1])
-    (finding,) = findings([tmp_path], [BY_ARM])
-    assert finding.verdict is Verdict.OPEN
-    assert "no other cell" in finding.why
+    (result,) = findings([tmp_path], [BY_ARM])
+    assert result.verdict is Verdict.INCONCLUSIVE
+    assert "no other cell" in result.why
+    make_runs(tmp_path / "sources", BY_CELL, [({"build": {"sources": ["de"]}}, 3.0)])
+    (result,) = findings([tmp_path / "sources"], [BY_CELL])
+    assert (result.verdict, result.why) == (Verdict.INCONCLUSIVE, "no other cell is finished")
     make_runs(tmp_path / "placebo", BY_ARM, arms(3.0, 1.0)[1:])
-    (finding,) = findings([tmp_path / "placebo"], [BY_ARM])
-    assert "build.arm translate is not" in finding.why
+    (result,) = findings([tmp_path / "placebo"], [BY_ARM])
+    assert "build.arm translate is not" in result.why
 
 
 @pytest.mark.parametrize(
@@ -106,10 +109,10 @@ def test_a_claim_on_all_cells_is_tested_in_each(tmp_path, skills, verdict, why):
         BY_CELL,
         [({"build": {"sources": [code]}}, skill) for code, skill in zip(("de", "es"), skills, strict=True)],
     )
-    (finding,) = findings([tmp_path], [BY_CELL])
-    assert finding.verdict is verdict
-    assert finding.why.startswith(why)
-    assert {cell.settings for cell in finding.cells} == {"sources de", "sources es"}
+    (result,) = findings([tmp_path], [BY_CELL])
+    assert result.verdict is verdict
+    assert result.why.startswith(why)
+    assert {cell.settings for cell in result.cells} == {"sources de", "sources es"}
 
 
 def test_seeds_are_pooled(tmp_path):
@@ -119,26 +122,26 @@ def test_seeds_are_pooled(tmp_path):
         for arm, skill in (("translate", 3.0), ("shuffled", 1.0))
     ]
     make_runs(tmp_path / "seeds", BY_ARM, cells)
-    (finding,) = findings([tmp_path / "seeds"], [BY_ARM])
-    assert [cell.change().seeds for cell in finding.cells] == [2, 2]
-    assert finding.verdict is Verdict.HOLDS
+    (result,) = findings([tmp_path / "seeds"], [BY_ARM])
+    assert [cell.change().seeds for cell in result.cells] == [2, 2]
+    assert result.verdict is Verdict.HOLDS
 
 
 def test_an_arm_that_lacks_a_fold_waits_for_it(tmp_path):
     build = {"build": {"arm": "translate"}}
     placebo = {"build": {"arm": "shuffled"}, "fold": "1/2"}
     make_runs(tmp_path, BY_ARM, [(build | {"fold": "1/2"}, 3.0), (build | {"fold": "2/2"}, 3.0), (placebo, 1.0)])
-    (finding,) = findings([tmp_path], [BY_ARM])
-    assert [cell.change().n for cell in finding.cells] == [600]
-    assert [path.name for path in finding.unfinished] == ["arms-2"]
-    assert finding.verdict is Verdict.OPEN
+    (result,) = findings([tmp_path], [BY_ARM])
+    assert [cell.change().n for cell in result.cells] == [600]
+    assert [path.name for path in result.unfinished] == ["arms-2"]
+    assert result.verdict is Verdict.INCONCLUSIVE
 
 
 def test_runs_that_are_not_finished_are_named_and_not_read(tmp_path):
     make_runs(tmp_path, BY_ARM, arms(3.0, 1.0), finished=False)
-    (finding,) = findings([tmp_path], [BY_ARM])
-    assert finding.verdict is Verdict.NOT_RUN
-    assert [path.name for path in finding.unfinished] == ["arms-0", "arms-1"]
+    (result,) = findings([tmp_path], [BY_ARM])
+    assert result.verdict is Verdict.NOT_RUN
+    assert [path.name for path in result.unfinished] == ["arms-0", "arms-1"]
 
 
 def test_the_table_of_alternatives_answers_its_claim(tmp_path, monkeypatch):
@@ -149,8 +152,8 @@ def test_the_table_of_alternatives_answers_its_claim(tmp_path, monkeypatch):
         task, verdict, answer = "sentiment", "Tuning beats every free alternative by .1.", Need.BEATS_EVERY
 
     monkeypatch.setattr("spillover.stages.report.claims.read_alternatives", lambda folder: [Table])
-    (finding,) = findings([tmp_path], [claim])
-    assert (finding.verdict, finding.why) == (Verdict.HOLDS, "Tuning beats every free alternative by .1")
+    (result,) = findings([tmp_path], [claim])
+    assert (result.verdict, result.why) == (Verdict.HOLDS, "Tuning beats every free alternative by .1")
 
 
 def test_bad_input_is_one_line_with_the_cure(tmp_path):

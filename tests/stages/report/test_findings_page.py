@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import pytest
 from markdown_it import MarkdownIt
 
 from spillover.stages.report.claims import Claim, Claims
-from spillover.stages.report.findings_page import duration, write_findings
+from spillover.stages.report.findings_page import write_findings
 from tests.stages.report.test_claims import BY_ARM, arms, make_runs
 
 
@@ -27,8 +26,3 @@ def test_the_page_has_the_verdict_numbers_contrasts_and_what_would_settle_it(tmp
     assert 'href="http://x"' not in html
     assert write_findings([tmp_path], Claims(claims=(BY_ARM, hostile), settle="A larger model."), page)
     assert page.read_text(encoding="utf-8") == text
-
-
-@pytest.mark.parametrize(("seconds", "text"), [(40, "40 s"), (960, "16 min"), (9000, "2.5 h")])
-def test_durations(seconds, text):
-    assert duration(seconds) == text

@@ -99,7 +99,7 @@ def test_the_same_call_gives_the_same_bytes(tiny, data, tmp_path):
 def test_states_of_the_parallel_text_are_computed_once_and_change_nothing(tiny, data, tmp_path, monkeypatch):
     states = []
     made(tiny, data, tmp_path / "shared", method="mean-shift", states=states)
-    monkeypatch.setattr("spillover.stages.steer.stage.text_states", None)
+    monkeypatch.setattr("spillover.stages.steer.text_states.text_states", None)
     made(tiny, data, tmp_path / "shared", method="incline", states=states)
     monkeypatch.undo()
     made(tiny, data, tmp_path / "alone", method="incline")

@@ -23,7 +23,7 @@ from spillover.core.types import Evaluation, Experiment, ModelRef, Progress, no_
 from spillover.models.fingerprint import ADAPTER_CONFIG
 from spillover.models.intervention import NULLS, Intervention, null_name, read_intervention
 from spillover.models.load import Model, attach_adapter, attach_intervention
-from spillover.models.served_model import refuse_server
+from spillover.models.served_model import check_no_server
 from spillover.models.translators import Translator, open_translator
 from spillover.models.translators.causal import CausalTranslator
 from spillover.stages.alternatives.result import Alternatives
@@ -119,8 +119,7 @@ def rows_of_config(
     ConfigError for unknown rows, an adapter that is not there, or fewer than 20 items to score. MissingExtra where a
     row translates and sacrebleu is not installed.
     """
-    if config.model.server:
-        refuse_server("alternatives")
+    check_no_server(config.model.server, "alternatives")
     _check_base(config.model)
     rows = planned_rows(config.alternatives, benchmarks, config.evaluate.shots, str(out / OWN_ADAPTER))
     if any(row.translations and not row.reason for row in rows):

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from spillover.core.config import CompareConfig, EvaluateConfig
 from spillover.core.declared_measure import declare_measure
+from spillover.core.durations import duration
 from spillover.core.file_names import check_file_name
 from spillover.core.files import append_line, hash_of
 from spillover.core.model_names import name_in_run
@@ -212,12 +213,8 @@ def _announce(engine: Engine, task: str, plans: Sequence[Plan]) -> None:
     seconds = computed / engine.tokens_per_second(plans[0])
     saved = max(0, whole - computed)
     log.info(
-        "%s: %s tokens to compute (prefix saves %s), about %s", task, f"{computed:,}", f"{saved:,}", _duration(seconds)
+        "%s: %s tokens to compute (prefix saves %s), about %s", task, f"{computed:,}", f"{saved:,}", duration(seconds)
     )
-
-
-def _duration(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
 
 
 def _within_budget(

@@ -20,6 +20,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from spillover.core.config import CompareConfig, RunConfig, check_config
+from spillover.core.dotted_keys import dotted
 from spillover.core.errors import ConfigError, RunError
 from spillover.core.files import read_yaml, resources
 from spillover.core.runs import MANIFEST, Run, existing_run
@@ -46,7 +47,7 @@ class Verdict(str, Enum):
     HOLDS = "holds"
     PARTLY = "holds in part"
     FAILS = "does not hold"
-    OPEN = "cannot be told at this size"
+    INCONCLUSIVE = "inconclusive"
     NOT_RUN = "not run"
 
     def __str__(self) -> str:
@@ -102,10 +103,10 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Finding:
-    """One claim on one task. why: the reasons, in words. cells: the first one first. contrasts: sentences on the first
-    cell against each other one. settle: how many items would answer; "" where there is an answer. folders: of the runs.
-    seconds: that they took. unfinished: folders of runs that are not compared yet."""
+class ClaimResult:
+    """What runs show of one claim on one task. why: the reasons, in words. cells: the first one first. contrasts:
+    sentences on the first cell against each other one. settle: how many items would answer; "" where there is an
+    answer. folders: of the runs. seconds: that they took. unfinished: folders of runs that are not compared yet."""
 
     claim: Claim
     verdict: Verdict
@@ -132,8 +133,8 @@ def read_claims(path: Path | None = None) -> Claims:
         raise ConfigError(problems, hint="claims: [{runs: NAME-OF-THE-CONFIG, claim: TEXT, paper: TEXT}]") from None
 
 
-def findings(paths: Sequence[Path | str], claims: Sequence[Claim] | None = None) -> list[Finding]:
-    """A finding for each claim and task, printed as claim and verdict; a claim without runs is `NOT_RUN`.
+def findings(paths: Sequence[Path | str], claims: Sequence[Claim] | None = None) -> list[ClaimResult]:
+    """What runs show of each claim, by task, printed as claim and verdict; a claim without finished runs is `NOT_RUN`.
 
     paths: run folders, and folders of a sweep. claims: those of the paper unless given. RunError for a folder without a
     run, ConfigError for a run that no claim is tested by, DataError for one arm, recipe and seed twice.
@@ -142,11 +143,11 @@ def findings(paths: Sequence[Path | str], claims: Sequence[Claim] | None = None)
     by_claim: dict[str, list[Run]] = {claim.runs: [] for claim in claims}
     for run in _runs_of([Path(path) for path in paths]):
         by_claim[_claim_of(run, claims)].append(run)
-    found: list[Finding] = []
+    found: list[ClaimResult] = []
     for claim in claims:
         runs = by_claim[claim.runs]
         tested = _from_alternatives(claim, runs) if claim.alternatives else _from_cells(claim, runs)
-        found += tested or [Finding(claim, Verdict.NOT_RUN, unfinished=tuple(run.path for run in runs))]
+        found += tested or [ClaimResult(claim, Verdict.NOT_RUN, unfinished=tuple(run.path for run in runs))]
     return found
 
 
@@ -171,21 +172,21 @@ def _claim_of(run: Run, claims: Sequence[Claim]) -> str:
     return max(matching, key=len)
 
 
-def _from_alternatives(claim: Claim, runs: Sequence[Run]) -> list[Finding]:
+def _from_alternatives(claim: Claim, runs: Sequence[Run]) -> list[ClaimResult]:
     found = []
     verdicts = {Need.BEATS_EVERY: Verdict.HOLDS, Need.CALIBRATION_IS_ENOUGH: Verdict.FAILS}
     verdicts |= {Need.FREE_IS_BETTER: Verdict.FAILS}
     for run in runs:
         for result in read_alternatives(run.path / ALTERNATIVES):
-            verdict = verdicts.get(result.answer, Verdict.OPEN)
+            verdict = verdicts.get(result.answer, Verdict.INCONCLUSIVE)
             why = result.verdict.removesuffix(".")
-            found.append(Finding(claim, verdict, result.task, why, folders=(run.path,), seconds=_seconds([run])))
+            found.append(ClaimResult(claim, verdict, result.task, why, folders=(run.path,), seconds=_seconds([run])))
     return found
 
 
-def _from_cells(claim: Claim, runs: Sequence[Run]) -> list[Finding]:
+def _from_cells(claim: Claim, runs: Sequence[Run]) -> list[ClaimResult]:
     configs = {run.path: _config_of(run) for run in runs}
-    settings = _different_settings({path: _flat(config.model_dump()) for path, config in configs.items()})
+    settings = _different_settings({path: dotted(config.model_dump()) for path, config in configs.items()})
     by_task: dict[str, list[tuple[Run, TrainedRun]]] = {}
     for run in runs:
         for trained in trained_runs(run, SIDES, tasks) if (tasks := _finished_tasks(run)) else ():
@@ -196,8 +197,8 @@ def _from_cells(claim: Claim, runs: Sequence[Run]) -> list[Finding]:
         used = [run for run, _ in whole]
         rules = configs[used[0].path].compare.model_copy(update={"against": []})
         first = {run.path for run in used if claim.first and has_settings(configs[run.path], claim.first)}
-        about = Finding(
-            claim, Verdict.OPEN, task, folders=tuple(run.path for run in used), seconds=_seconds(used),
+        about = ClaimResult(
+            claim, Verdict.INCONCLUSIVE, task, folders=tuple(run.path for run in used), seconds=_seconds(used),
             unfinished=tuple(run.path for run in runs if run not in used),
         )  # fmt: skip
         found.append(_tested(about, _cells(whole, rules, settings, first), bool(first), rules))
@@ -215,7 +216,7 @@ def _with_all_folds(runs: Sequence[tuple[Run, TrainedRun]]) -> list[tuple[Run, T
 
 def has_settings(config: RunConfig, settings: Mapping[str, Any]) -> bool:
     """Whether a config has these values, by dotted keys."""
-    flat = _flat(config.model_dump())
+    flat = dotted(config.model_dump())
     return all(flat.get(key) == value for key, value in settings.items())
 
 
@@ -234,26 +235,45 @@ def _cells(
     return tuple(cells)
 
 
-def _tested(about: Finding, cells: tuple[Cell, ...], is_first_named: bool, rules: CompareConfig) -> Finding:
-    if about.claim.first is None:
-        verdict, why = _of_each(cells, rules)
-        tests = [(cell.change().n, cell.change().detectable) for cell in cells]
-        settle = _settling_items(cells[0].comparison, tests, rules) if verdict is Verdict.OPEN else ""
-        return replace(about, verdict=verdict, why=why, cells=cells, settle=settle)
-    if not is_first_named or len(cells) < 2:
+def _tested(about: ClaimResult, cells: tuple[Cell, ...], first_finished: bool, rules: CompareConfig) -> ClaimResult:
+    """The result with its verdict. about: the result without. One cell alone shows nothing of a claim on several."""
+    about = replace(about, cells=cells)
+    if about.claim.first and not first_finished:
         named = ", ".join(f"{key} {value}" for key, value in about.claim.first.items())
-        lacking = f"the cell with {named} is not finished" if not is_first_named else "no other cell is finished"
-        return replace(about, why=lacking, cells=cells)
-    comparison = compare_arms([run for cell in cells for run in cell.runs], config=rules)
+        return replace(about, why=f"the cell with {named} is not finished")
+    if len(cells) < 2:
+        return replace(about, why="no other cell is finished")
+    return _first_against_others(about, rules) if about.claim.first else _each_cell(about, rules)
+
+
+def _first_against_others(about: ClaimResult, rules: CompareConfig) -> ClaimResult:
+    comparison = compare_arms([run for cell in about.cells for run in cell.runs], config=rules)
     (headline,) = comparison.about(Topic.HEADLINE)
-    group = headline.numbers["group"]
+    group, change = headline.numbers["group"], about.cells[0].change()
     against = _against(comparison, group)
     verdict = _of_answer(Answer(headline.numbers["answer"]), {row["verdict"] for row in against})
-    tests = [(cells[0].change().n, cells[0].change().detectable), *((row["n"], row["detectable"]) for row in against)]
-    settle = _settling_items(comparison, tests, rules) if verdict is Verdict.OPEN else ""
+    tests = [(change.n, change.detectable), *((row["n"], row["detectable"]) for row in against)]
     contrasts = tuple(row.text for row in comparison.about(Topic.PLACEBO) if row.numbers["group"] == group)
+    settle = _settling_items(comparison, tests, rules) if verdict is Verdict.INCONCLUSIVE else ""
     why = "; ".join(headline.numbers["why"])
-    return replace(about, verdict=verdict, why=why, cells=cells, contrasts=contrasts, settle=settle)
+    return replace(about, verdict=verdict, why=why, contrasts=contrasts, settle=settle)
+
+
+def _each_cell(about: ClaimResult, rules: CompareConfig) -> ClaimResult:
+    changes = [cell.change() for cell in about.cells]
+    p_values = corrected(np.array([change.p for change in changes]), "holm")
+    outcomes = [
+        outcome_of(change.delta, float(p), change.detectable, rules)
+        for change, p in zip(changes, p_values, strict=True)
+    ]
+    rose, fell = outcomes.count(Outcome.IMPROVED), outcomes.count(Outcome.WORSE)
+    why = f"{rose} of {len(outcomes)} cells rise after Holm's correction over them" + (f", {fell} fall" if fell else "")
+    if rose:
+        return replace(about, verdict=Verdict.HOLDS if rose == len(outcomes) else Verdict.PARTLY, why=why)
+    if not {Outcome.UNDERPOWERED, Outcome.UNDEFINED} & set(outcomes):
+        return replace(about, verdict=Verdict.FAILS, why=why)
+    tests = [(change.n, change.detectable) for change in changes]
+    return replace(about, why=why, settle=_settling_items(about.cells[0].comparison, tests, rules))
 
 
 def _against(comparison: Comparison, group: str) -> list[dict[str, Any]]:
@@ -269,25 +289,9 @@ def _of_answer(answer: Answer, against: Collection[str]) -> Verdict:
     if answer in (Answer.YES, Answer.ACCURACY_ALONE):
         return Verdict.HOLDS
     if answer in (Answer.UNDERPOWERED, Answer.UNTESTED):
-        return Verdict.OPEN
-    told = {Outcome.NO_EVIDENCE, Outcome.WORSE} & set(map(Outcome, against))
-    return Verdict.OPEN if answer is Answer.NOT_BEATEN and not told else Verdict.FAILS
-
-
-def _of_each(cells: Sequence[Cell], rules: CompareConfig) -> tuple[Verdict, str]:
-    """(the verdict over all cells, how many rose)."""
-    changes = [cell.change() for cell in cells]
-    p_values = corrected(np.array([change.p for change in changes]), "holm")
-    outcomes = [
-        outcome_of(change.delta, float(p), change.detectable, rules)
-        for change, p in zip(changes, p_values, strict=True)
-    ]
-    rose, fell = outcomes.count(Outcome.IMPROVED), outcomes.count(Outcome.WORSE)
-    why = f"{rose} of {len(outcomes)} cells rise after Holm's correction over them" + (f", {fell} fall" if fell else "")
-    if rose:
-        return Verdict.HOLDS if rose == len(outcomes) else Verdict.PARTLY, why
-    is_open = {Outcome.UNDERPOWERED, Outcome.UNDEFINED} & set(outcomes)
-    return Verdict.OPEN if is_open else Verdict.FAILS, why
+        return Verdict.INCONCLUSIVE
+    underpowered = answer is Answer.NOT_BEATEN and not {Outcome.NO_EVIDENCE, Outcome.WORSE} & set(map(Outcome, against))
+    return Verdict.INCONCLUSIVE if underpowered else Verdict.FAILS
 
 
 def _settling_items(comparison: Comparison, tests: Iterable[tuple[int, float]], rules: CompareConfig) -> str:
@@ -311,13 +315,6 @@ def _config_of(run: Run) -> RunConfig:
     if not path.exists():
         raise RunError(f"{run.path}: no config.yaml", hint="a run of `spillover run` or `spillover sweep` has one")
     return check_config(read_yaml(path), source=str(path), problems=[])
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
-    return flat
 
 
 def _different_settings(configs: Mapping[Path, Mapping[str, Any]]) -> dict[Path, str]:

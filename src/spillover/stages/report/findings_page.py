@@ -1,21 +1,20 @@
-"""The findings of claims as one Markdown page, made from run folders: it can be made again."""
+"""What runs show of claims as one Markdown page, made from run folders: it can be made again."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
 
+from spillover.core.durations import duration
 from spillover.core.files import atomic
 from spillover.stages.compare.measures import ACCURACY, CALIBRATED, Measure
-from spillover.stages.report.claims import Cell, Claims, Finding, findings
+from spillover.stages.report.claims import Cell, ClaimResult, Claims, Verdict, findings
 from spillover.stages.report.markdown import markdown
 from spillover.stages.report.page import template
 
-HOUR, MINUTE = 3600, 60
 
-
-def write_findings(paths: Sequence[Path], claims: Claims, out: Path) -> list[Finding]:
-    """The findings, after the page was written to the file `out`. Errors as `findings`."""
+def write_findings(paths: Sequence[Path], claims: Claims, out: Path) -> list[ClaimResult]:
+    """What runs show of each claim, after the page was written to the file `out`. Errors as `findings`."""
     found = findings(paths, claims.claims)
     out.parent.mkdir(parents=True, exist_ok=True)
     with atomic(out) as partial:
@@ -23,25 +22,25 @@ def write_findings(paths: Sequence[Path], claims: Claims, out: Path) -> list[Fin
     return found
 
 
-def findings_page(found: Sequence[Finding], settle: str = "") -> str:
+def findings_page(found: Sequence[ClaimResult], settle: str = "") -> str:
     """The page: a table of all claims, then a section for each that was tested, then what would settle them. Texts of
     runs and claims are text in it, never markup; `settle` is Markdown."""
     return template("findings.md.j2", autoescape=False).render(
-        findings=found,
-        sections=[_section(finding) for finding in found if finding.verdict is not finding.verdict.NOT_RUN],
+        results=found,
+        sections=[_section(result) for result in found if result.verdict is not Verdict.NOT_RUN],
         settle=settle,
     )
 
 
-def _section(finding: Finding) -> dict[str, object]:
-    comparison = finding.cells[0].comparison if finding.cells else None
+def _section(result: ClaimResult) -> dict[str, object]:
+    comparison = result.cells[0].comparison if result.cells else None
     return {
-        "finding": finding,
+        "result": result,
         "measure": comparison.measure if comparison else None,
-        "models": sorted({run.before.model.name for cell in finding.cells for run in cell.runs}),
+        "models": sorted({run.before.model.name for cell in result.cells for run in cell.runs}),
         "level": f"{100 * comparison.level:.0f} %" if comparison else "",
-        "rows": [_row(cell, comparison.measure) for cell in finding.cells] if comparison else [],
-        "took": duration(finding.seconds),
+        "rows": [_row(cell, comparison.measure) for cell in result.cells] if comparison else [],
+        "took": duration(result.seconds),
     }
 
 
@@ -55,10 +54,3 @@ def _row(cell: Cell, measure: Measure) -> list[str]:
 def _written(cell: Cell, measure: Measure, group: str) -> str:
     change = cell.change(measure.metric, group)
     return measure.change_with_interval(change.delta, change.low, change.high)
-
-
-def duration(seconds: float) -> str:
-    """`40 s`, `16 min`, `2.5 h`."""
-    if seconds < 2 * MINUTE:
-        return f"{seconds:.0f} s"
-    return f"{seconds / MINUTE:.0f} min" if seconds < 2 * HOUR else f"{seconds / HOUR:.1f} h"

@@ -30,7 +30,7 @@ from spillover.stages.steer.layer_rule import layers_by_rule, retrieval_by_layer
 from spillover.stages.steer.methods import METHODS
 from spillover.stages.steer.parallel_text import ParallelText, read_parallel_text, text_benchmark
 from spillover.stages.steer.recipe import Recipe, with_facts
-from spillover.stages.steer.text_states import TextStates, text_states
+from spillover.stages.steer.text_states import TextStates, shared_states
 from spillover.tasks.benchmark import Benchmark, open_benchmark
 
 log = logging.getLogger(__name__)
@@ -99,10 +99,7 @@ def steer(
             return folder
         if held_out:
             declare_measure(run, asked)
-        kept = next((own for own in states or () if own.data == sentences.fingerprint), None)
-        own_states = kept or text_states(base, sentences, progress)
-        if kept is None and states is not None:
-            states.append(own_states)
+        own_states, shared_seconds = shared_states(base, sentences, states, progress)
         recipe = _recipe(base, sentences, own_states, config, name)
         if held_out:
             real = _chosen(recipe, base, scored, held_out, config, evaluate, asked, progress)
@@ -115,7 +112,7 @@ def steer(
         description = real.description
         log.info("%s: layers %s, strength %g", name, ", ".join(map(str, description.layers)), description.strength)
         stage.facts |= description.model_dump(include={"layers", "strength", "languages", "sentences"})
-        stage.facts[SHARED_SECONDS] = round(kept.seconds, 1) if kept else 0.0
+        stage.facts[SHARED_SECONDS] = round(shared_seconds, 1)
     return folder
 
 

@@ -29,3 +29,17 @@ def text_states(base: Model, text: ParallelText, progress: Progress) -> TextStat
         for code, sentences in text.sentences.items()
     }
     return TextStates(states, text.fingerprint, time.monotonic() - started)
+
+
+def shared_states(
+    base: Model, text: ParallelText, earlier: list[TextStates] | None, progress: Progress
+) -> tuple[TextStates, float]:
+    """(the states, how long an earlier call took to compute them, 0 where this one does). earlier: those of calls with
+    the same base; what is computed is added."""
+    for states in earlier or ():
+        if states.data == text.fingerprint:
+            return states, states.seconds
+    states = text_states(base, text, progress)
+    if earlier is not None:
+        earlier.append(states)
+    return states, 0.0

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from spillover.core.config import AuditThresholds, TranslateConfig
+from spillover.core.durations import duration
 from spillover.core.errors import ConfigError, ModelError
 from spillover.core.files import hash_of
 from spillover.core.languages import language, reference_language
@@ -330,13 +331,7 @@ class _Clock:
         seconds = time.monotonic() - self.started
         if not self.said and self.left > 0:
             log.info(
-                "%d rows in %.1f s: about %s for the other %d", rows, seconds, _duration(seconds / rows * self.left),
+                "%d rows in %.1f s: about %s for the other %d", rows, seconds, duration(seconds / rows * self.left),
                 self.left,
             )  # fmt: skip
         self.said = True
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
