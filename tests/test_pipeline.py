@@ -126,6 +126,7 @@ def test_a_config_with_rows_makes_the_table_of_alternatives_with_the_runs_own_tu
     config = config_of(place, alternatives__rows=["tuned", "shots:en"], probe__random_weights=False)
     result = run(config, tmp_path / "run")
     (free,) = read_alternatives(result.path / "alternatives")
+    assert [table.verdict for table in result.alternatives] == [free.verdict]
     assert list(free.of_group("unseen")["row"]) == ["base", "calibrated", "tuned", "shots:en", "shots:en+unrelated"]
     evaluated = {folder.model for folder in open_run(result.path).evaluations()}
     assert evaluated == {"base", "tuned", "shots-en", "shots-en-unrelated"}

@@ -23,6 +23,9 @@ from spillover.core.locks import is_locked, locked
 from spillover.core.notebook import block, paragraph
 from spillover.core.runs import MANIFEST, Run, open_run
 from spillover.core.types import Progress, Prompt, TrainingPair, no_progress
+from spillover.stages.alternatives.result import Alternatives
+from spillover.stages.alternatives.result_files import FOLDER as ALTERNATIVES
+from spillover.stages.alternatives.result_files import read_alternatives
 from spillover.stages.audit import audit_run
 from spillover.stages.audit.findings import refuse_errors
 from spillover.stages.build.stage import build_run, source_languages
@@ -52,15 +55,17 @@ TRAINING_COST = 2.5
 
 @dataclass(frozen=True)
 class Result:
-    """A finished run: its folder, its page, and a comparison for each task."""
+    """A finished run: its folder, its page, a comparison for each task, and its table of alternatives where the config has
+    rows."""
 
     path: Path
     page: Path
     comparisons: tuple[Comparison, ...]
+    alternatives: tuple[Alternatives, ...] = ()
 
     def _repr_html_(self) -> str:
-        """For a notebook: where the run and its page are, and each comparison."""
-        shown = [Markup(comparison._repr_html_()) for comparison in self.comparisons]
+        """For a notebook: where the run and its page are, and each comparison and table."""
+        shown = [Markup(result._repr_html_()) for result in (*self.comparisons, *self.alternatives)]
         return block(self.path.name, paragraph(f"page: {self.page}"), *shown)
 
 
@@ -115,8 +120,9 @@ def _run_stages(
         log.info("about %.0f minutes from here", max(1, estimate_seconds(config, benchmarks, base, pairs) / 60))
     models = {BASE: base, TUNED: _tuned(config, folder, benchmarks, base, pairs, evaluation, progress)}
     _evaluate_both(config, folder, benchmarks, models, other_runs, progress)
+    tables: list[Alternatives] = []
     if config.alternatives.rows:
-        alternatives(base, benchmarks, out=folder.path, config=config, progress=progress)
+        tables = alternatives(base, benchmarks, out=folder.path, config=config, progress=progress)
     probed = probe_benchmark(config, benchmarks)
     for name, model in models.items():
         if probed is not None:
@@ -124,7 +130,7 @@ def _run_stages(
     tasks = [benchmark.task.name for benchmark in benchmarks]
     comparisons = compare_run(folder, tasks=tasks, config=config.compare, seed=config.seed)
     page = report(folder.path, title=config.report.title)
-    return Result(folder.path, page, tuple(comparisons))
+    return Result(folder.path, page, tuple(comparisons), tuple(tables))
 
 
 def finished_result(config: RunConfig, out: Path) -> Result | None:
@@ -137,7 +143,8 @@ def finished_result(config: RunConfig, out: Path) -> Result | None:
     unfinished = [stage for stage in manifest["stages"].values() if stage["state"] != "done"]
     if unfinished or manifest.get("config") != _config_key(config):
         return None
-    return Result(out, page, tuple(read_comparisons(out / COMPARE)))
+    tables = read_alternatives(out / ALTERNATIVES)
+    return Result(out, page, tuple(read_comparisons(out / COMPARE)), tuple(tables))
 
 
 def _evaluate_both(

@@ -3,6 +3,11 @@ from __future__ import annotations
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
+
+from spillover.stages.alternatives.table import alternatives_of
+from tests.stages.alternatives.builders import scored_rows
+
 
 def test_every_mistake_in_a_config_is_listed(tmp_path, monkeypatch, call):
     monkeypatch.chdir(tmp_path)
@@ -22,7 +27,7 @@ def test_the_file_is_read_then_set_then_flags(tmp_path, monkeypatch, call):
 
     def run(config, out, **_):
         runs.append((config, out))
-        return SimpleNamespace(comparisons=(), page=out / "report.html")
+        return SimpleNamespace(comparisons=(), alternatives=(), page=out / "report.html")
 
     monkeypatch.setattr("spillover.pipeline.run", run)
     path = tmp_path / "mine.yaml"
@@ -34,3 +39,15 @@ def test_the_file_is_read_then_set_then_flags(tmp_path, monkeypatch, call):
     assert output.split() == ["report:", "runs/mine/report.html"]
     call("demo", "--set", "train.epochs=3")
     assert (runs[1][0].name, runs[1][0].train.epochs, runs[1][0].build.sources) == ("demo", 3, ["es", "zh", "sw"])
+
+
+def test_the_table_of_alternatives_is_printed_after_the_comparisons(tmp_path, monkeypatch, call):
+    table = alternatives_of(scored_rows(np.random.default_rng(0), n=60, tuned=1.0), seen=["de"])
+    result = SimpleNamespace(comparisons=(), alternatives=(table,), page=Path("report.html"))
+    monkeypatch.setattr("spillover.pipeline.run", lambda *_, **__: result)
+    path = tmp_path / "mine.yaml"
+    path.write_text("name: mine\n")
+    code, output, error = call("run", path)
+    assert code == 0, error
+    assert " ".join(table.verdict.split()) in " ".join(output.split())
+    assert output.endswith("report: report.html\n")

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from spillover.cli.alternatives import print_alternatives
 from spillover.cli.compare import print_comparisons
 from spillover.cli.config_options import config_options
 from spillover.cli.terminal import progress_bars, show, show_lines
@@ -40,11 +41,14 @@ def run(
 
 
 def run_config(config: RunConfig, out: Path) -> None:
-    """Run all stages with progress bars, then print the comparisons and the path of the page."""
+    """Run all stages with progress bars, then print the comparisons, the alternatives and the path of the page."""
     from spillover.pipeline import run as run_stages
 
     with progress_bars() as progress:
         result = run_stages(config, out, progress=progress)
     print_comparisons(result.comparisons)
+    for table in result.alternatives:
+        show()
+        print_alternatives(table)
     show()
     show(f"report: {result.page}")
