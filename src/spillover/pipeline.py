@@ -55,8 +55,8 @@ TRAINING_COST = 2.5
 
 @dataclass(frozen=True)
 class Result:
-    """A finished run: its folder, its page, a comparison for each task, and its table of alternatives where the config has
-    rows."""
+    """A finished run: its folder, its page, a comparison for each task, and a table of alternatives for each where the
+    config has rows."""
 
     path: Path
     page: Path
