@@ -65,7 +65,8 @@ class Result:
 
     def _repr_html_(self) -> str:
         """For a notebook: where the run and its page are, and each comparison and table."""
-        shown = [Markup(result._repr_html_()) for result in (*self.comparisons, *self.alternatives)]
+        shown = [Markup(comparison._repr_html_()) for comparison in self.comparisons]
+        shown += [Markup(table._repr_html_()) for table in self.alternatives]
         return block(self.path.name, paragraph(f"page: {self.page}"), *shown)
 
 
