@@ -1,16 +1,19 @@
 from __future__ import annotations
 
 import shlex
+import shutil
 from pathlib import Path
+from unittest.mock import Mock
 
+import pandas as pd
 import pytest
 
 from spillover.core.config import load_config
 from spillover.core.errors import ConfigError, DataError, RunError
-from spillover.core.files import write_yaml
-from spillover.core.runs import Run
+from spillover.core.files import read_table, write_yaml
+from spillover.core.runs import Run, open_run
 from spillover.core.types import no_progress
-from spillover.pipeline import EVALUATED, Result, _evaluate_both, _reuse_base_scores
+from spillover.pipeline import EVALUATED, Result, _evaluate_both, _resume_base_scores
 from spillover.sweep import SweepResult, collect, commands, load_grid, run_cell, sweep
 from tests.builders import save_model, small_data
 
@@ -96,7 +99,7 @@ def test_a_sweep_runs_every_point_compares_the_first_with_the_others_and_resumes
     assert [run.path.name for run in result.runs] == [config.name for config in load_grid(grid)]
     assert [comparison.task for comparison in result.comparisons] == ["sentiment"]
     assert set(result.comparisons[0].contrasts["against"]) == {"copy"}
-    assert (result.page, result.failure) == (runs / "report.html", None)
+    assert (result.page, result.failure) == (runs / f"{grid.stem}.html", None)
     weights = result.runs[0].path / "train" / "adapter" / "adapter_model.safetensors"
     trained = weights.stat().st_mtime_ns
     sweep(grid, runs)
@@ -155,7 +158,7 @@ def test_a_cell_that_finds_another_at_the_base_scores_its_tuned_model_first(busy
     assert scored == order
 
 
-def test_tables_and_finished_batches_of_the_base_are_taken_over_from_a_cell_with_the_same_inputs(tmp_path):
+def test_what_an_interrupted_cell_scored_of_the_base_is_taken_over(tmp_path):
     config = load_config()
     inputs = config.model_dump(include=EVALUATED, mode="json")
     other, own = tmp_path / "other", tmp_path / "own"
@@ -167,13 +170,38 @@ def test_tables_and_finished_batches_of_the_base_are_taken_over_from_a_cell_with
         folder.mkdir(parents=True)
         for name in names:
             (folder / name).write_text(str(folder))
-    _reuse_base_scores(inputs | {"limit": 3}, Run(own), other)
+    _resume_base_scores(inputs | {"limit": 3}, Run(own), other)
     assert len(list(scored[1].iterdir())) == 1, "other items"
-    _reuse_base_scores(inputs, Run(own), tmp_path / "not there yet")
-    _reuse_base_scores(inputs, Run(own), other)
+    _resume_base_scores(inputs, Run(own), tmp_path / "not there yet")
+    _resume_base_scores(inputs, Run(own), other)
     assert {path.name: path.read_text() for path in scored[1].iterdir()} == {
         "de.parquet": str(scored[0]), "en.batches.jsonl": str(scored[0]), "es.parquet": str(scored[1])
     }  # fmt: skip
+
+
+def test_training_and_scores_are_taken_over_from_another_sweep_of_the_folder(swept, tmp_path, monkeypatch):
+    """The scores are those that it would have made; its tables name the run that did."""
+    grid, _ = swept
+    other = tmp_path / "labels.yaml"
+    other.write_text(grid.read_text().replace("grid: {build.arm: [translate, copy]}", "grid: {probe.items: [2]}"))
+    shutil.copytree(grid.parent / "runs", tmp_path / "runs")
+    monkeypatch.chdir(tmp_path)
+    sweep(other, "alone")
+    train, score = Mock(), Mock(return_value=iter(()))
+    monkeypatch.setattr("spillover.stages.train.stage._train", train)
+    monkeypatch.setattr("spillover.stages.evaluate.stage.score_plans", score)
+    (beside,) = sweep(other, "runs").runs
+    assert not train.called
+    assert not any(plans for call in score.call_args_list for plans in call.args[1:])
+    (alone,) = [path for path in Path("alone").iterdir() if path.is_dir()]
+    for name, content in tables(alone).items():
+        if name.startswith("evaluate"):
+            pd.testing.assert_frame_equal(read_table(beside.path / name), read_table(alone / name))
+        elif name.startswith("train"):
+            assert (beside.path / name).read_bytes() == content
+    stages = open_run(beside.path).manifest()["stages"]
+    taken = {name for name, record in stages.items() if "taken_over_from" in record}
+    assert taken == {"train", "evaluate/base/sentiment", "evaluate/tuned/sentiment"}
 
 
 def test_an_error_of_several_cells_names_them_all_and_is_of_the_first_ones_kind():

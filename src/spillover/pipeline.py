@@ -75,8 +75,8 @@ def run(
 ) -> Result:
     """Run every stage into the folder `out`; finished stages are skipped, an interrupted one resumes.
 
-    other_runs: run folders beside it, whether they are there yet or not, that share the scores of the base with it
-    where they are made from the same inputs.
+    other_runs: run folders beside it, whether they are there yet or not. Where they have trained, or scored the base or
+    the tuned model, from the same inputs, that is taken over.
 
     RunError when the folder belongs to another config, or another process writes to it, and nothing in it is touched.
     """
@@ -119,7 +119,7 @@ def _run_stages(
     progress("load the model", 1, 1)
     if set(folder.manifest()["stages"]) <= {"audit", "build"}:
         log.info("about %.0f minutes from here", max(1, estimate_seconds(config, benchmarks, base, pairs) / 60))
-    models = {BASE: base, TUNED: _tuned(config, folder, benchmarks, base, pairs, evaluation, progress)}
+    models = {BASE: base, TUNED: _tuned(config, folder, benchmarks, base, pairs, evaluation, other_runs, progress)}
     _evaluate_both(config, folder, benchmarks, models, other_runs, progress)
     tables: list[Alternatives] = []
     if config.alternatives.rows:
@@ -162,7 +162,10 @@ def _evaluate_both(
 
     def score(name: str) -> None:
         for benchmark in benchmarks:
-            evaluate(models[name], benchmark, config=config.evaluate, out=folder.path, name=name, progress=progress)
+            evaluate(
+                models[name], benchmark, config=config.evaluate, out=folder.path, name=name, other_runs=other_runs,
+                progress=progress,
+            )  # fmt: skip
 
     if not other_runs:
         score(BASE)
@@ -175,25 +178,27 @@ def _evaluate_both(
         score(TUNED)
     with locked(lock, what=Path("scores of the base"), wait=True):
         for other in other_runs:
-            _reuse_base_scores(inputs, folder, other)
+            _resume_base_scores(inputs, folder, other)
         score(BASE)
     if not tuned_first:
         score(TUNED)
 
 
-def _reuse_base_scores(inputs: Mapping[str, Any], folder: Run, other: Path) -> None:
-    """Copy the base's tables, and the finished batches of an unfinished one, from a run with the same inputs. Each
-    carries the key of all that went into it; one with another key is scored again."""
+def _resume_base_scores(inputs: Mapping[str, Any], folder: Run, other: Path) -> None:
+    """Copy the tables and the finished batches of an interrupted evaluation of the base from a run with the same
+    inputs. Each carries the key of all that went into it; one with another key is scored again."""
     recorded = other / "config.yaml"
     if not recorded.exists() or {k: v for k, v in read_yaml(recorded).items() if k in EVALUATED} != inputs:
         return
-    scored = other / "evaluate" / BASE
-    for path in sorted([*scored.glob("*/*.parquet"), *scored.glob("*/*.batches.jsonl")]):
-        target = folder.path / path.relative_to(other)
-        table = target.with_name(f"{target.name.partition('.')[0]}.parquet")
-        if not target.exists() and not table.exists():
-            with atomic(target) as partial:
-                shutil.copyfile(path, partial)
+    for scored in Run(other).evaluations(BASE):
+        if scored.finished:  # the stage takes it over
+            continue
+        for path in [*scored.tables, *sorted(scored.path.glob("*.batches.jsonl"))]:
+            target = folder.path / path.relative_to(other)
+            table = target.with_name(f"{target.name.partition('.')[0]}.parquet")
+            if not target.exists() and not table.exists():
+                with atomic(target) as partial:
+                    shutil.copyfile(path, partial)
 
 
 def open_benchmarks(config: RunConfig) -> tuple[Benchmark, ...]:
@@ -306,6 +311,7 @@ def _tuned(
     base: Model,
     pairs: Sequence[TrainingPair],
     evaluation: InTrainingEvaluation | None,
+    other_runs: Sequence[Path],
     progress: Progress,
 ) -> Model:
     """The merged weights where they are kept, else base plus adapter."""
@@ -321,6 +327,7 @@ def _tuned(
         seed=config.seed,
         evaluation=evaluation,
         evaluate=config.evaluate,
+        other_runs=other_runs,
         progress=progress,
     )
     if not config.train.keep_merged:

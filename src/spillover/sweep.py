@@ -2,9 +2,10 @@
 
 1. One config with a `grid` of dotted keys and values gives a RunConfig for each combination; `cases`, named settings of
    several keys that belong together, are one more dimension, the first.
-2. Each is run into a folder of its own; scores of the base are computed once where the inputs are the same. All in a
-   row (`sweep`), or each by a command of its own, at the same time and on other machines (`commands`, `run_cell`).
-3. The first run is compared with the others, and all go onto one page (`collect`).
+2. Each is run into a folder of its own; trainings and scores are computed once where their inputs are the
+   same, also across the sweeps of one folder. All in a row (`sweep`), or each by a command of its own, at the same
+   time and on other machines (`commands`, `run_cell`).
+3. The first run is compared with the others, and all go onto one page, named as the config is (`collect`).
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from spillover.core.config import RunConfig, check_config, put
 from spillover.core.errors import ConfigError, RunError, SpilloverError
 from spillover.core.files import hash_of, read_yaml
 from spillover.core.notebook import block, paragraph
-from spillover.core.runs import existing_run
+from spillover.core.runs import MANIFEST, existing_run
 from spillover.core.types import Progress, no_progress
 from spillover.pipeline import Result, finished_result, run
 from spillover.stages.compare.result import Comparison
@@ -83,7 +84,8 @@ def sweep(
     if on == "ray":
         from spillover.sweep_ray import run_on_ray
 
-        failed = run_on_ray(cells, folders, progress=progress)
+        others = [other_folders(folders, folder) for folder in folders]
+        failed = run_on_ray(cells, folders, others, progress=progress)
         results = {cell.name: finished_result(cell, folder) for cell, folder in zip(cells, folders, strict=True)}
         finished = {name: result for name, result in results.items() if result and name not in failed}
         return _gathered(path, cells, finished, out, failed)
@@ -135,8 +137,10 @@ def cell_folders(cells: Sequence[RunConfig], out: Path) -> list[Path]:
 
 
 def other_folders(folders: Sequence[Path], own: Path) -> list[Path]:
-    """The folders of the other cells."""
-    return [folder for folder in folders if folder != own]
+    """The folders that a cell takes scores and trainings over from where the inputs are the same: those of the other
+    cells, and every run beside it, of another sweep or of `spillover run`."""
+    beside = (manifest.parent for manifest in sorted(own.parent.glob(f"*/{MANIFEST}")))
+    return [folder for folder in dict.fromkeys([*folders, *beside]) if folder != own]
 
 
 def _gathered(
@@ -155,7 +159,7 @@ def _gathered(
     if cells[0].name in finished:
         rules = cells[0].compare.model_copy(update={"against": [str(folder) for folder in folders[1:]]})
         comparisons = compare_run(existing_run(folders[0]), config=rules, seed=cells[0].seed)
-    page = report(*folders, title=path.stem, out=out / "report.html")
+    page = report(*folders, title=path.stem, out=out / f"{path.stem}.html")
     return SweepResult(tuple(runs), tuple(comparisons), page, failed)
 
 

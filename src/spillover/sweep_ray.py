@@ -22,9 +22,14 @@ log = logging.getLogger(__name__)
 
 
 def run_on_ray(
-    cells: Sequence[RunConfig], folders: Sequence[Path], *, progress: Progress = no_progress
+    cells: Sequence[RunConfig],
+    folders: Sequence[Path],
+    others: Sequence[Sequence[Path]],
+    *,
+    progress: Progress = no_progress,
 ) -> dict[str, SpilloverError]:
-    """Run every cell into its folder, as many at a time as Ray has room for; why cells failed, by their names.
+    """Run every cell into its folder, as many at a time as Ray has room for; why cells failed, by their names. others:
+    for each cell the run folders that it may take scores and trainings over from.
 
     ConfigError where a cell fits on no node, RunError and MissingExtra as `ray_session`. A bug that ended a cell is
     raised when the others are done.
@@ -35,10 +40,9 @@ def run_on_ray(
         for cell in cells:
             session.room(cell.ray)
         running: dict[Any, str] = {}
-        for cell, folder in zip(cells, folders, strict=True):
-            others = [other for other in folders if other != folder]
+        for cell, folder, beside in zip(cells, folders, others, strict=True):
             task = session.task(_run_cell, cell.ray)
-            running[task.remote(cell, folder, others, place, session.messages)] = cell.name
+            running[task.remote(cell, folder, beside, place, session.messages)] = cell.name
         while running:
             for done in session.wait(list(running)):
                 name = running.pop(done)

@@ -21,7 +21,7 @@ grid: {{build.arm: [translate, copy], train.seed: [0, 1]}}
     assert code == 0, error
     assert "translate against copy" in output
     assert "over 2 seeds" in output
-    assert "figure-transfer-sentiment" in (tmp_path / "runs" / "report.html").read_text(encoding="utf-8")
+    assert "figure-transfer-sentiment" in (tmp_path / "runs" / "grid.html").read_text(encoding="utf-8")
     folders = sorted(path for path in (tmp_path / "runs").iterdir() if path.is_dir())
     code, output, error = call("compare", *folders, "--draws", "20", "--json")
     assert code == 0, error

@@ -26,6 +26,55 @@ def test_a_stage_that_failed_is_not_done(tmp_path):
         assert not stage.finished
 
 
+@pytest.fixture
+def finished_elsewhere(tmp_path):
+    """A run whose train stage, made with rank 8, is finished."""
+    other = open_run(tmp_path / "other")
+    with other.stage("train", {"rank": 8}) as stage:
+        stage.facts["steps"] = 3
+        for name in ("adapter", "merged"):
+            (other.path / "train" / name).mkdir(parents=True)
+            (other.path / "train" / name / "weights").write_text(name)
+    return other.path
+
+
+def test_a_stage_that_another_run_finished_from_the_same_inputs_is_taken_over(finished_elsewhere, tmp_path):
+    run = open_run(tmp_path / "run")
+    others = [tmp_path / "not there yet", finished_elsewhere]
+    with run.stage("train", {"rank": 8}, other_runs=others, not_taken=["merged"]) as stage:
+        assert stage.finished
+        assert stage.facts == {"steps": 3}
+    assert [path.name for path in (run.path / "train").rglob("*")] == ["adapter", "weights"]
+    record = run.manifest()["stages"]["train"]
+    assert (record["taken_over_from"], record["seconds"]) == ("other", 0.0)
+
+
+@pytest.mark.parametrize("damage", ["other settings", "not finished", "no files", "damaged manifest"])
+def test_nothing_else_is_taken_over(damage, finished_elsewhere, tmp_path):
+    manifest = finished_elsewhere / "run.json"
+    if damage == "not finished":
+        manifest.write_text(manifest.read_text().replace('"done"', '"started"'))
+    elif damage == "no files":
+        (finished_elsewhere / "train").rename(tmp_path / "moved")
+    elif damage == "damaged manifest":
+        manifest.write_text("{")
+    run = open_run(tmp_path / "run")
+    settings = {"rank": 16 if damage == "other settings" else 8}
+    with run.stage("train", settings, other_runs=[finished_elsewhere]) as stage:
+        assert not stage.finished
+    assert not (run.path / "train").exists()
+
+
+def test_a_finished_stage_is_kept_where_another_run_has_it_too(finished_elsewhere, tmp_path):
+    run = open_run(tmp_path / "run")
+    for _ in range(2):
+        with run.stage("train", {"rank": 8}) as stage:
+            stage.facts["steps"] = 4
+    with run.stage("train", {"rank": 8}, other_runs=[finished_elsewhere]) as stage:
+        assert stage.facts == {"steps": 4}
+    assert not (run.path / "train").exists()
+
+
 def test_other_settings_are_refused_and_named(tmp_path):
     run = open_run(tmp_path / "run")
     with run.stage("train", {"rank": 8, "nested": {"a": 1}}):

@@ -6,7 +6,8 @@ log.jsonl     one event a line
 run.lock      who is writing to the folder, while somebody is
 
 A stage is recorded with a key, the hash of everything it was made from. The same key again means: finished, skip.
-Another key under the same name means: this folder holds something else, and nothing is touched.
+Another key under the same name means: this folder holds something else, and nothing is touched. What another run
+finished with the same key can be taken over from there.
 
 One process at a time writes to a run folder (`Run.locked`).
 """
@@ -15,11 +16,13 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import platform
+import shutil
 import subprocess
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from importlib import metadata
@@ -30,8 +33,10 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from spillover.core.dotted_keys import dotted
 from spillover.core.errors import DataError, RunError, first_problem
-from spillover.core.files import PARTIAL, append_line, hash_of, read_json, remove_partials, write_json
+from spillover.core.files import PARTIAL, append_line, atomic_folder, hash_of, read_json, remove_partials, write_json
 from spillover.core.locks import locked
+
+log = logging.getLogger(__name__)
 
 MANIFEST = "run.json"
 LOCK = "run.lock"
@@ -127,21 +132,56 @@ class Run:
         return key
 
     @contextlib.contextmanager
-    def stage(self, name: str, settings: Mapping[str, Any], *, replace: bool = False) -> Iterator[Stage]:
+    def stage(
+        self,
+        name: str,
+        settings: Mapping[str, Any],
+        *,
+        replace: bool = False,
+        other_runs: Sequence[Path] = (),
+        not_taken: Sequence[str] = (),
+    ) -> Iterator[Stage]:
         """Work on a stage, with the folder locked; `finished` says that it is done already. When the block ends well,
         it is recorded.
 
         replace: a stage that is cheap to make again may take the place of one with other settings.
+        other_runs: run folders; where one has finished this stage with these settings, its files are copied. not_taken:
+        names of files and folders in the stage's folder that are not.
         """
-        with self.locked(), self._stage(name, settings, replace) as stage:
-            yield stage
+        with self.locked():
+            if not replace:
+                self._take_over(name, self.check_settings(name, settings), other_runs, not_taken)
+            with self._stage(name, settings, replace) as stage:
+                yield stage
+
+    def _take_over(self, name: str, key: str, other_runs: Sequence[Path], not_taken: Sequence[str]) -> None:
+        """Copy a stage from the first run that finished it with this key, unless this one has. It is recorded with the
+        name of that run, and as having taken no time."""
+        if self._finished(name, key):
+            return
+        for other in map(Run, other_runs):
+            with contextlib.suppress(DataError):  # a damaged run is no reason to stop here
+                if other._finished(name, key) and (other.path / name).is_dir():
+                    log.info("%s: taken over from %s, which made it from the same inputs", name, other.path)
+                    with atomic_folder(self.path / name) as partial:
+                        ignore = shutil.ignore_patterns(*not_taken)
+                        shutil.copytree(other.path / name, partial, dirs_exist_ok=True, ignore=ignore)
+                    record = other.manifest()["stages"][name] | {"seconds": 0.0, "taken_over_from": other.path.name}
+                    self._record(name, record)
+                    self.log("taken over", stage=name, run=other.path.name)
+                    return
+
+    def _finished(self, name: str, key: str) -> bool:
+        """Whether the manifest says that the stage is done, made with settings of this key."""
+        recorded = self.manifest()["stages"].get(name, {})
+        return bool(recorded.get("state") == "done" and recorded.get("key") == key)
 
     @contextlib.contextmanager
     def _stage(self, name: str, settings: Mapping[str, Any], replace: bool) -> Iterator[Stage]:
         key = hash_of(settings) if replace else self.check_settings(name, settings)
-        recorded = self.manifest()["stages"].get(name, {})
-        done = recorded.get("state") == "done" and recorded.get("key") == key
-        stage = Stage(name, finished=done, facts=dict(recorded.get("facts", {})) if done else {})
+        done = self._finished(name, key)
+        facts = self.manifest()["stages"][name].get("facts", {}) if done else {}
+        stage = Stage(name, finished=done, facts=dict(facts))
         if stage.finished:
             yield stage
             return

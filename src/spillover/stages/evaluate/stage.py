@@ -61,6 +61,7 @@ def evaluate(
     out: Path | str | None = None,
     name: str | None = None,
     compare: CompareConfig | None = None,
+    other_runs: Sequence[Path] = (),
     progress: Progress = no_progress,
 ) -> Evaluation:
     """Log-probabilities of every label for every item, by language.
@@ -69,7 +70,8 @@ def evaluate(
     tables go to `<out>/evaluate/<name>/<task>`, and finished ones are not computed again. name: unless given
     that of the model's intervention, tuned with an adapter, else base. Items on which an intervention was chosen are
     not scored with it. compare: its primary measure is declared in the run before anything is scored there (RunError
-    when the run has scores and declares another).
+    when the run has scores and declares another). other_runs: run folders; where one of them has these scores, made
+    from the same inputs, they are taken.
     """
     config = config or EvaluateConfig()
     name = check_file_name(name or name_in_run(model.ref.adapter, model.ref.steer), "name of the evaluation")
@@ -129,7 +131,7 @@ def evaluate(
     if isinstance(model, ServedModel):
         run.update(served=checked_probes(model, run.manifest().get("served", {})))
     stage_name = f"evaluate/{name}/{task.name}"
-    with run.stage(stage_name, settings) as stage:
+    with run.stage(stage_name, settings, other_runs=other_runs) as stage:
         folder = run.path / stage_name
         evaluation = _score_all(engine, task, plans, n_content_free, folder, evaluation, name, progress)
         stage.facts |= _counts(evaluation, plans) | {"task": benchmark.source, "data": benchmark.data}

@@ -24,6 +24,7 @@ from spillover.models.load import BASE_ALONE, Model, attach_adapter, load_model
 from spillover.models.served_model import refuse_server
 
 TOLERANCE = 1e-3
+MERGED = "merged"
 NOTE = "merge.json"
 
 
@@ -83,7 +84,7 @@ def merge_run(
     evaluate: EvaluateConfig | None = None,
 ) -> Path:
     """The merge stage: `<run>/train/merged` from `<run>/train/adapter`, made once."""
-    adapter, out = run.path / "train" / "adapter", run.path / "train" / "merged"
+    adapter, out = run.path / "train" / "adapter", run.path / "train" / MERGED
     weights = hash_files(adapter.glob("*.safetensors"))
     settings = {"adapter": weights, "model": config.name, "revision": config.revision}
     with run.stage("merge", settings) as stage:

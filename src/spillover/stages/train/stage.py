@@ -44,6 +44,7 @@ from spillover.stages.train.in_training import (
     take_best,
 )
 from spillover.stages.train.loss_log import LossLog
+from spillover.stages.train.merging import MERGED
 from spillover.stages.train.packing import collate
 from spillover.stages.train.tokenize import open_pair_chat, split, tokenize_pairs
 from spillover.stages.train.trainer import CompletionTrainer, training_arguments
@@ -66,12 +67,14 @@ def train(
     seed: int = 0,
     evaluation: InTrainingEvaluation | None = None,
     evaluate: EvaluateConfig | None = None,
+    other_runs: Sequence[Path] = (),
     progress: Progress = no_progress,
 ) -> Model:
     """The base with an adapter tuned on `pairs`, saved as `<out>/train/adapter`. A killed run is resumed.
 
     evaluation: run every `config.eval_every` steps on a few items; see `in_training_evaluation`.
     evaluate: how the model is asked afterwards, whose chat form the pairs follow; the evaluation's unless given.
+    other_runs: run folders; where one of them was trained from the same inputs, its adapter is taken.
     ModelError when the base cannot take the adapter, DataError for a pair that is longer than `config.max_tokens`.
     """
     if isinstance(base, ServedModel):
@@ -102,7 +105,7 @@ def train(
         if recorded_stage.get("state") != "done" or recorded_stage.get("key") != hash_of(settings):
             _train(base, pairs, chat, folder, config, seed, evaluation, no_progress)
         return attach_adapter(base, str(folder / "adapter"))
-    with run.stage("train", settings) as stage:
+    with run.stage("train", settings, other_runs=other_runs, not_taken=[MERGED, CHECKPOINTS]) as stage:
         if not (stage.finished and (folder / "adapter").is_dir()):
             stage.facts |= _train(base, pairs, chat, folder, config, seed, evaluation, progress)
     tuned = attach_adapter(base, str(folder / "adapter"))
