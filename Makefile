@@ -8,7 +8,7 @@ FUZZ :=
 CHAOS :=
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: install demo test test-kernels test-slow test-lm-eval test-packaged test-servers check bench bench-lens bench-train bench-audit bench-alignment bench-page pictures notebooks fuzz chaos docs figures bench-servers bench-processes test-ray clean
+.PHONY: install demo test test-browser test-kernels test-slow test-lm-eval test-packaged test-servers check bench bench-lens bench-train bench-audit bench-alignment bench-page pictures notebooks fuzz chaos docs figures bench-servers bench-processes test-ray clean
 
 install: $(VENV)/.installed
 
@@ -27,7 +27,10 @@ demo: install  ## the whole chain on the packaged model; LIMIT=4 for a quick loo
 
 # Two processes with one thread each; a process that has nothing left takes tests from the other.
 test: install
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal -m "not packaged and not slow and not ray"
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal -m "not packaged and not slow and not ray and not browser"
+
+test-browser: install  ## the report and `explore` in Chromium
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal -m "browser and not slow"
 
 test-ray: install  ## sweeps and evaluations on a Ray that is started here, with workers killed
 	$(INSTALL) -e ".[dev,ray]"

@@ -199,7 +199,7 @@ def test_what_needs_weights_is_refused(tiny, tokenizer_folder, tmp_path):
 @pytest.mark.parametrize("adapter", [None, "tuned"])
 def test_each_server_reads_one_whole_text_at_a_time_where_there_are_adapters(tiny, tokenizer_folder, adapter):
     models = {"base": tiny} | ({adapter: replace(make_model(seed=1), tokenizer=tiny.tokenizer)} if adapter else {})
-    fakes = [FakeServer(models, parents={adapter: "base"} if adapter else {}, seconds=0.02) for _ in range(2)]
+    fakes = [FakeServer(models, parents={adapter: "base"} if adapter else {}, seconds=0.003) for _ in range(2)]
     prompts = kind_prompts("agreement")[1]
     with serving(*fakes) as urls:
         engine = open_engine(opened(urls, tokenizer_folder, name="base"))
