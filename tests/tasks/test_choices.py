@@ -82,7 +82,7 @@ def test_a_fixed_number_of_choices_is_held_to(tmp_path):
 
 def test_a_cluster_that_some_rows_lack_is_named(tmp_path):
     rows = [ITEM | {"id": str(i)} | ({"cluster": "text-1"} if i != 1 else {}) for i in range(3)]
-    with pytest.raises(DataError, match=r"en.jsonl:2: no cluster; 2 other rows have one"):
+    with pytest.raises(DataError, match=r"en.jsonl:2: no cluster; 2 of 3 rows have one"):
         examples(tmp_path, "reading", *rows)
 
 

@@ -135,7 +135,7 @@ def _check_clusters(path: Path, examples: Sequence[Example], lines: Mapping[str,
     without = [example.id for example in examples if example.cluster is None]
     if 0 < len(without) < len(examples):
         raise DataError(
-            f"{path}:{lines[without[0]]}: no cluster; {len(examples) - len(without)} other rows have one",
+            f"{path}:{lines[without[0]]}: no cluster; {len(examples) - len(without)} of {len(examples)} rows have one",
             hint="give every row its cluster, or none",
         )
 

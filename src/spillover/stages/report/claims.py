@@ -4,7 +4,7 @@
 2. Runs are found by that name. Those that differ in fold or seed alone are one cell.
 3. A claim that names its first cell holds where that cell rises and beats all others. One that names none is about all
    its cells: each is tested by itself, corrected over the cells (Holm). One about what is free takes the answer of the
-   table of alternatives.
+   table of alternatives. One about hidden states holds where it holds in every language (claims_inside.py).
 """
 
 from __future__ import annotations
@@ -28,12 +28,14 @@ from spillover.core.tables import records
 from spillover.stages.alternatives.result import Need
 from spillover.stages.alternatives.result_files import FOLDER as ALTERNATIVES
 from spillover.stages.alternatives.result_files import read_alternatives
+from spillover.stages.compare.comparison_files import FOLDER as COMPARE
 from spillover.stages.compare.contrasts import TrainedRun
 from spillover.stages.compare.headline import pooled_over_seeds
 from spillover.stages.compare.joined_folds import with_joined_folds
 from spillover.stages.compare.result import Answer, Comparison, GroupChange, Outcome, Topic
 from spillover.stages.compare.stage import compare_arms, trained_runs
 from spillover.stages.compare.verdict import outcome_of
+from spillover.stages.report.claims_inside import Inside, InsideTest, inside_test
 from spillover.stats.significance import corrected
 
 CLAIMS = "claims.yaml"
@@ -57,7 +59,7 @@ class Verdict(str, Enum):
 class Claim(BaseModel):
     """One claim of a claims file. runs: the name in the config of the runs that test it. paper: its number there.
     first: settings of the cell that must beat the others; None: each cell is tested by itself. alternatives: whether
-    the table of alternatives answers."""
+    the table of alternatives answers. inside: which tables of the probe answer."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -66,6 +68,7 @@ class Claim(BaseModel):
     paper: str
     first: Mapping[str, Any] | None = None
     alternatives: bool = False
+    inside: Inside | None = None
 
 
 class Claims(BaseModel):
@@ -105,8 +108,9 @@ class Cell:
 @dataclass(frozen=True)
 class ClaimResult:
     """What runs show of one claim on one task. why: the reasons, in words. cells: the first one first. contrasts:
-    sentences on the first cell against each other one. settle: how many items would answer; "" where there is an
-    answer. folders: of the runs. seconds: that they took. unfinished: folders of runs that are not compared yet."""
+    sentences on the first cell against each other one. inside: a claim on hidden states, by language. settle: how many
+    items would answer; "" where there is an answer. folders: of the runs. seconds: that they took. unfinished: folders
+    of runs that are not compared yet."""
 
     claim: Claim
     verdict: Verdict
@@ -114,6 +118,7 @@ class ClaimResult:
     why: str = ""
     cells: tuple[Cell, ...] = ()
     contrasts: tuple[str, ...] = ()
+    inside: InsideTest | None = None
     settle: str = ""
     folders: tuple[Path, ...] = ()
     seconds: float = 0.0
@@ -146,8 +151,8 @@ def findings(paths: Sequence[Path | str], claims: Sequence[Claim] | None = None)
     found: list[ClaimResult] = []
     for claim in claims:
         runs = by_claim[claim.runs]
-        tested = _from_alternatives(claim, runs) if claim.alternatives else _from_cells(claim, runs)
-        found += tested or [ClaimResult(claim, Verdict.NOT_RUN, unfinished=tuple(run.path for run in runs))]
+        unfinished = ClaimResult(claim, Verdict.NOT_RUN, unfinished=tuple(run.path for run in runs))
+        found += _tested_by(claim, runs) or [unfinished]
     return found
 
 
@@ -170,6 +175,29 @@ def _claim_of(run: Run, claims: Sequence[Claim]) -> str:
             hint=f"claims are tested by {', '.join(claim.runs for claim in claims)}",
         )
     return max(matching, key=len)
+
+
+def _tested_by(claim: Claim, runs: Sequence[Run]) -> list[ClaimResult]:
+    if claim.inside:
+        return _from_inside(claim, claim.inside, runs)
+    return _from_alternatives(claim, runs) if claim.alternatives else _from_cells(claim, runs)
+
+
+def _from_inside(claim: Claim, inside: Inside, runs: Sequence[Run]) -> list[ClaimResult]:
+    """A result for each run that was probed and compared to the end."""
+    found = []
+    for run in runs:
+        finished = run.manifest()["stages"].get(COMPARE, {}).get("state") == "done"
+        if not finished or (test := inside_test(run, inside)) is None:
+            continue
+        verdict = Verdict.PARTLY if test.yes else Verdict.FAILS
+        if test.yes == test.of:
+            verdict = Verdict.HOLDS if test.of else Verdict.INCONCLUSIVE
+        tasks = ", ".join(_finished_tasks(run))
+        found.append(
+            ClaimResult(claim, verdict, tasks, test.why, inside=test, folders=(run.path,), seconds=_seconds([run]))
+        )
+    return found
 
 
 def _from_alternatives(claim: Claim, runs: Sequence[Run]) -> list[ClaimResult]:
