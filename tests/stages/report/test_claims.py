@@ -71,6 +71,18 @@ def test_a_claim_on_the_first_cell_holds_where_it_rises_and_beats_the_others(tmp
     assert result.settle == ""
 
 
+def test_a_result_shows_itself_in_a_notebook_and_in_one_line(tmp_path):
+    hostile = BY_ARM.model_copy(update={"claim": "<b>It</b> is translation"})
+    make_runs(tmp_path, hostile, arms(3.0, 1.0))
+    (result,) = findings([tmp_path], [hostile])
+    assert repr(result) == "<<b>It</b> is translation (sentiment): holds>"
+    shown = result._repr_html_()
+    assert "<b>" not in shown
+    assert "arm translate</th>" in shown
+    assert "translate beats shuffled" in shown
+    assert "not run" in replace(result, cells=(), contrasts=(), verdict=Verdict.NOT_RUN)._repr_html_()
+
+
 def test_a_claim_with_too_few_items_inconclusive_and_says_how_many_would_do(tmp_path):
     make_runs(tmp_path, BY_ARM, arms(1.1, 1.0), n=24)
     (result,) = findings([tmp_path], [BY_ARM])

@@ -71,9 +71,9 @@ def test_the_right_english_word_must_lead_on_the_way(tmp_path, through, verdict)
 
 def test_layers_are_listed_for_both_models_with_and_without_the_wrong_words(tmp_path):
     test = inside_test(make_run(tmp_path, lens_of(zh=[1, 2, 3], th=[2])), "lens")
-    assert [row[0] for row in test.rows] == ["Chinese", "Thai"]
-    assert [row[1:] for row in test.rows] == [("1–3",) * 4, ("2", "–", "2", "–")]
-    assert test.header[1].startswith("base: English above own and random words")
+    assert [row[0] for row in test.table.rows] == ["Chinese", "Thai"]
+    assert [row[1:] for row in test.table.rows] == [("1–3",) * 4, ("2", "–", "2", "–")]
+    assert test.table.header[1].startswith("base: English above own and random words")
     assert "in 1 of 2 languages" in test.why
     assert "in 2 it is" in test.why
 

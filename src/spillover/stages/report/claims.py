@@ -23,6 +23,7 @@ from spillover.core.config import CompareConfig, RunConfig, check_config
 from spillover.core.dotted_keys import dotted
 from spillover.core.errors import ConfigError, RunError
 from spillover.core.files import read_yaml, resources
+from spillover.core.notebook import block, bullets, paragraph, table
 from spillover.core.runs import MANIFEST, Run, existing_run
 from spillover.core.tables import records
 from spillover.stages.alternatives.result import Need
@@ -32,10 +33,11 @@ from spillover.stages.compare.comparison_files import FOLDER as COMPARE
 from spillover.stages.compare.contrasts import TrainedRun
 from spillover.stages.compare.headline import pooled_over_seeds
 from spillover.stages.compare.joined_folds import with_joined_folds
+from spillover.stages.compare.measures import ACCURACY, CALIBRATED, Measure
 from spillover.stages.compare.result import Answer, Comparison, GroupChange, Outcome, Topic
 from spillover.stages.compare.stage import compare_arms, trained_runs
 from spillover.stages.compare.verdict import outcome_of
-from spillover.stages.report.claims_inside import Inside, InsideTest, inside_test
+from spillover.stages.report.claims_inside import Inside, InsideTest, TextTable, inside_test
 from spillover.stats.significance import corrected
 
 CLAIMS = "claims.yaml"
@@ -105,7 +107,7 @@ class Cell:
         return bool((self.comparison.groups["group"] == group).any())
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ClaimResult:
     """What runs show of one claim on one task. why: the reasons, in words. cells: the first one first. contrasts:
     sentences on the first cell against each other one. inside: a claim on hidden states, by language. settle: how many
@@ -126,6 +128,38 @@ class ClaimResult:
 
     def __str__(self) -> str:
         return f"{self.claim.claim}{f' ({self.task})' if self.task else ''}: {self.verdict}"
+
+    def __repr__(self) -> str:
+        return f"<{self}>"
+
+    def _repr_html_(self) -> str:
+        """For a notebook: the verdict and its reasons, the table, the contrasts."""
+        tables = [table(self.table.header, self.table.rows)] if self.table else []
+        return block(str(self), paragraph(self.why), *tables, bullets(self.contrasts))
+
+    @property
+    def table(self) -> TextTable | None:
+        """A row for each cell, or for each language where the claim is about hidden states; None without either."""
+        if self.inside:
+            return self.inside.table
+        if not self.cells:
+            return None
+        first = self.cells[0].comparison
+        level = f"{first.measure.title} ({100 * first.level:.0f} %)"
+        others = (CALIBRATED, ACCURACY)
+        header = ("cell", "items", "seeds", level, "the same, trained-on languages", *(own.title for own in others))
+        return TextTable(header, tuple(_cell_row(cell, first.measure, others) for cell in self.cells))
+
+
+def _cell_row(cell: Cell, measure: Measure, others: Sequence[Measure]) -> tuple[str, ...]:
+    def written(own: Measure, group: str) -> str:
+        change = cell.change(own.metric, group)
+        return own.change_with_interval(change.delta, change.low, change.high)
+
+    change = cell.change()
+    seen = written(measure, "seen") if cell.has_group("seen") else "–"
+    rest = [written(own, cell.group) for own in others]
+    return (cell.settings, str(change.n), str(change.seeds), written(measure, cell.group), seen, *rest)
 
 
 def read_claims(path: Path | None = None) -> Claims:

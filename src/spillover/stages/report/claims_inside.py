@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from spillover.core.languages import language, reference_language
 from spillover.core.runs import Run
@@ -33,16 +33,22 @@ POOLING, PAPERS_POOLING = "weighted", "all"
 Q = 0.05
 
 
+class TextTable(NamedTuple):
+    """Column headings, and rows whose first cell names them."""
+
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
 @dataclass(frozen=True)
 class InsideTest:
-    """A claim tested in each language. yes, of: in how many it holds, and how many were tested. why: in words. header,
-    rows: a table with a row for each language."""
+    """A claim tested in each language. yes, of: in how many it holds, and how many were tested. why: in words. table: a
+    row for each language."""
 
     yes: int
     of: int
     why: str
-    header: tuple[str, ...] = ()
-    rows: tuple[tuple[str, ...], ...] = ()
+    table: TextTable
 
 
 def inside_test(run: Run, inside: Inside) -> InsideTest | None:
@@ -72,7 +78,7 @@ def _lens(run: Run) -> InsideTest | None:
         f"more probable than the language's own, random words and the wrong {reference} words; in {len(above)} it is "
         "more probable than the first two"
     )
-    return InsideTest(len(through), len(names), why, tuple(header), rows)
+    return InsideTest(len(through), len(names), why, TextTable(tuple(header), rows))
 
 
 def _reference_layers(rows: pd.DataFrame) -> dict[str, tuple[tuple[int, ...], tuple[int, ...]]]:
@@ -112,7 +118,7 @@ def _alignment(run: Run) -> InsideTest | None:
         rows.append((str(name), f"{own['change'].mean():+.4f}", ranges(rose), ranges(fell)))
     why = f"in {yes} of {len(rows)} languages that were not trained on, translations come nearer and at no layer part"
     header = ("language", "change of the margin, mean over layers", "layers where it rises", "layers where it falls")
-    return InsideTest(yes, len(rows), why + _first_component(run), header, tuple(rows))
+    return InsideTest(yes, len(rows), why + _first_component(run), TextTable(header, tuple(rows)))
 
 
 def _first_component(run: Run) -> str:

@@ -7,9 +7,7 @@ from pathlib import Path
 
 from spillover.core.durations import duration
 from spillover.core.files import atomic
-from spillover.stages.compare.measures import ACCURACY, CALIBRATED, Measure
-from spillover.stages.report.claims import Cell, ClaimResult, Claims, Verdict, findings
-from spillover.stages.report.markdown import markdown
+from spillover.stages.report.claims import ClaimResult, Claims, Verdict, findings
 from spillover.stages.report.page import template
 
 
@@ -33,24 +31,8 @@ def findings_page(found: Sequence[ClaimResult], settle: str = "") -> str:
 
 
 def _section(result: ClaimResult) -> dict[str, object]:
-    comparison = result.cells[0].comparison if result.cells else None
     return {
         "result": result,
-        "measure": comparison.measure if comparison else None,
         "models": sorted({run.before.model.name for cell in result.cells for run in cell.runs}),
-        "level": f"{100 * comparison.level:.0f} %" if comparison else "",
-        "rows": [_row(cell, comparison.measure) for cell in result.cells] if comparison else [],
         "took": duration(result.seconds),
     }
-
-
-def _row(cell: Cell, measure: Measure) -> list[str]:
-    change = cell.change()
-    seen = _written(cell, measure, "seen") if cell.has_group("seen") else "–"
-    of_all = [_written(cell, other, cell.group) for other in (measure, CALIBRATED, ACCURACY)]
-    return [markdown(cell.settings), str(change.n), str(change.seeds), of_all[0], seen, *of_all[1:]]
-
-
-def _written(cell: Cell, measure: Measure, group: str) -> str:
-    change = cell.change(measure.metric, group)
-    return measure.change_with_interval(change.delta, change.low, change.high)
