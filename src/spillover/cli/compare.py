@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -91,7 +91,7 @@ def compare(
     if plan:
         spread = _Spread(accuracy, discordance, auroc, correlation)
         power_plan = _plan(paths, (before, after), items, spread, languages, rules)
-        print_json(vars(power_plan)) if as_json else show_lines(power_plan)
+        print_json(asdict(power_plan)) if as_json else show_lines(power_plan)
         if spread.independent and not paths and not as_json:
             show_lines(INDEPENDENT)
         return

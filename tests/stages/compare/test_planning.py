@@ -133,6 +133,36 @@ def test_a_plan_like_a_run_goes_by_the_measure_that_the_run_declared(tmp_path):
         assert found.corrected == pytest.approx(table["detectable"].mean(), rel=0.1)
 
 
+@pytest.mark.parametrize(("trained", "group"), [((), "all"), (("de",), "unseen"), (("de", "sw"), "unseen")])
+@pytest.mark.parametrize("primary", ["auroc", "calibrated"])
+def test_a_plan_like_a_run_plans_the_mean_that_the_verdict_is_about(tmp_path, trained, group, primary):
+    """With the error that the comparison finds; n items needed are n items with which it is detected."""
+    sides = planted_sides((1.5, 1.9), (0, 0), n=400, codes=("en", "de", "sw", "th", "zh"))
+    run = open_run(tmp_path / "run")
+    declare_measure(run, CompareConfig(primary=primary))
+    run.update(stages={"build": {"facts": {"languages": trained}}})
+    for name, side in zip(("base", "tuned"), sides, strict=True):
+        write_evaluation(run, name, side)
+    found = plan_like(run)
+    groups = compare(*sides, config=CompareConfig(draws=1, primary=primary), seen=trained).groups
+    (row,) = groups[(groups["group"] == group) & (groups["metric"] == MEASURES[primary].metric)].to_dict("records")
+    assert (found.mean.group, found.mean.languages) == (group, row["languages"])
+    assert found.mean.detectable == pytest.approx(row["detectable"])
+    assert found.mean.detectable < found.detectable
+    assert plan_like(run, items=found.mean.needed).mean.detectable == pytest.approx(found.effect, rel=0.02)
+    title = f"mean over {found.mean.languages} {'unseen ' if trained else ''}languages: minimum detectable change"
+    assert title in str(found)
+
+
+def test_of_one_language_no_mean_is_planned(tmp_path):
+    run = open_run(tmp_path / "run")
+    declare_measure(run, CompareConfig())
+    for name, side in zip(("base", "tuned"), planted_sides((1.5, 1.9), (0, 0), codes=("de",)), strict=True):
+        write_evaluation(run, name, side)
+    assert plan_like(run).mean is None
+    assert "mean over" not in str(plan_like(run))
+
+
 def test_without_a_spread_there_is_no_plan_by_auroc(tmp_path):
     run = open_run(tmp_path / "run")
     declare_measure(run, CompareConfig())

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING
@@ -15,10 +15,12 @@ from spillover.core.errors import ConfigError, DataError, RunError
 from spillover.core.files import read_csv
 from spillover.core.runs import Run
 from spillover.core.tables import Column, check_columns
+from spillover.stages.compare.language_groups import groups_of
 from spillover.stages.compare.measures import ACCURACY, AUROC, MEASURES, Measure
-from spillover.stages.compare.pairing import changes_of, join
+from spillover.stages.compare.pairing import Changes, changes_of, join
 from spillover.stages.compare.primary import primary_measure
-from spillover.stages.compare.stage import read_evaluations
+from spillover.stages.compare.stage import read_evaluations, training_languages
+from spillover.stats.contributions import estimate
 from spillover.stats.power import (
     area_deviation,
     chance_bound,
@@ -44,11 +46,23 @@ PUBLISHED_COLUMNS = (
 
 
 @dataclass(frozen=True)
+class MeanPlan:
+    """What the mean over a group of languages can detect, whose items are answered right or wrong together. group: all,
+    or unseen. detectable: a share. needed: items a language for a change of the plan's effect."""
+
+    group: str
+    languages: int
+    detectable: float
+    needed: int
+
+
+@dataclass(frozen=True)
 class PowerPlan:
     """What a comparison can detect before it is run. measure: its title. Shares, not points. discordance: share of
     flipped items; None for AUROC, whose test does not go by flips. deviation: standard deviation of an item's
     contribution to the change. `corrected`: for one language among all, at the first step of Holm; `needed`: items for
-    a change of `effect`, single and corrected; by a two-sided test at `alpha` with this power."""
+    a change of `effect`, single and corrected; by a two-sided test at `alpha` with this power. mean: of several
+    languages, where the plan is made from a run."""
 
     measure: str
     items: int
@@ -62,6 +76,7 @@ class PowerPlan:
     needed_corrected: int
     alpha: float
     power: float
+    mean: MeanPlan | None = None
 
     def __str__(self) -> str:
         measure = next(one for one in MEASURES.values() if one.title == self.measure)
@@ -79,7 +94,14 @@ class PowerPlan:
         if self.languages > 1:
             lines.append(f"- one of {self.languages} languages, after Holm: {_size(measure, self.corrected)}.")
             needs += f", after Holm {self.needed_corrected:,}"
-        return "\n".join([*lines, f"{needs}."])
+        lines.append(f"{needs}.")
+        if self.mean is not None:
+            of = f"{self.mean.languages} {self.mean.group}".removesuffix(" all")
+            lines.append(
+                f"- mean over {of} languages: minimum detectable change {_size(measure, self.mean.detectable)}; "
+                f"a change of {measure.size(self.effect)} needs {self.mean.needed:,} items a language."
+            )
+        return "\n".join(lines)
 
 
 def _size(measure: Measure, share: float) -> str:
@@ -164,7 +186,8 @@ def plan_like(
 ) -> PowerPlan:
     """The plan for a comparison like the one of a run's first task, by its primary measure: its items, languages and
     share of flipped items, where they are not given. Where none flipped, 3 in n may (the rule of three). By AUROC the
-    spread of the items' contributions is the run's; RunError where it has none."""
+    spread of the items' contributions is the run's; RunError where it has none. Without a discordance of one's own, the
+    mean over the languages that were not trained on (over all, where none was) is planned too."""
     config = config or CompareConfig()
     old, new = (read_evaluations(run, name)[0] for name in (before, after))
     pairs = join(old, new, config)
@@ -177,11 +200,35 @@ def plan_like(
         known = [variance for variance in variances if not math.isnan(variance)]
         if not known:
             raise RunError(f"{run.path}: the change in AUROC has no spread to plan with", hint="--items and --auroc")
-        return plan_area(items=items, deviation=math.sqrt(fmean(known)), languages=languages, config=config)
+        alone = plan_area(items=items, deviation=math.sqrt(fmean(known)), languages=languages, config=config)
+        return replace(alone, mean=_mean_plan(changes, measure, training_languages(run), items, config))
     counted = measure if measure.of_hits else ACCURACY
     flipped = fmean(float((changes.items_of_language(counted.metric, code) ** 2).mean()) for code in n_items)
+    mean = None if discordance else _mean_plan(changes, counted, training_languages(run), items, config)
     discordance = discordance or flipped or min(3 / items, 0.5)
-    return plan(items=items, discordance=discordance, languages=languages, config=config, measure=counted)
+    return replace(
+        plan(items=items, discordance=discordance, languages=languages, config=config, measure=counted), mean=mean
+    )
+
+
+def _mean_plan(
+    changes: Changes, measure: Measure, trained: Sequence[str], items: int, config: CompareConfig
+) -> MeanPlan | None:
+    """The plan of the mean; None for fewer than two languages, or where nothing varies. The standard error is that of
+    the comparison, and falls with the square root of the items."""
+    groups = {group.name: group.languages for group in groups_of(changes.languages, trained)}
+    name = "unseen" if "unseen" in groups else "all"
+    codes = groups[name]
+    if len(codes) < 2:
+        return None
+    means = changes.contribution_matrix(measure.metric, codes).mean(axis=1)
+    error = estimate(means, measure.metric, config.level, clustered=changes.clustered).error
+    if not error > 0:
+        return None
+    error *= math.sqrt(changes.n_items(codes) / items)
+    clusters = len(means) if changes.clustered else None
+    detectable = minimum_detectable_mean(error, alpha=1 - config.level, power=config.power, clusters=clusters)
+    return MeanPlan(name, len(codes), detectable, math.ceil(items * (detectable / config.effect) ** 2))
 
 
 def read_published(path: Path, items: int, *, level: float = 0.95) -> pd.DataFrame:
