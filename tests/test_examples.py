@@ -15,8 +15,10 @@ from accelerate.commands.config.config_args import load_config_from_file
 
 from spillover.core.config import RunConfig, load_config
 from spillover.core.files import read_yaml, resources
+from spillover.stages.audit import audit
 from spillover.stages.report.claims import has_settings, read_claims
 from spillover.sweep import load_grid
+from spillover.tasks.benchmark import open_benchmark
 from spillover.tasks.wording import load_task
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
@@ -70,6 +72,15 @@ def test_every_claim_of_the_paper_has_runs_that_test_it():
         found = [cell for cell in cells if claim.first and has_settings(cell, claim.first)]
         assert bool(found) == bool(claim.first), claim.runs
         assert len(cells) > 1 or claim.alternatives or claim.inside
+
+
+def test_the_harder_reviews_are_parallel_and_the_audit_finds_nothing():
+    benchmark = open_benchmark("sentiment", data=EXAMPLES / "harder-reviews")
+    assert list(benchmark.files) == list(open_benchmark("sentiment").files)
+    labels = {tuple((item.id, item.label) for item in items) for items in benchmark.examples().values()}
+    (of_all,) = labels
+    assert sorted(label for _, label in of_all) == ["negative"] * 10 + ["positive"] * 10
+    assert not audit(benchmark)
 
 
 def test_there_are_examples_of_runs_and_of_sweeps():

@@ -156,7 +156,7 @@ class Run:
 
     def _take_over(self, name: str, key: str, other_runs: Sequence[Path], not_taken: Sequence[str]) -> None:
         """Copy a stage from the first run that finished it with this key, unless this one has. It is recorded with the
-        name of that run, and as having taken no time."""
+        name of that run, whose time it keeps."""
         if self._finished(name, key):
             return
         for other in map(Run, other_runs):
@@ -166,7 +166,7 @@ class Run:
                     with atomic_folder(self.path / name) as partial:
                         ignore = shutil.ignore_patterns(*not_taken)
                         shutil.copytree(other.path / name, partial, dirs_exist_ok=True, ignore=ignore)
-                    record = other.manifest()["stages"][name] | {"seconds": 0.0, "taken_over_from": other.path.name}
+                    record = other.manifest()["stages"][name] | {"taken_over_from": other.path.name}
                     self._record(name, record)
                     self.log("taken over", stage=name, run=other.path.name)
                     return
