@@ -83,7 +83,7 @@ def changes_of(**moved):
     rows = [
         {
             "language": code, "other": "en", "pooling": "weighted", "layer": layer, "measure": "margin",
-            "change": change, "bh_q": 0.01 if change else 0.5,
+            "before": 0.5, "change": change, "bh_q": 0.01 if change else 0.5,
         }
         for code, changes in moved.items()
         for layer, change in enumerate(changes, start=1)
@@ -104,6 +104,13 @@ def test_translations_come_together_where_they_rise_and_nowhere_part(tmp_path, m
     make_run(tmp_path, changes=changes_of(**moved))
     (result,) = findings([tmp_path], [ALIGNMENT])
     assert result.verdict is verdict, result.why
+
+
+def test_the_largest_change_is_a_share_of_what_was_there(tmp_path):
+    test = inside_test(make_run(tmp_path, changes=changes_of(sw=[0.05, 0.1, -0.1], th=[0.0, 0.0, 0.0])), "alignment")
+    assert [row[1:] for row in test.table.rows] == [("1–2", "+20 % at layer 2", "3", "-20 % at layer 3"), ("–",) * 4]
+    assert "in 0 of 2 languages" in test.why
+    assert "in 1 they come nearer at some layer, in 1 they part at some" in test.why
 
 
 def test_the_papers_correlation_stands_beside_that_of_text_length(tmp_path):

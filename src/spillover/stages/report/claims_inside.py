@@ -11,9 +11,11 @@ alignment   Tuning brings the states of translations together: in languages that
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple
+
+import numpy as np
 
 from spillover.core.languages import language, reference_language
 from spillover.core.runs import Run
@@ -98,7 +100,7 @@ def _reference_layers(rows: pd.DataFrame) -> dict[str, tuple[tuple[int, ...], tu
 
 def _alignment(run: Run) -> InsideTest | None:
     changes = read_compare_table(
-        run, "alignment_changes", ("language", "other", "pooling", "layer", "measure", "change", "bh_q")
+        run, "alignment_changes", ("language", "other", "pooling", "layer", "measure", "before", "change", "bh_q")
     )
     if changes is None:
         return None
@@ -109,16 +111,29 @@ def _alignment(run: Run) -> InsideTest | None:
         & (changes["other"] == reference_language())
         & ~changes["language"].isin(trained)
     ]
-    rows, yes = [], 0
-    by_language = with_names(cells).groupby("name", sort=False)
-    for name, own in by_language:
+    rows, risen, fallen, yes = [], 0, 0, 0
+    for name, own in with_names(cells).groupby("name", sort=False):
         moved = own[own["bh_q"] < Q].sort_values("layer")
-        rose, fell = (tuple(moved["layer"][moved["change"] * sign > 0]) for sign in (1, -1))
-        yes += bool(rose) and not fell
-        rows.append((str(name), f"{own['change'].mean():+.4f}", ranges(rose), ranges(fell)))
-    why = f"in {yes} of {len(rows)} languages that were not trained on, translations come nearer and at no layer part"
-    header = ("language", "change of the margin, mean over layers", "layers where it rises", "layers where it falls")
+        rose, fell = (moved[moved["change"] * sign > 0] for sign in (1, -1))
+        risen, fallen = risen + (not rose.empty), fallen + (not fell.empty)
+        yes += not rose.empty and fell.empty
+        rows.append((str(name), *(part for own in (rose, fell) for part in (ranges(own["layer"]), _largest(own)))))
+    why = (
+        f"in {yes} of {len(rows)} languages that were not trained on, translations come nearer at some layer and part "
+        f"at none; in {risen} they come nearer at some layer, in {fallen} they part at some"
+    )
+    margin = "the margin (cosine of translations minus that of other pairs)"
+    header = ("language", f"layers where {margin} rises", "most", "layers where it falls", "most")
     return InsideTest(yes, len(rows), why + _first_component(run), TextTable(header, tuple(rows)))
+
+
+def _largest(moved: pd.DataFrame) -> str:
+    """The largest change of the margin, as a share of what it was before: `+12 % at layer 11`."""
+    if moved.empty:
+        return "–"
+    shares = moved["change"].to_numpy() / moved["before"].abs().to_numpy()
+    most = int(np.abs(shares).argmax())
+    return f"{100 * shares[most]:+.0f} % at layer {moved['layer'].to_numpy()[most]}"
 
 
 def _first_component(run: Run) -> str:
@@ -135,7 +150,7 @@ def _first_component(run: Run) -> str:
     )
 
 
-def ranges(numbers: Sequence[int]) -> str:
+def ranges(numbers: Iterable[int]) -> str:
     """Whole numbers in rising order as `1, 4–7`; a dash for none."""
     parts: list[list[int]] = []
     for number in map(int, numbers):
