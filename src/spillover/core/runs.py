@@ -149,39 +149,37 @@ class Run:
         names of files and folders in the stage's folder that are not.
         """
         with self.locked():
-            if not replace:
-                self._take_over(name, self.check_settings(name, settings), other_runs, not_taken)
-            with self._stage(name, settings, replace) as stage:
+            key = hash_of(settings) if replace else self.check_settings(name, settings)
+            if not self._record_of_finished(name, key):
+                self._take_over(name, key, other_runs, not_taken)
+            with self._stage(name, settings, key) as stage:
                 yield stage
 
     def _take_over(self, name: str, key: str, other_runs: Sequence[Path], not_taken: Sequence[str]) -> None:
-        """Copy a stage from the first run that finished it with this key, unless this one has. It is recorded with the
-        name of that run, whose time it keeps."""
-        if self._finished(name, key):
-            return
+        """Copy a stage from the first run that finished it with this key. It is recorded with the name of that run,
+        whose time it keeps."""
         for other in map(Run, other_runs):
+            record: dict[str, Any] = {}
             with contextlib.suppress(DataError):  # a damaged run is no reason to stop here
-                if other._finished(name, key) and (other.path / name).is_dir():
-                    log.info("%s: taken over from %s, which made it from the same inputs", name, other.path)
-                    with atomic_folder(self.path / name) as partial:
-                        ignore = shutil.ignore_patterns(*not_taken)
-                        shutil.copytree(other.path / name, partial, dirs_exist_ok=True, ignore=ignore)
-                    record = other.manifest()["stages"][name] | {"taken_over_from": other.path.name}
-                    self._record(name, record)
-                    self.log("taken over", stage=name, run=other.path.name)
-                    return
+                record = other._record_of_finished(name, key)
+            if record and (other.path / name).is_dir():
+                log.info("%s: taken over from %s, which made it from the same inputs", name, other.path)
+                with atomic_folder(self.path / name) as partial:
+                    ignore = shutil.ignore_patterns(*not_taken)
+                    shutil.copytree(other.path / name, partial, dirs_exist_ok=True, ignore=ignore)
+                self._record(name, record | {"taken_over_from": other.path.name})
+                self.log("taken over", stage=name, run=other.path.name)
+                return
 
-    def _finished(self, name: str, key: str) -> bool:
-        """Whether the manifest says that the stage is done, made with settings of this key."""
-        recorded = self.manifest()["stages"].get(name, {})
-        return bool(recorded.get("state") == "done" and recorded.get("key") == key)
+    def _record_of_finished(self, name: str, key: str) -> dict[str, Any]:
+        """What the manifest records of a stage that is done, made with settings of this key; empty where it is not."""
+        recorded: dict[str, Any] = self.manifest()["stages"].get(name, {})
+        return recorded if recorded.get("state") == "done" and recorded.get("key") == key else {}
 
     @contextlib.contextmanager
-    def _stage(self, name: str, settings: Mapping[str, Any], replace: bool) -> Iterator[Stage]:
-        key = hash_of(settings) if replace else self.check_settings(name, settings)
-        done = self._finished(name, key)
-        facts = self.manifest()["stages"][name].get("facts", {}) if done else {}
-        stage = Stage(name, finished=done, facts=dict(facts))
+    def _stage(self, name: str, settings: Mapping[str, Any], key: str) -> Iterator[Stage]:
+        finished = self._record_of_finished(name, key)
+        stage = Stage(name, finished=bool(finished), facts=dict(finished.get("facts", {})))
         if stage.finished:
             yield stage
             return

@@ -6,6 +6,8 @@ import pandas as pd
 import pytest
 from markdown_it import MarkdownIt
 
+from spillover.core.config import RunConfig
+from spillover.core.files import write_yaml
 from spillover.core.runs import open_run
 from spillover.stages.report.claims import Claim, Verdict, findings
 from spillover.stages.report.claims_inside import inside_test, ranges
@@ -35,8 +37,9 @@ def lens_of(**through):
     return pd.DataFrame(rows)
 
 
-def make_run(folder, lens=None, changes=None, pairs=None, state="done"):
+def make_run(folder, lens=None, changes=None, pairs=None, state="done", labels="native"):
     run = open_run(folder / "inside-0")
+    write_yaml(run.path / "config.yaml", RunConfig.model_validate({"evaluate": {"labels": labels}}).model_dump())
     stages = {"build": {"facts": {"languages": ["de"]}}, "compare": {"state": state, "seconds": 2.0}}
     run.update(name="inside-0", stages=stages)
     for model in ("base", "tuned"):
@@ -67,6 +70,13 @@ def test_the_right_english_word_must_lead_on_the_way(tmp_path, through, verdict)
     (result,) = findings([tmp_path], [LENS])
     assert result.verdict is verdict, result.why
     assert result.inside.of == len(through)
+
+
+def test_with_english_label_words_the_lens_shows_the_answer_and_nothing_of_the_way(tmp_path):
+    make_run(tmp_path, lens_of(zh=[1, 2, 3]), labels="english")
+    (result,) = findings([tmp_path], [LENS])
+    assert result.verdict is Verdict.INCONCLUSIVE
+    assert "the run asks with english label words" in result.why
 
 
 def test_layers_are_listed_for_both_models_with_and_without_the_wrong_words(tmp_path):

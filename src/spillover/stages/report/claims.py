@@ -227,10 +227,15 @@ def _from_inside(claim: Claim, inside: Inside, runs: Sequence[Run]) -> list[Clai
         verdict = Verdict.PARTLY if test.yes else Verdict.FAILS
         if test.yes == test.of:
             verdict = Verdict.HOLDS if test.of else Verdict.INCONCLUSIVE
-        tasks = ", ".join(_finished_tasks(run))
-        found.append(
-            ClaimResult(claim, verdict, tasks, test.why, inside=test, folders=(run.path,), seconds=_seconds([run]))
-        )
+        result = ClaimResult(
+            claim, verdict, ", ".join(_finished_tasks(run)), test.why, inside=test, folders=(run.path,),
+            seconds=_seconds([run]),
+        )  # fmt: skip
+        labels = _config_of(run).evaluate.labels
+        if inside == "lens" and labels != "native":
+            why = f"the run asks with {labels} label words: what the lens then finds of them is the answer itself"
+            result = replace(result, verdict=Verdict.INCONCLUSIVE, why=why, inside=None)
+        found.append(result)
     return found
 
 

@@ -105,7 +105,7 @@ def train(
         if recorded_stage.get("state") != "done" or recorded_stage.get("key") != hash_of(settings):
             _train(base, pairs, chat, folder, config, seed, evaluation, no_progress)
         return attach_adapter(base, str(folder / "adapter"))
-    with run.stage("train", settings, other_runs=other_runs, not_taken=[MERGED, CHECKPOINTS]) as stage:
+    with run.stage("train", settings, other_runs=other_runs, not_taken=[MERGED]) as stage:
         if not (stage.finished and (folder / "adapter").is_dir()):
             stage.facts |= _train(base, pairs, chat, folder, config, seed, evaluation, progress)
     tuned = attach_adapter(base, str(folder / "adapter"))
